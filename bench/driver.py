@@ -1,0 +1,205 @@
+"""The second process: drives the scenarios and measures each in a window of its own.
+
+Reads a `Plan` as JSON on standard input and writes one `Run` as a JSON line on standard output after each
+window. Measuring happens here, right before the first operation and right after the last, so that
+neither set-up nor warm-up is charged to an operation.
+"""
+
+import asyncio
+import json
+import math
+import sys
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import asdict, dataclass, field
+from importlib import import_module
+from importlib.util import find_spec
+from itertools import count
+from typing import Any
+
+from bench.usage import cpu_ms, machine_ms, worker_memory_mib
+from bench.visitor import Account, Client, Provider, Visitor
+
+WARM_UP_SECONDS = 2.0
+OPERATION_SECONDS = 30.0  # no operation may take longer
+MOST_FAILURES_IN_A_ROW = 10  # a visitor gives up: the scenario does not work at all
+FIRST_ERRORS = 3
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """What one operation is, and whether the visitor must have logged in before."""
+
+    operation: Callable[[Visitor], Awaitable[None]]
+    logged_in: bool = False
+
+
+def _endpoint(name: str) -> Callable[[Visitor], Awaitable[None]]:
+    return lambda visitor: visitor.plain(visitor.provider.metadata[name])
+
+
+def _path(path: str) -> Callable[[Visitor], Awaitable[None]]:
+    return lambda visitor: visitor.plain(visitor.provider.issuer + path)
+
+
+async def _authorize(visitor: Visitor) -> None:
+    await visitor.authorize()
+
+
+SCENARIOS = {
+    "discovery": Scenario(_path("/.well-known/openid-configuration")),
+    "jwks": Scenario(_endpoint("jwks_uri")),
+    "health": Scenario(_path("/healthz")),
+    "authorize_only": Scenario(_authorize, logged_in=True),
+    "userinfo": Scenario(Visitor.read_userinfo, logged_in=True),
+    "sso_flow": Scenario(Visitor.sign_on, logged_in=True),
+    "login": Scenario(Visitor.log_in),
+}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to drive: one visitor for each account, the scenarios round robin `repeat` times.
+
+    `processes` names the process trees whose CPU time is charged to the operations; "provider" is one.
+    """
+
+    issuer: str
+    client: Client
+    accounts: list[Account]
+    scenarios: list[str]
+    seconds: float
+    repeat: int
+    processes: dict[str, int]
+
+    @classmethod
+    def from_json(cls, text: str) -> "Plan":
+        values = json.loads(text)
+        client = Client(**values.pop("client"))
+        accounts = [Account(**account) for account in values.pop("accounts")]
+        return cls(client=client, accounts=accounts, **values)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One window. Times are milliseconds, CPU time per operation that succeeded; None: there was none."""
+
+    scenario: str
+    operations: int
+    errors: int
+    first_errors: list[str]
+    operations_per_second: float | None = None
+    p50_ms: float | None = None
+    p99_ms: float | None = None
+    requests_per_operation: float | None = None
+    cpu_ms: dict[str, float] = field(default_factory=dict)
+    elsewhere_percent: float | None = None
+    worker_memory_mib: list[float] = field(default_factory=list)
+
+
+@dataclass
+class Window:
+    """What the visitors saw: the latency of every operation, and what went wrong."""
+
+    latencies_ms: list[float] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+
+
+def percentile(ordered: list[float], percent: float) -> float:
+    """The smallest of the ordered values that at least so many percent of them do not exceed."""
+    return ordered[max(0, math.ceil(len(ordered) * percent / 100) - 1)]
+
+
+async def drive(scenario: Scenario, visitors: Iterable[Visitor], seconds: float) -> Window:
+    """Let every visitor repeat the operation for so long; what is under way then is finished and counted."""
+    window = Window()
+    end = time.perf_counter() + seconds
+
+    async def visit(visitor: Visitor) -> None:
+        failures = 0
+        while (start := time.perf_counter()) < end and failures < MOST_FAILURES_IN_A_ROW:
+            try:
+                async with asyncio.timeout(OPERATION_SECONDS):
+                    await scenario.operation(visitor)
+            except Exception as error:  # whatever went wrong, it is the operation that failed
+                failures += 1
+                window.errors.append(f"{type(error).__name__}: {error}")
+                visitor.browser.close()
+            else:
+                failures = 0
+                window.latencies_ms.append((time.perf_counter() - start) * 1000)
+
+    await asyncio.gather(*(visit(visitor) for visitor in visitors))
+    return window
+
+
+async def measure(name: str, provider: Provider, plan: Plan, turns: "count[int]") -> Run:
+    """Set up, warm up, then one measured window of a scenario."""
+    scenario = SCENARIOS[name]
+    visitors = [Visitor(provider, account, turns) for account in plan.accounts]
+    try:
+        if scenario.logged_in:
+            async with asyncio.timeout(OPERATION_SECONDS):
+                await asyncio.gather(*(visitor.log_in() for visitor in visitors))
+        await drive(scenario, visitors, WARM_UP_SECONDS)
+        for visitor in visitors:
+            visitor.browser.requests = 0
+        worked, passed = machine_ms()
+        used = {process: cpu_ms(pid) for process, pid in plan.processes.items()}
+        own, start = time.process_time(), time.perf_counter()
+        window = await drive(scenario, visitors, plan.seconds)
+        elapsed, own = time.perf_counter() - start, (time.process_time() - own) * 1000
+        used = {process: cpu_ms(pid) - used[process] for process, pid in plan.processes.items()}
+        worked, passed = (
+            after - before for before, after in zip((worked, passed), machine_ms(), strict=True)
+        )
+    except Exception as error:  # the server may be gone or refuse: say so and go on to the next scenario
+        return Run(name, 0, 1, [f"set-up: {type(error).__name__}: {error}"])
+    finally:
+        for visitor in visitors:
+            visitor.browser.close()
+    used["driver"] = own
+    operations, errors = len(window.latencies_ms), len(window.errors)
+    first_errors = list(dict.fromkeys(window.errors))[:FIRST_ERRORS]
+    if not operations:
+        return Run(name, 0, errors, first_errors)
+    ordered = sorted(window.latencies_ms)
+    return Run(
+        scenario=name,
+        operations=operations,
+        errors=errors,
+        first_errors=first_errors,
+        operations_per_second=operations / elapsed,
+        p50_ms=percentile(ordered, 50),
+        p99_ms=percentile(ordered, 99),
+        requests_per_operation=sum(visitor.browser.requests for visitor in visitors) / (operations + errors),
+        cpu_ms={process: ms / operations for process, ms in used.items()},
+        elsewhere_percent=max(0.0, 100 * (worked - sum(used.values())) / passed),
+        worker_memory_mib=worker_memory_mib(plan.processes["provider"]),
+    )
+
+
+async def follow(plan: Plan) -> None:
+    """Run the whole plan, one JSON line for each window. Raises `TimeoutError` when it hangs."""
+    longest = WARM_UP_SECONDS + plan.seconds + 3 * OPERATION_SECONDS  # set-up and two last operations
+    async with asyncio.timeout(plan.repeat * len(plan.scenarios) * longest):
+        provider = await Provider.discover(plan.issuer, plan.client)
+        turns = count()
+        for _ in range(plan.repeat):
+            for name in plan.scenarios:
+                print(json.dumps(asdict(await measure(name, provider, plan, turns))), flush=True)
+
+
+def loop_factory() -> Any:
+    """uvloop's event loop where it is installed (half the driver's CPU time), else None: asyncio's own."""
+    return import_module("uvloop").new_event_loop if find_spec("uvloop") else None
+
+
+def main() -> None:
+    plan = Plan.from_json(sys.stdin.read())
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
+        runner.run(follow(plan))
+
+
+if __name__ == "__main__":
+    main()

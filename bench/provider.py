@@ -1,0 +1,154 @@
+"""The production server with a database, a client and accounts, for as long as it is measured."""
+
+import hashlib
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from urllib.error import URLError
+from urllib.request import urlopen
+
+import yaml
+
+from bench.visitor import SCOPE, Account, Client
+
+COMMAND = (sys.executable, "-c", "from idp.cli import main; main()")  # needs no installed script
+COMPANY = "Bench AB"
+REDIRECT_URI = "http://127.0.0.1:9/cb"  # nobody listens there: the driver stops at the redirect
+START_SECONDS = 60
+STOP_SECONDS = 20
+NO_LIMIT = "100000/second"
+LIMITS = ("LOGIN_PER_ADDRESS", "LOGIN_PER_ACCOUNT", "LOGIN_OVERALL", "CLIENT_AUTHENTICATION")
+
+
+class StartError(Exception):
+    """The provider could not be set up or did not become ready; holds what it said."""
+
+
+@dataclass(frozen=True)
+class RunningProvider:
+    issuer: str
+    pid: int
+    client: Client
+    accounts: list[Account]
+
+
+@contextmanager
+def running(*, database_url: str | None, workers: int, accounts: int) -> Iterator[RunningProvider]:
+    """`idp serve` on a free port, ready, with so many accounts; stopped afterwards.
+
+    Everything but the rate limits, which one address would reach at once, is at its default, Argon2
+    included. `database_url` None: an SQLite file. Raises `StartError`.
+    """
+    with TemporaryDirectory(prefix="idp-bench-") as name:
+        folder = Path(name)
+        client = Client("bench", secrets.token_urlsafe(32), REDIRECT_URI)
+        port = _free_port()
+        issuer = f"http://127.0.0.1:{port}"
+        environ = _environ(folder, issuer, database_url or f"sqlite:///{folder}/idp.sqlite3")
+        (folder / "keys").mkdir(mode=0o700)
+        (folder / "clients.yaml").write_text(_clients(client))
+        _idp(environ, "db", "upgrade")
+        _idp(environ, "keys", "rotate")
+        people = _add_people(environ, accounts)
+        log = folder / "log"
+        with log.open("wb") as output:
+            server = subprocess.Popen(
+                [*COMMAND, "serve", "--host", "127.0.0.1", "--port", str(port), "--workers", str(workers)],
+                env=environ,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,  # Ctrl-C is ours to pass on
+            )
+        try:
+            _wait_until_ready(server, issuer, log)
+            yield RunningProvider(issuer, server.pid, client, people)
+        finally:
+            _stop(server)
+
+
+def _environ(folder: Path, issuer: str, database_url: str) -> dict[str, str]:
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("IDP_")}
+    return {
+        **inherited,
+        "IDP_ISSUER": issuer,
+        "IDP_SECRET_KEY": secrets.token_hex(32),
+        "IDP_DATABASE_URL": database_url,
+        "IDP_KEYS_DIR": str(folder / "keys"),
+        "IDP_CLIENTS_FILE": str(folder / "clients.yaml"),
+        **{f"IDP_LIMIT_{limit}": NO_LIMIT for limit in LIMITS},
+    }
+
+
+def _clients(client: Client) -> str:
+    entry = {
+        "client_name": "Benchmark",
+        "redirect_uris": [client.redirect_uri],
+        "token_endpoint_auth_method": "client_secret_basic",
+        "client_secrets": [{"sha256": hashlib.sha256(client.client_secret.encode()).hexdigest()}],
+        "scope": SCOPE,
+    }
+    return yaml.safe_dump({"version": 1, "clients": {client.client_id: entry}})
+
+
+def _add_people(environ: Mapping[str, str], number: int) -> list[Account]:
+    """Accounts with names of their own, so that a database given to us may have seen an earlier run."""
+    run = secrets.token_hex(4)
+    company = f"{COMPANY} {run}"
+    _idp(environ, "companies", "add", company)
+    people = []
+    for index in range(number):
+        person = Account(f"bench-{run}-{index}@example.se", secrets.token_urlsafe(16))
+        options = ("--name", f"Bench {index}", "--company", company, "--password-stdin")
+        _idp(environ, "users", "add", person.email, *options, said=person.password)
+        people.append(person)
+    return people
+
+
+def _idp(environ: Mapping[str, str], *arguments: str, said: str = "") -> None:
+    done = subprocess.run(
+        [*COMMAND, *arguments], check=False, env=environ, input=said, capture_output=True, text=True
+    )
+    if done.returncode:
+        command = " ".join(arguments[:2])
+        raise StartError(f"idp {command} failed: {(done.stderr or done.stdout).strip()}")
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def _wait_until_ready(server: subprocess.Popen[bytes], issuer: str, log: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while not _is_ready(issuer):
+        if server.poll() is not None or time.monotonic() > deadline:
+            raise StartError(f"the provider did not become ready:\n{log.read_text()[-3000:]}")
+        time.sleep(0.1)
+
+
+def _is_ready(issuer: str) -> bool:
+    try:
+        with urlopen(f"{issuer}/readyz", timeout=5) as answer:
+            return bool(answer.status == 200)
+    except (URLError, OSError):  # not listening yet, or 503
+        return False
+
+
+def _stop(server: subprocess.Popen[bytes]) -> None:
+    server.terminate()
+    try:
+        server.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        os.killpg(server.pid, signal.SIGKILL)
+        server.wait()

@@ -1,0 +1,190 @@
+"""The benchmark as one command: starts the provider and its database, drives them, prints a table."""
+
+import argparse
+import json
+import os
+import platform
+import signal
+import statistics
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from bench.driver import SCENARIOS, Plan, Run
+from bench.provider import StartError, running
+from tests.fakes.postgres import PostgresError, PrivatePostgres
+
+COLUMNS = {
+    "ops/s": ("operations_per_second", ".1f"),
+    "p50 ms": ("p50_ms", ".1f"),
+    "p99 ms": ("p99_ms", ".1f"),
+    "provider": ("cpu_ms.provider", ".2f"),
+    "database": ("cpu_ms.database", ".2f"),
+    "driver": ("cpu_ms.driver", ".2f"),
+    "requests/op": ("requests_per_operation", ".1f"),
+    "elsewhere %": ("elsewhere_percent", ".1f"),
+}
+
+
+class DriverError(Exception):
+    """The second process broke down; what it said is on standard error."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the benchmark; the exit code: 0, 1 when an operation failed, 2 when it could not start."""
+    options = parse(arguments)
+    signal.signal(signal.SIGTERM, _leave)
+    try:
+        runs = list(benchmark(options))
+    except (StartError, PostgresError, DriverError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    summary = summarise(runs)
+    print(table(summary))
+    if options.json is not None:
+        options.json.write_text(json.dumps(report(options, runs, summary), indent=1) + "\n")
+    for run in runs:
+        for message in run.first_errors:
+            print(f"{run.scenario}: {message}", file=sys.stderr)
+    return int(any(run.errors for run in runs))
+
+
+def _leave(_signal: int, _frame: FrameType | None) -> None:
+    sys.exit("stopped")  # an exception, so that every server is stopped on the way out
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--seconds", type=float, default=5.0, help="measured window of a run (default 5)")
+    parser.add_argument("--concurrency", type=int, default=8, help="visitors at once (default 8)")
+    parser.add_argument("--repeat", type=int, default=3, help="runs of each scenario (default 3)")
+    parser.add_argument("--workers", type=int, default=2, help="processes of the provider (default 2)")
+    parser.add_argument("--scenarios", default=",".join(SCENARIOS), help="with commas (default %(default)s)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write every run and the medians there")
+    database = parser.add_mutually_exclusive_group()
+    database.add_argument(
+        "--database-url",
+        help="a PostgreSQL database to use instead of a private server; accounts are written to it, and "
+        "its CPU time is not seen",
+    )
+    database.add_argument("--sqlite", action="store_true", help="an SQLite file instead of PostgreSQL")
+    options = parser.parse_args(arguments)
+    options.scenarios = options.scenarios.split(",")
+    if unknown := [name for name in options.scenarios if name not in SCENARIOS]:
+        parser.error(f"no such scenario: {', '.join(unknown)}; there are {', '.join(SCENARIOS)}")
+    for name, most in {"seconds": 60, "concurrency": 64, "repeat": 20, "workers": 32}.items():
+        if not 0 < getattr(options, name) <= most:
+            parser.error(f"--{name} must be above 0 and at most {most}")
+    return options
+
+
+def benchmark(options: argparse.Namespace) -> Iterator[Run]:
+    """Every run, as it ends. Raises `StartError`, `PostgresError` or `DriverError`."""
+    with ExitStack() as stack:
+        processes = {}
+        database_url = options.database_url
+        if database_url is None and not options.sqlite:
+            _tell("starting PostgreSQL")
+            database = stack.enter_context(PrivatePostgres())
+            database_url = database.create_database("idp")
+            processes["database"] = database.pid
+        _tell("setting up the provider")
+        provider = stack.enter_context(
+            running(database_url=database_url, workers=options.workers, accounts=options.concurrency)
+        )
+        processes["provider"] = provider.pid
+        plan = Plan(
+            issuer=provider.issuer,
+            client=provider.client,
+            accounts=provider.accounts,
+            scenarios=options.scenarios,
+            seconds=options.seconds,
+            repeat=options.repeat,
+            processes=processes,
+        )
+        for run in _driven(plan):
+            _tell(f"{run.scenario}: {run.operations} operations, {run.errors} errors")
+            yield run
+
+
+def _driven(plan: Plan) -> Iterator[Run]:
+    """What the second process reports, window by window. Raises `DriverError`."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "bench.driver"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,  # Ctrl-C is ours to pass on
+    ) as driver:
+        assert driver.stdin is not None
+        assert driver.stdout is not None
+        try:
+            driver.stdin.write(json.dumps(asdict(plan)))
+            driver.stdin.close()
+            for line in driver.stdout:
+                yield Run(**json.loads(line))
+        except BaseException:
+            driver.terminate()
+            raise
+    if driver.returncode:
+        raise DriverError(f"the driving process ended with exit code {driver.returncode}")
+
+
+def _tell(progress: str) -> None:
+    print(progress, file=sys.stderr, flush=True)
+
+
+def summarise(runs: Sequence[Run]) -> dict[str, dict[str, Any]]:
+    """For each scenario the median over its runs of every figure, and the errors of all of them."""
+    summary: dict[str, dict[str, Any]] = {}
+    for scenario in dict.fromkeys(run.scenario for run in runs):
+        own = [run for run in runs if run.scenario == scenario]
+        figures = [_flat(run) for run in own]
+        summary[scenario] = {
+            name: statistics.median(values)
+            for name in dict.fromkeys(name for flat in figures for name in flat)
+            if (values := [flat[name] for flat in figures if name in flat])
+        }
+        summary[scenario]["errors"] = sum(run.errors for run in own)
+        summary[scenario]["worker_memory_mib"] = own[-1].worker_memory_mib
+    return summary
+
+
+def _flat(run: Run) -> dict[str, float]:
+    values = asdict(run)
+    plain = {name: values[name] for name, _ in COLUMNS.values() if values.get(name) is not None}
+    return plain | {f"cpu_ms.{process}": ms for process, ms in run.cpu_ms.items()}
+
+
+def table(summary: dict[str, dict[str, Any]]) -> str:
+    """The medians as plain text; CPU columns are milliseconds for each operation."""
+    rows = [["", *COLUMNS, "errors", "workers MiB"]]
+    for scenario, figures in summary.items():
+        cells = [format(figures[name], form) if name in figures else "-" for name, form in COLUMNS.values()]
+        memory = " ".join(f"{size:.0f}" for size in figures["worker_memory_mib"]) or "-"
+        rows.append([scenario, *cells, str(figures["errors"]), memory])
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = []
+    for first, *rest in rows:
+        numbers = (cell.rjust(width) for cell, width in zip(rest, widths[1:], strict=True))
+        lines.append("  ".join([first.ljust(widths[0]), *numbers]))
+    note = "medians; provider, database and driver: CPU milliseconds (user + system) for each operation"
+    return "\n".join([*lines, note])
+
+
+def report(
+    options: argparse.Namespace, runs: Sequence[Run], summary: dict[str, dict[str, Any]]
+) -> dict[str, Any]:
+    """Everything, for a machine to read. The database URL is left out: it may hold a password."""
+    kept = ("seconds", "concurrency", "repeat", "workers", "scenarios")
+    return {
+        "options": {name: getattr(options, name) for name in kept},
+        "machine": {"cpus": os.cpu_count(), "python": platform.python_version()},
+        "summary": summary,
+        "runs": [asdict(run) for run in runs],
+    }

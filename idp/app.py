@@ -1,0 +1,200 @@
+"""Building the application: the one module that knows every part."""
+
+import hashlib
+import hmac
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from flask import Flask
+from flask_migrate import Migrate
+from jinja2 import StrictUndefined
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import SQLAlchemyError
+
+from idp import errors, i18n, logs, web
+from idp.account import views as account_views
+from idp.audit import AuditRow
+from idp.config import ConfigError, Settings
+from idp.db import db
+from idp.login import guard, methods
+from idp.login import service as login_service
+from idp.login import views as login_views
+from idp.oidc import service as oidc_service
+from idp.oidc import views as oidc_views
+from idp.oidc.clients import ClientRegistry
+from idp.oidc.keys import KeyRing
+from idp.oidc.models import Consent, Grant
+from idp.oidc.server import Provider, TokenServer
+from idp.password import views as password_views
+from idp.password.hashing import PasswordHasher
+from idp.password.service import LegacySample
+from idp.ratelimit import RateLimiter
+from idp.users import service as users_service
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+MODELS = (AuditRow, Consent, Grant)  # their modules register every table
+
+# Login methods there are in this version, strongest first.
+LOGIN_METHODS = ("password",)
+KNOWN_LOGIN_METHODS = ("bankid", "password")
+
+
+def create_tool_app(settings: Settings) -> Flask:
+    """Database and texts, for commands that need neither keys nor clients."""
+    app = Flask("idp")
+    app.config["SQLALCHEMY_DATABASE_URI"] = _prepared_url(settings.database_url)
+    app.config["SQLALCHEMY_ENGINE_OPTIONS"] = _engine_options(settings)
+    app.extensions["idp.settings"] = settings
+    logs.configure(settings.log, web.request_facts)
+    db.init_app(app)
+    Migrate(app, db, directory=str(MIGRATIONS), render_as_batch=True)
+    return app
+
+
+def create_app(settings: Settings) -> Flask:
+    """The whole provider. Raises `ConfigError` with every problem of keys and clients."""
+    app = create_tool_app(settings)
+    app.jinja_env.undefined = StrictUndefined
+    keys, clients = _load(settings)
+    limiter = RateLimiter(settings)
+    secret = settings.secret_key.get_secret_value()
+    issuer = Provider(
+        issuer=settings.issuer,
+        clients=clients,
+        keys=keys,
+        limiter=limiter,
+        subject_key=hmac.new(secret.encode(), b"pairwise subjects", hashlib.sha256).digest(),
+    )
+    password = password_views.login_method(settings.issuer)
+    app.extensions.update(
+        {
+            "idp.provider": issuer,
+            "idp.token_server": TokenServer(issuer),
+            "idp.limiter": limiter,
+            "idp.documents": {},
+            "idp.acrs": {method.name: method.acr for method in (password,)},
+            "idp.password_hasher": PasswordHasher(settings.password, LegacySample()),
+            "idp.describe_client": lambda client_id, language: _describe(clients, client_id, language),
+        }
+    )
+    methods.register(app, password)
+    users_service.user_disabled.connect(_end_sessions)
+    login_service.sessions_ended.connect(oidc_service.revoke_grants_of_sessions)
+
+    web.register(app, settings, readiness=lambda: readiness(keys, clients))
+    i18n.register(app, secure=settings.is_https)
+    errors.register(app, is_protocol_endpoint=oidc_views.is_machine_endpoint)
+    web.csrf.exempt(oidc_views.authorize_endpoint)
+    web.csrf.exempt(oidc_views.end_session)
+    web.csrf.exempt(oidc_views.token)
+    web.csrf.exempt(oidc_views.userinfo)
+    for views in (login_views, password_views, oidc_views, account_views):
+        app.register_blueprint(views.blueprint)
+
+    @app.context_processor
+    def account_icon() -> dict[str, Any]:
+        live = guard.page_session()
+        return {"account_user": {"name": live.name, "email": live.email} if live else None}
+
+    return app
+
+
+def create_app_from_environ() -> Flask:
+    """What a WSGI server calls. Raises `ConfigError`; refuses a database behind on migrations."""
+    settings = Settings.from_environ(os.environ)
+    app = create_app(settings)
+    with app.app_context():
+        behind = migrations_behind()
+    if behind:
+        raise ConfigError([behind])
+    return app
+
+
+def readiness(keys: KeyRing, clients: ClientRegistry) -> dict[str, Any]:
+    """What works, for load balancers and people: `ready`, and a plain word for each part."""
+    clients.refresh()
+    parts: dict[str, Any] = {"keys": keys.problems or "ok", "clients": clients.problems or "ok"}
+    try:
+        db.session.execute(sa.text("SELECT 1"))
+        parts["database"] = "ok"
+    except SQLAlchemyError:
+        parts["database"] = "does not answer"
+    parts["ready"] = parts["database"] == "ok"
+    return parts
+
+
+def migrations_behind() -> str | None:
+    """What is to be done when the database is not at the newest migration, else None.
+
+    Raises `SQLAlchemyError` when it does not answer.
+    """
+    newest = ScriptDirectory(str(MIGRATIONS)).get_current_head()
+    with db.engine.connect() as connection:
+        current = MigrationContext.configure(connection).get_current_revision()
+    if current == newest:
+        return None
+    return f"the database is at migration {current}, this version needs {newest}: run `idp db upgrade`"
+
+
+def _load(settings: Settings) -> tuple[KeyRing, ClientRegistry]:
+    problems: list[str] = []
+    keys: KeyRing | None = None
+    clients: ClientRegistry | None = None
+    try:
+        keys = KeyRing(settings.keys_dir)
+    except ConfigError as error:
+        problems += error.problems
+    try:
+        clients = ClientRegistry(
+            settings.clients_file,
+            login_methods=KNOWN_LOGIN_METHODS,
+            signing_algs=keys.algs if keys else None,
+        )
+    except ConfigError as error:
+        problems += error.problems
+    if keys is None or clients is None:
+        raise ConfigError(problems)
+    return keys, clients
+
+
+def _describe(clients: ClientRegistry, client_id: str, language: str) -> guard.Asker | None:
+    client = clients.get(client_id)
+    if client is None:
+        return None
+    return guard.Asker(name=client.name(language), restart_url=client.initiate_login_uri or client.client_uri)
+
+
+def _end_sessions(_sender: object, *, user_id: Any, now: Any) -> None:
+    login_service.end_all_of(user_id, now=now, reason="user disabled")
+
+
+def _prepared_url(url: str) -> str:
+    """The database URL; the folder of an SQLite file is made."""
+    database = make_url(url).database
+    if url.startswith("sqlite") and database and database != ":memory:":
+        path = Path(database).absolute()
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigError([f"IDP_DATABASE_URL: cannot make {path.parent}: {error.strerror}"]) from None
+        return f"sqlite:///{path}"
+    return url
+
+
+def _engine_options(settings: Settings) -> Mapping[str, Any]:
+    options: dict[str, Any] = {"hide_parameters": True}  # values stay out of errors' words
+    if settings.database_url.startswith("sqlite"):
+        return options
+    return {
+        **options,
+        "pool_size": settings.database_pool_size,
+        "max_overflow": settings.database_pool_size,
+        "pool_timeout": 10,
+        "pool_recycle": 3600,
+        "connect_args": {"connect_timeout": 5},
+    }

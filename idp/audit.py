@@ -1,0 +1,115 @@
+"""The audit trail: what happened, to whom, from where. Rows are only ever added."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from flask import g, has_request_context, request
+from sqlalchemy import event as sa_event
+from sqlalchemy.orm import Mapped, mapped_column
+
+from idp.db import Base, db
+
+
+class Event(StrEnum):
+    """Everything that is audited, by the name it has in the table."""
+
+    COMPANY_CREATED = "company.created"
+    USER_CREATED = "user.created"
+    USER_DISABLED = "user.disabled"
+    USER_ENABLED = "user.enabled"
+    LOGIN_SUCCEEDED = "login.succeeded"
+    LOGIN_FAILED = "login.failed"
+    LOGIN_LIMITED = "login.limited"
+    LOGIN_REFUSED = "login.refused"
+    SESSION_ENDED = "session.ended"
+    PASSWORD_REHASHED = "password.rehashed"  # noqa: S105 - an event's name
+    CONSENT_GIVEN = "consent.given"
+    CONSENT_DENIED = "consent.denied"
+    CODE_REPLAYED = "code.replayed"
+    CLIENT_AUTHENTICATION_FAILED = "client.authentication_failed"
+    KEY_ROTATED = "key.rotated"
+    KEY_RETIRED = "key.retired"
+
+
+class AuditRow(Base):
+    __tablename__ = "audit_events"
+
+    id: Mapped[int] = mapped_column(
+        sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=True
+    )
+    at: Mapped[datetime] = mapped_column(index=True)
+    event: Mapped[str] = mapped_column(sa.String(60))
+    actor: Mapped[str] = mapped_column(sa.String(60))
+    user_id: Mapped[UUID | None] = mapped_column(index=True)
+    client_id: Mapped[str | None] = mapped_column(sa.String(100))
+    session_id: Mapped[UUID | None]
+    address: Mapped[str | None] = mapped_column(sa.String(45))
+    request_id: Mapped[str | None] = mapped_column(sa.String(20))
+    detail: Mapped[dict[str, Any]]
+
+
+APPEND_ONLY = {
+    "sqlite": (
+        "CREATE TRIGGER audit_events_no_update BEFORE UPDATE ON audit_events "
+        "BEGIN SELECT RAISE(ABORT, 'audit events are append-only'); END",
+        "CREATE TRIGGER audit_events_no_delete BEFORE DELETE ON audit_events "
+        "BEGIN SELECT RAISE(ABORT, 'audit events are append-only'); END",
+    ),
+    "postgresql": (
+        "CREATE FUNCTION audit_events_append_only() RETURNS trigger LANGUAGE plpgsql AS "
+        "$$ BEGIN RAISE EXCEPTION 'audit events are append-only'; END $$",
+        "CREATE TRIGGER audit_events_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON audit_events "
+        "FOR EACH STATEMENT EXECUTE FUNCTION audit_events_append_only()",
+    ),
+}
+for _dialect, _statements in APPEND_ONLY.items():
+    for _statement in _statements:
+        sa_event.listen(
+            AuditRow.__table__,
+            "after_create",
+            sa.DDL(_statement.replace("%", "%%")).execute_if(dialect=_dialect),
+        )
+
+
+def record(
+    event: Event,
+    *,
+    now: datetime,
+    user_id: UUID | None = None,
+    client_id: str | None = None,
+    session_id: UUID | None = None,
+    actor: str | None = None,
+    **detail: str | int | bool,
+) -> None:
+    """Add a row to the caller's transaction, which commits it.
+
+    `actor` is who did it: `user` in a request and `operator` in a command unless said otherwise.
+    `detail` never holds what somebody typed, a token, a secret or a personal number.
+    """
+    in_request = has_request_context()
+    db.session.add(
+        AuditRow(
+            at=now,
+            event=event.value,
+            actor=actor or ("user" if in_request else "operator"),
+            user_id=user_id,
+            client_id=client_id,
+            session_id=session_id,
+            address=request.remote_addr if in_request else None,
+            request_id=g.request_id if in_request else None,
+            detail=detail,
+        )
+    )
+
+
+def newest(limit: int, *, event: str | None = None, user_id: UUID | None = None) -> list[AuditRow]:
+    """The `limit` newest rows, newest first."""
+    query = sa.select(AuditRow).order_by(AuditRow.id.desc()).limit(limit)
+    if event:
+        query = query.where(AuditRow.event == event)
+    if user_id:
+        query = query.where(AuditRow.user_id == user_id)
+    return list(db.session.scalars(query))

@@ -1,0 +1,265 @@
+"""Settings: the environment read once, checked whole, then frozen."""
+
+import difflib
+import ipaddress
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+import limits
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+
+IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
+LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
+SECRET_MIN_LENGTH = 32
+EXAMPLE_WORDS = ("change-me", "changeme", "secret", "insecure", "development", "password")
+HOW_TO_MAKE_ONE = "make one with: openssl rand -hex 32"
+
+
+class ConfigError(Exception):
+    """Every problem found in the settings or in a file they name; `problems` has one line for each."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+def is_loopback_url(url: str) -> bool:
+    """Whether an http(s) URL names this machine: only then may it do without TLS."""
+    return urlsplit(url).hostname in LOOPBACK_HOSTS
+
+
+def _issuer(value: str) -> str:
+    try:
+        parts = urlsplit(value)
+        _ = parts.port
+    except ValueError:
+        raise ValueError("is no URL") from None
+    if parts.scheme not in ("https", "http") or not parts.hostname:
+        raise ValueError("must be an absolute https URL, such as https://login.example.se")
+    if parts.query or parts.fragment or parts.username or "@" in parts.netloc:
+        raise ValueError("must hold no query, fragment or user name (OpenID Connect Discovery §3)")
+    if parts.path:
+        raise ValueError("must have no path and no trailing slash: the provider owns its whole host name")
+    if parts.scheme == "http" and not is_loopback_url(value):
+        raise ValueError("must be https; http is allowed on a loopback address only")
+    return value
+
+
+def _networks(value: object) -> object:
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    return value
+
+
+def _rate(value: str) -> str:
+    try:
+        limits.parse_many(value)
+    except ValueError:
+        raise ValueError("must look like 30/minute or 100 per 2 hours") from None
+    return value
+
+
+def _database_url(value: str) -> str:
+    if not re.match(r"(sqlite|postgresql(\+psycopg)?)://", value):
+        raise ValueError("must begin with sqlite:/// or postgresql://")
+    return re.sub(r"^postgresql://", "postgresql+psycopg://", value)
+
+
+def _mail_url(value: str) -> str:
+    if urlsplit(value).scheme not in ("smtp", "smtps") and not value.startswith("file:"):
+        raise ValueError("must begin with smtp://, smtps:// or file:")
+    return value
+
+
+def _redis_url(value: str) -> str:
+    if urlsplit(value).scheme not in ("redis", "rediss", "unix"):
+        raise ValueError("must begin with redis://, rediss:// or unix://")
+    return value
+
+
+def _colour(value: str) -> str:
+    if not re.fullmatch(r"#[0-9a-fA-F]{6}", value):
+        raise ValueError("must be a colour such as #0b5c4b")
+    return value
+
+
+Rate = Annotated[str, AfterValidator(_rate)]
+Colour = Annotated[str, AfterValidator(_colour)]
+
+
+class Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class LimitSettings(Part):
+    """How often something may be tried, as `30/minute` (also several, `10/minute; 100/day`)."""
+
+    login_per_address: Rate = "30/minute; 300/hour"
+    login_per_account: Rate = "10/15 minutes; 50/day"
+    login_overall: Rate = "3000/minute"
+    client_authentication: Rate = "20/minute"
+
+
+class BrandSettings(Part):
+    """What the pages call themselves and look like."""
+
+    name: str = "Leasify"
+    logo: Path | None = None
+    colour: Colour = "#0b5c4b"
+    colour_dark: Colour = "#5fd0b0"
+    support_email: str = ""
+    support_phone: str = ""
+
+
+class PasswordSettings(Part):
+    """Argon2id cost (the defaults are OWASP's floor) and how many hashes may run at once in a worker."""
+
+    hash_memory_kib: Annotated[int, Field(ge=8)] = 19456
+    hash_time: Annotated[int, Field(ge=1)] = 2
+    hash_parallelism: Annotated[int, Field(ge=1)] = 1
+    hashes_at_once: Annotated[int, Field(ge=1)] = 2
+
+
+class SessionSettings(Part):
+    idle_minutes: Annotated[int, Field(ge=1)] = 60
+    hours: Annotated[int, Field(ge=1)] = 10
+    interaction_minutes: Annotated[int, Field(ge=1, le=1440)] = 60
+
+
+class LogSettings(Part):
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["json", "text"] = "json"
+
+
+class Settings(Part):
+    """All that an operator decides. Made by `from_environ`, which reports every problem at once."""
+
+    issuer: Annotated[str, AfterValidator(_issuer)]
+    secret_key: SecretStr
+    database_url: Annotated[str, AfterValidator(_database_url)] = "sqlite:///var/idp.sqlite3"
+    keys_dir: Path = Path("keys")
+    clients_file: Path = Path("clients.yaml")
+    mail_url: Annotated[str, AfterValidator(_mail_url)] | None = None
+    mail_from: str | None = None
+    redis_url: Annotated[str, AfterValidator(_redis_url)] | None = None
+    bankid_environment: Literal["off"] = "off"
+    trusted_proxies: Annotated[tuple[IPNetwork, ...], BeforeValidator(_networks)] = ()
+    database_pool_size: Annotated[int, Field(ge=1)] = 8
+    limits: LimitSettings = LimitSettings()
+    brand: BrandSettings = BrandSettings()
+    password: PasswordSettings = PasswordSettings()
+    session: SessionSettings = SessionSettings()
+    log: LogSettings = LogSettings()
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether this is a try-out on one machine: more talkative errors, http allowed."""
+        return is_loopback_url(self.issuer)
+
+    @property
+    def is_https(self) -> bool:
+        return self.issuer.startswith("https:")
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str]) -> "Settings":
+        """The settings that the `IDP_*` variables say.
+
+        A secret may be given as a file's path in NAME_FILE instead. Raises `ConfigError` with every
+        problem: missing, malformed, misspelt, or given twice.
+        """
+        problems: list[str] = []
+        given = {name: value for name, value in environ.items() if name.startswith("IDP_") and value != ""}
+        values: dict[str, Any] = {}
+        for name, value in _with_files(given, problems).items():
+            place = VARIABLES.get(name)
+            if place is None:
+                problems.append(f"{name}: no such setting{_nearest(name)}")
+            elif len(place) == 1:
+                values[place[0]] = value
+            else:
+                values.setdefault(place[0], {})[place[1]] = value
+        settings = None
+        try:
+            settings = cls.model_validate(values)
+        except ValidationError as error:
+            problems += [_explain(item) for item in error.errors(include_url=False, include_input=False)]
+        problems += _secret_problems(values.get("secret_key"))
+        if settings is None or problems:
+            raise ConfigError(problems)
+        return settings
+
+
+# Groups whose variables carry the group's name: IDP_LIMIT_LOGIN_PER_ADDRESS, IDP_SESSION_HOURS …
+GROUPS: dict[str, tuple[str, type[Part]]] = {
+    "limits": ("LIMIT", LimitSettings),
+    "brand": ("BRAND", BrandSettings),
+    "password": ("PASSWORD", PasswordSettings),
+    "session": ("SESSION", SessionSettings),
+    "log": ("LOG", LogSettings),
+}
+
+
+def _variables() -> dict[str, tuple[str, ...]]:
+    found: dict[str, tuple[str, ...]] = {}
+    for field in Settings.model_fields:
+        if field in GROUPS:
+            prefix, part = GROUPS[field]
+            for member in part.model_fields:
+                found[f"IDP_{prefix}_{member}".upper()] = (field, member)
+        else:
+            found[f"IDP_{field}".upper()] = (field,)
+    return found
+
+
+VARIABLES = _variables()
+SECRETS = frozenset({"IDP_SECRET_KEY", "IDP_DATABASE_URL", "IDP_REDIS_URL", "IDP_MAIL_URL"})
+
+
+def _with_files(given: Mapping[str, str], problems: list[str]) -> dict[str, str]:
+    """The variables with every NAME_FILE of a secret replaced by what the file holds."""
+    found = {}
+    for name, value in given.items():
+        secret = name.removesuffix("_FILE")
+        if secret == name or secret not in SECRETS:
+            found[name] = value
+        elif secret in given:
+            problems.append(f"{secret} and {name} are both set: keep one of them")
+        else:
+            try:
+                found[secret] = Path(value).read_text().strip()
+            except (OSError, UnicodeDecodeError) as error:
+                reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+                problems.append(f"{name}: cannot read {value}: {reason}")
+    return found
+
+
+def _variable_name(location: tuple[int | str, ...]) -> str:
+    for name, place in VARIABLES.items():
+        if place == tuple(location[: len(place)]):
+            return name
+    return str(location[0])
+
+
+def _explain(error: Any) -> str:
+    name = _variable_name(error["loc"])
+    if error["type"] == "missing":
+        return f"{name} is missing"
+    return f"{name} {error['msg'].removeprefix('Value error, ')}"
+
+
+def _secret_problems(secret: str | None) -> list[str]:
+    if secret is None:
+        return []  # reported as missing
+    if len(secret) < SECRET_MIN_LENGTH:
+        return [f"IDP_SECRET_KEY must hold at least {SECRET_MIN_LENGTH} characters; {HOW_TO_MAKE_ONE}"]
+    if any(word in secret.lower() for word in EXAMPLE_WORDS) or len(set(secret)) < 8:
+        return [f"IDP_SECRET_KEY looks like an example; {HOW_TO_MAKE_ONE}"]
+    return []
+
+
+def _nearest(name: str) -> str:
+    near = difflib.get_close_matches(name, [*VARIABLES, *(f"{secret}_FILE" for secret in SECRETS)], 1)
+    return f", did you mean {near[0]}?" if near else ""

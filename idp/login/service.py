@@ -1,0 +1,347 @@
+"""Logging in and out: interactions begin, logins finish, sessions live and end."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import sqlalchemy as sa
+from blinker import Namespace
+
+from idp import audit
+from idp.config import SessionSettings
+from idp.db import db
+from idp.login.event import AuthenticationEvent
+from idp.login.models import BrowserSession, Interaction
+from idp.login.requirement import AuthnRequirement
+from idp.tokens import new_token, sha256_hex
+from idp.users.models import Company, Status, User
+
+_signals = Namespace()
+sessions_ended = _signals.signal("sessions-ended")
+"""Sent with `session_ids` and `now`, inside the transaction that ends them."""
+
+SEEN_EVERY_SECONDS = 60  # how exactly the idle time is kept; a write for every request would be waste
+MAX_USER_AGENT = 256
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """An interaction as pages see it. A direct login has no `uid` and nobody who waits."""
+
+    uid: str | None
+    requirement: AuthnRequirement
+    client_id: str | None
+    login_hint: str
+    ui_locales: str
+    return_endpoint: str
+    leads_to: str | None  # the address outside this site where the pages' forms end in the end
+
+
+@dataclass(frozen=True)
+class LiveSession:
+    """A session that is in force, with what pages and tokens need to know of its person."""
+
+    id: UUID
+    event: AuthenticationEvent
+    name: str
+    email: str
+    company: str
+    locale: str
+
+
+class InteractionOver(Exception):
+    """The interaction cannot be used: `reason` is `unknown`, `expired` or `answered`."""
+
+    def __init__(self, reason: str, client_id: str | None = None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.client_id = client_id
+
+
+class ForeignBrowser(Exception):
+    """The interaction belongs to another browser."""
+
+
+class LoginRefused(Exception):
+    """The login was genuine but is not what was asked for; `lacks` as `AuthnRequirement.unmet_by`."""
+
+    def __init__(self, lacks: str) -> None:
+        super().__init__(lacks)
+        self.lacks = lacks
+
+
+def begin(
+    requirement: AuthnRequirement,
+    *,
+    return_endpoint: str,
+    request: dict[str, Any],
+    client_id: str | None,
+    browser: str | None,
+    lifetime: timedelta,
+    now: datetime,
+) -> str:
+    """The uid of a new stored interaction. `browser` None: the first browser to open it takes it."""
+    uid = new_token()
+    db.session.execute(
+        sa.insert(Interaction).values(
+            uid=uid,
+            browser_hash=sha256_hex(browser) if browser else None,
+            requirement=requirement.to_json(),
+            return_endpoint=return_endpoint,
+            request=request,
+            client_id=client_id,
+            created_at=now,
+            expires_at=now + lifetime,
+        )
+    )
+    db.session.commit()
+    return uid
+
+
+def load(uid: str, *, browser: str, now: datetime) -> Interaction:
+    """The open interaction, if it is this browser's.
+
+    Raises `InteractionOver` when it is unknown, expired or answered, and `ForeignBrowser`.
+    """
+    interaction = db.session.get(Interaction, uid)
+    if interaction is None:
+        raise InteractionOver("unknown")
+    if interaction.browser_hash is None:
+        _take(interaction, browser)
+    if interaction.answered_at is not None:
+        raise InteractionOver("answered", interaction.client_id)
+    if interaction.expires_at <= now:
+        raise InteractionOver("expired", interaction.client_id)
+    if interaction.browser_hash != sha256_hex(browser):
+        raise ForeignBrowser
+    return interaction
+
+
+def waiting(interaction: Interaction) -> Waiting:
+    """What the login pages need of an interaction."""
+    return Waiting(
+        uid=interaction.uid,
+        requirement=AuthnRequirement.from_json(interaction.requirement),
+        client_id=interaction.client_id,
+        login_hint=interaction.request.get("login_hint", ""),
+        ui_locales=interaction.request.get("ui_locales", ""),
+        return_endpoint=interaction.return_endpoint,
+        leads_to=interaction.request.get("redirect_uri"),
+    )
+
+
+def copy_for(uid: str, *, browser: str, lifetime: timedelta, now: datetime) -> str:
+    """The uid of the same request begun anew in another browser; nothing of the first one comes along."""
+    original = db.session.get_one(Interaction, uid)
+    return begin(
+        AuthnRequirement.from_json(original.requirement),
+        return_endpoint=original.return_endpoint,
+        request=original.request,
+        client_id=original.client_id,
+        browser=browser,
+        lifetime=lifetime,
+        now=now,
+    )
+
+
+def answer(uid: str, *, now: datetime) -> bool:
+    """Claim the interaction's one answer, in the caller's transaction. False: somebody else already did."""
+    statement = (
+        sa.update(Interaction)
+        .where(Interaction.uid == uid, Interaction.answered_at.is_(None), Interaction.expires_at > now)
+        .values(answered_at=now)
+        .returning(Interaction.uid)
+    )
+    return db.session.scalar(statement) is not None
+
+
+def close(uid: str, *, now: datetime) -> bool:
+    """Claim the interaction's one answer and commit: it was an error."""
+    claimed = answer(uid, now=now)
+    db.session.commit()
+    return claimed
+
+
+def person_of(session_id: str) -> UUID | None:
+    """Whose session this is or was; None when it is unknown or its person may not log in any more."""
+    try:
+        wanted = UUID(session_id)
+    except ValueError:
+        return None
+    query = (
+        sa.select(BrowserSession.user_id)
+        .join(User, User.id == BrowserSession.user_id)
+        .where(BrowserSession.id == wanted, User.status == Status.ACTIVE.value)
+    )
+    return db.session.scalar(query)
+
+
+def finish(
+    requirement: AuthnRequirement,
+    event: AuthenticationEvent,
+    *,
+    client_id: str | None,
+    old_handle: str | None,
+    user_agent: str,
+    address: str | None,
+    settings: SessionSettings,
+    now: datetime,
+) -> str:
+    """The handle for the cookie of a browser that has just logged in.
+
+    A login by the same person renews the browser's session under a fresh handle (relying apps keep
+    their `sid`); another person's session is ended first. Raises `LoginRefused`, audited, when the
+    login does not meet what was asked for.
+    """
+    lacks = requirement.unmet_by(event)
+    if lacks is not None:
+        audit.record(
+            audit.Event.LOGIN_REFUSED, now=now, user_id=event.user_id, client_id=client_id, lacks=lacks
+        )
+        db.session.commit()
+        raise LoginRefused(lacks)
+    handle = new_token()
+    fields = {
+        "handle_hash": sha256_hex(handle),
+        "method": event.method,
+        "acr": event.acr,
+        "amr": list(event.amr),
+        "auth_time": event.auth_time,
+        "seen_at": now,
+        "expires_at": now + timedelta(hours=settings.hours),
+        "user_agent": user_agent[:MAX_USER_AGENT],
+        "address": address,
+    }
+    session_id = _renew(old_handle, event.user_id, fields, settings=settings, now=now)
+    if session_id is None:
+        session_id = uuid4()
+        db.session.execute(
+            sa.insert(BrowserSession).values(id=session_id, user_id=event.user_id, created_at=now, **fields)
+        )
+    audit.record(
+        audit.Event.LOGIN_SUCCEEDED,
+        now=now,
+        user_id=event.user_id,
+        client_id=client_id,
+        session_id=session_id,
+        method=event.method,
+    )
+    db.session.commit()
+    return handle
+
+
+_LIVE = (
+    sa.select(
+        BrowserSession.id,
+        BrowserSession.user_id,
+        BrowserSession.method,
+        BrowserSession.acr,
+        BrowserSession.amr,
+        BrowserSession.auth_time,
+        BrowserSession.seen_at,
+        User.name,
+        User.email,
+        User.locale,
+        Company.name.label("company"),
+    )
+    .join(User, User.id == BrowserSession.user_id)
+    .join(Company, Company.id == User.company_id)
+    .where(
+        BrowserSession.handle_hash == sa.bindparam("handle_hash"),
+        BrowserSession.ended_at.is_(None),
+        BrowserSession.expires_at > sa.bindparam("now"),
+        BrowserSession.seen_at > sa.bindparam("idle_since"),
+        User.status == Status.ACTIVE.value,
+    )
+)
+
+
+def current(handle: str, *, settings: SessionSettings, now: datetime) -> LiveSession | None:
+    """The session in force behind a cookie's handle, noted as used; None when there is none."""
+    idle_since = now - timedelta(minutes=settings.idle_minutes)
+    row = db.session.execute(
+        _LIVE, {"handle_hash": sha256_hex(handle), "now": now, "idle_since": idle_since}
+    ).one_or_none()
+    if row is None:
+        return None
+    if now - row.seen_at >= timedelta(seconds=SEEN_EVERY_SECONDS):
+        db.session.execute(
+            sa.update(BrowserSession)
+            .where(BrowserSession.id == row.id, BrowserSession.seen_at == row.seen_at)
+            .values(seen_at=now)
+        )
+        db.session.commit()
+    event = AuthenticationEvent(
+        user_id=row.user_id, method=row.method, acr=row.acr, amr=tuple(row.amr), auth_time=row.auth_time
+    )
+    return LiveSession(row.id, event, row.name, row.email, row.company, row.locale)
+
+
+def end(session_id: UUID, *, now: datetime, reason: str) -> bool:
+    """End one session, with its tokens (`sessions_ended` tells). False when it had ended already."""
+    ended = _end(BrowserSession.id == session_id, now=now, reason=reason)
+    db.session.commit()
+    return bool(ended)
+
+
+def end_all_of(user_id: UUID, *, now: datetime, reason: str) -> None:
+    """End every session of a person, in the caller's transaction."""
+    _end(BrowserSession.user_id == user_id, now=now, reason=reason)
+
+
+def _take(interaction: Interaction, browser: str) -> None:
+    statement = (
+        sa.update(Interaction)
+        .where(Interaction.uid == interaction.uid, Interaction.browser_hash.is_(None))
+        .values(browser_hash=sha256_hex(browser))
+    )
+    db.session.execute(statement)
+    db.session.commit()
+    db.session.refresh(interaction)
+
+
+def _renew(
+    handle: str | None,
+    user_id: UUID,
+    fields: dict[str, Any],
+    *,
+    settings: SessionSettings,
+    now: datetime,
+) -> UUID | None:
+    """Give this browser's live session a new handle if it is the same person's; end another's."""
+    if not handle:
+        return None
+    mine = BrowserSession.handle_hash == sha256_hex(handle)
+    alive = sa.and_(
+        BrowserSession.ended_at.is_(None),
+        BrowserSession.expires_at > now,
+        BrowserSession.seen_at > now - timedelta(minutes=settings.idle_minutes),
+    )
+    statement = (
+        sa.update(BrowserSession)
+        .where(mine, alive, BrowserSession.user_id == user_id)
+        .values(**fields)
+        .returning(BrowserSession.id)
+    )
+    renewed = db.session.scalar(statement)
+    if renewed is None:
+        _end(mine, now=now, reason="replaced by another login")
+    return renewed
+
+
+def _end(condition: sa.ColumnElement[bool], *, now: datetime, reason: str) -> list[UUID]:
+    statement = (
+        sa.update(BrowserSession)
+        .where(condition, BrowserSession.ended_at.is_(None))
+        .values(ended_at=now)
+        .returning(BrowserSession.id, BrowserSession.user_id)
+    )
+    rows = db.session.execute(statement).all()
+    for row in rows:
+        audit.record(
+            audit.Event.SESSION_ENDED, now=now, user_id=row.user_id, session_id=row.id, reason=reason
+        )
+    if rows:
+        sessions_ended.send(session_ids=[row.id for row in rows], now=now)
+    return [row.id for row in rows]

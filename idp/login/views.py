@@ -1,0 +1,103 @@
+"""Choosing how to log in, and logging out."""
+
+from typing import Any
+
+from flask import Blueprint, Response, make_response, redirect, render_template, request, session, url_for
+from itsdangerous import BadData, URLSafeTimedSerializer
+from werkzeug.wrappers import Response as BaseResponse
+
+from idp import web
+from idp.clock import utcnow
+from idp.errors import IdpError
+from idp.login import guard, methods, service
+from idp.login.service import Waiting
+
+blueprint = Blueprint("login", __name__)
+LOGOUT_STATE_SECONDS = 3600
+
+
+class NoMethod(IdpError):
+    code = "no_login_method"
+    status = 400
+
+
+@blueprint.get("/login")
+def direct() -> BaseResponse:
+    if guard.current_session() is not None:
+        return redirect(url_for("account.index"), 303)
+    return _to_tab(guard.direct_login())
+
+
+@blueprint.get("/login/<uid>")
+@guard.login_page
+def choose(waiting: Waiting) -> BaseResponse:
+    """Straight on to the method used last in this browser, else the first; the tabs lead to the others."""
+    return _to_tab(waiting)
+
+
+@blueprint.route("/logout", methods=["GET", "POST"])
+def logout() -> BaseResponse:
+    """Ask, then end this browser's session. A relying app's request comes with a signed `state`."""
+    live = guard.current_session()
+    state = _logout_state()
+    asker = guard.describe_asker(state.get("client_id"))
+    if request.method == "POST":
+        if live is not None:
+            service.end(live.id, now=utcnow(), reason="logged out")
+        return logged_out(state)
+    if live is None:
+        return logged_out(state)
+    if state.get("return_to"):
+        web.allow_form_to(state["return_to"])
+    page = render_template(
+        "login/logout.html",
+        client_name=asker.name if asker else None,
+        user={"name": live.name, "email": live.email},
+        state=request.args.get("state", ""),
+    )
+    return make_response(page)
+
+
+def logged_out(state: dict[str, Any]) -> BaseResponse:
+    """Back to where a relying app asked for, else the page that says it is done."""
+    if state.get("return_to"):
+        response: BaseResponse = redirect(state["return_to"], 303)
+    else:
+        asker = guard.describe_asker(state.get("client_id"))
+        response = make_response(
+            render_template(
+                "login/logged_out.html",
+                return_url=asker.restart_url if asker else None,
+                client_name=asker.name if asker else None,
+            )
+        )
+    guard.forget(response)
+    return response
+
+
+def sign_logout_state(state: dict[str, Any]) -> str:
+    """A checked logout request as a value that survives the question to the user."""
+    return _serializer().dumps(state)
+
+
+def _logout_state() -> dict[str, Any]:
+    value = request.values.get("state", "")
+    try:
+        state: dict[str, Any] = _serializer().loads(value, max_age=LOGOUT_STATE_SECONDS) if value else {}
+    except BadData:
+        return {}
+    return state
+
+
+def _serializer() -> URLSafeTimedSerializer:
+    return URLSafeTimedSerializer(guard.settings().secret_key.get_secret_value(), salt="logout")
+
+
+def _to_tab(waiting: Waiting) -> Response | BaseResponse:
+    offered = methods.offered(waiting.requirement)
+    if not offered:
+        raise NoMethod("no registered login method meets what the relying app asks for")
+    last = session.get("method")
+    method = next((method for method in offered if method.name == last), offered[0])
+    arguments = {"uid": waiting.uid} if waiting.uid else {}
+    return redirect(url_for(method.start_endpoint, **arguments), 303)

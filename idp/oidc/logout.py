@@ -1,0 +1,66 @@
+"""RP-initiated logout: read the request and decide (RP-Initiated Logout 1.0). No I/O."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+from uuid import UUID
+
+from idp.oidc.clients import Client
+
+MAX_STATE = 2000
+
+
+@dataclass(frozen=True)
+class LogoutRequest:
+    """What a relying app asks for, as far as it holds.
+
+    `session_id` and `subject` are the hint's, None without a hint of ours. `return_to` is None unless it is
+    registered for the client.
+    """
+
+    client: Client | None
+    session_id: UUID | None
+    subject: str | None
+    return_to: str | None
+    problem: str | None  # for the log: why return_to was not taken
+
+
+def parse(
+    sent: Mapping[str, str],
+    *,
+    find_client: Callable[[str], Client | None],
+    verify: Callable[[str], dict[str, Any]],
+    issuer: str,
+) -> LogoutRequest:
+    """The logout request in `sent`; `verify` gives an ID token's claims, however old, or ValueError."""
+    claims: dict[str, Any] = {}
+    problem = None
+    if sent.get("id_token_hint"):
+        try:
+            claims = verify(sent["id_token_hint"])
+        except ValueError:
+            problem = "id_token_hint is not a token of ours"
+        if claims and claims.get("iss") != issuer:
+            claims, problem = {}, "id_token_hint is of another issuer"
+    audience = str(claims.get("aud", ""))
+    client_id = sent.get("client_id") or audience
+    if audience and client_id != audience:
+        claims, problem = {}, "client_id is not the audience of the id_token_hint"
+    client = find_client(client_id) if client_id else None
+    return_to = sent.get("post_logout_redirect_uri")
+    if return_to and (client is None or return_to not in client.post_logout_redirect_uris):
+        problem = "post_logout_redirect_uri is not among the client's post_logout_redirect_uris"
+        return_to = None
+    if return_to and sent.get("state"):
+        separator = "&" if "?" in return_to else "?"
+        return_to += separator + urlencode({"state": sent["state"][:MAX_STATE]})
+    subject = str(claims["sub"]) if client and "sub" in claims else None
+    return LogoutRequest(client, _session_id(claims) if client else None, subject, return_to or None, problem)
+
+
+def _session_id(claims: Mapping[str, Any]) -> UUID | None:
+    try:
+        return UUID(str(claims.get("sid", "")))
+    except ValueError:
+        return None

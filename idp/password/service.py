@@ -1,0 +1,92 @@
+"""Checking an e-mail address and password."""
+
+import threading
+import time
+from datetime import datetime
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from idp import audit
+from idp.db import db
+from idp.errors import TooManyTries
+from idp.password.hashing import PasswordHasher
+from idp.ratelimit import RateLimiter
+from idp.users import service as users
+from idp.users.models import User
+
+METHOD = "password"
+AMR = ("pwd",)
+LEGACY_LOOK_SECONDS = 60
+
+
+class LegacySample:
+    """Some stored hash of an older kind, None when there is none; looked up once a minute."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._looked_at: float | None = None
+        self._found: str | None = None
+
+    def __call__(self) -> str | None:
+        with self._lock:
+            if self._looked_at is None or time.monotonic() - self._looked_at > LEGACY_LOOK_SECONDS:
+                query = sa.select(User.password_hash).where(User.password_hash.not_like("$argon2%")).limit(1)
+                self._found = db.session.scalar(query)
+                self._looked_at = time.monotonic()
+            return self._found
+
+
+def authenticate(
+    email: str,
+    password: str,
+    *,
+    hasher: PasswordHasher,
+    limiter: RateLimiter,
+    address: str,
+    account: str,
+    known_browser: str | None,
+    now: datetime,
+) -> UUID | None:
+    """The id of the active account whose address and password these are, else None.
+
+    Unknown address, wrong password, disabled account and account without a password cost the same and
+    give the same. Raises `TooManyTries` before the costly work, and also after it when parallel tries
+    have used the limit up meanwhile: then even the right password is not acknowledged.
+
+    `account` stands for the typed address in the counters; a browser that has logged in to that account
+    before (`known_browser`, its own value) is counted by itself, so that guesses made elsewhere cannot
+    lock its owner out (OWASP, device cookies).
+    """
+    account_counter = f"{account}:{known_browser}" if known_browser else account
+    counters = (
+        ("login_overall", "all"),
+        ("login_per_address", address),
+        ("login_per_account", account_counter),
+    )
+    _test(limiter, counters, now)
+    user = users.find_by_email(email)
+    verdict = hasher.check(password, user.password_hash if user else None)
+    _test(limiter, counters, now)
+    if user is None or not verdict.ok or not user.is_active:
+        for name, key in counters:
+            limiter.hit(name, key)
+        audit.record(audit.Event.LOGIN_FAILED, now=now, user_id=user.id if user else None, method=METHOD)
+        db.session.commit()
+        return None
+    limiter.clear("login_per_account", account_counter)
+    if verdict.new_hash and user.password_hash:
+        users.store_password_hash(user.id, user.password_hash, verdict.new_hash)
+        audit.record(audit.Event.PASSWORD_REHASHED, now=now, user_id=user.id)
+        db.session.commit()
+    return user.id
+
+
+def _test(limiter: RateLimiter, counters: tuple[tuple[str, str], ...], now: datetime) -> None:
+    for name, key in counters:
+        try:
+            limiter.test(name, key)
+        except TooManyTries:
+            audit.record(audit.Event.LOGIN_LIMITED, now=now, limit=name)
+            db.session.commit()
+            raise

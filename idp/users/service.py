@@ -1,0 +1,201 @@
+"""Companies and users: add, find, disable, enable."""
+
+import unicodedata
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+import email_validator
+import sqlalchemy as sa
+from blinker import Namespace
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import joinedload
+
+from idp import audit
+from idp.db import db
+from idp.users.models import Company, Role, Status, User
+
+_signals = Namespace()
+user_disabled = _signals.signal("user-disabled")
+"""Sent with `user_id` and `now` inside the transaction that disables somebody."""
+
+MAX_EMAIL = 254
+MAX_NAME = 200
+# Reserved test domains (RFC 2606) are no typing errors: set-ups and demos use them.
+email_validator.SPECIAL_USE_DOMAIN_NAMES = []
+
+
+class BadInput(Exception):
+    """What was given cannot be stored; `problems` has a line for each field."""
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = problems
+
+
+def email_key(email: str) -> str:
+    """The form under which an address is found: composed, lower-case, without outer space."""
+    return unicodedata.normalize("NFC", email.strip()).lower()
+
+
+def checked_email(email: str) -> str:
+    """The address in its normal form; raises `BadInput` for one that cannot receive mail."""
+    try:
+        return email_validator.validate_email(email.strip(), check_deliverability=False).normalized
+    except email_validator.EmailNotValidError as error:
+        raise BadInput(f"e-mail address {email.strip()[:MAX_EMAIL]!r}: {error}") from None
+
+
+def checked_name(name: str, what: str) -> str:
+    """One line of text without control characters; raises `BadInput`."""
+    cleaned = " ".join(unicodedata.normalize("NFC", name).split())
+    if not cleaned:
+        raise BadInput(f"{what} is empty")
+    if len(cleaned) > MAX_NAME:
+        raise BadInput(f"{what} is longer than {MAX_NAME} characters")
+    if any(unicodedata.category(character) in ("Cc", "Cs") for character in cleaned):
+        raise BadInput(f"{what} holds control characters")
+    return cleaned
+
+
+@dataclass(frozen=True)
+class NewUser:
+    """What is needed to add somebody; `password_hash` comes from `idp.password`."""
+
+    email: str
+    name: str
+    company: str
+    role: Role = Role.USER
+    title: str | None = None
+    locale: str = "sv"
+    email_verified: bool = False
+    password_hash: str | None = None
+
+
+def add_company(name: str, org_number: str | None, *, now: datetime) -> Company:
+    """A new company. `org_number` is ten digits, a hyphen is taken away. Raises `BadInput`."""
+    name = checked_name(name, "company name")
+    digits = None
+    if org_number is not None:
+        digits = org_number.replace("-", "").strip()
+        if len(digits) != 10 or not (digits.isascii() and digits.isdigit()) or not _luhn(digits):
+            raise BadInput(f"organisation number {org_number!r} is not ten digits with a right check digit")
+    company = Company(name=name, org_number=digits, created_at=now)
+    db.session.add(company)
+    audit.record(audit.Event.COMPANY_CREATED, now=now, company=name)
+    try:
+        db.session.commit()
+    except IntegrityError:
+        db.session.rollback()
+        raise BadInput(f"there is already a company {name!r}") from None
+    return company
+
+
+def list_companies() -> list[tuple[Company, int]]:
+    """Every company by name, with its number of users."""
+    count = sa.func.count(User.id)
+    query = (
+        sa.select(Company, count)
+        .outerjoin(User, User.company_id == Company.id)
+        .group_by(Company.id)
+        .order_by(Company.name)
+    )
+    return [(company, number) for company, number in db.session.execute(query)]
+
+
+def add_user(new: NewUser, *, now: datetime) -> User:
+    """A new account. Raises `BadInput` for bad fields, an unknown company or a taken address."""
+    problems: list[str] = []
+    email = name = ""
+    try:
+        email = checked_email(new.email)
+    except BadInput as error:
+        problems += error.problems
+    try:
+        name = checked_name(new.name, "name")
+    except BadInput as error:
+        problems += error.problems
+    company = db.session.scalar(sa.select(Company).where(Company.name == new.company))
+    if company is None:
+        problems.append(f"there is no company {new.company!r}: add it with `idp companies add`")
+    if company is None or problems:
+        raise BadInput(*problems)
+    user = User(
+        company_id=company.id,
+        email=email,
+        email_key=email_key(email),
+        email_verified_at=now if new.email_verified else None,
+        name=name,
+        title=new.title,
+        locale=new.locale,
+        role=new.role.value,
+        password_hash=new.password_hash,
+        created_at=now,
+        updated_at=now,
+    )
+    db.session.add(user)
+    try:
+        db.session.flush()
+    except IntegrityError:
+        db.session.rollback()
+        raise BadInput(f"there is already a user with the address {email}") from None
+    audit.record(audit.Event.USER_CREATED, now=now, user_id=user.id)
+    db.session.commit()
+    return user
+
+
+def find_by_email(email: str) -> User | None:
+    """The account with this address, whatever its case; company loaded."""
+    query = sa.select(User).options(joinedload(User.company)).where(User.email_key == email_key(email))
+    return db.session.scalar(query)
+
+
+def find(user_id: UUID) -> User | None:
+    """The account with this id; company loaded."""
+    return db.session.scalar(sa.select(User).options(joinedload(User.company)).where(User.id == user_id))
+
+
+def list_users(*, company: str | None = None) -> list[User]:
+    """Accounts by address; company loaded."""
+    query = sa.select(User).options(joinedload(User.company)).order_by(User.email_key)
+    if company is not None:
+        query = query.join(User.company).where(Company.name == company)
+    return list(db.session.scalars(query))
+
+
+def disable(user_id: UUID, *, now: datetime) -> bool:
+    """Shut an account out at once: its sessions and tokens end too. False when it already was disabled."""
+    return _set_status(user_id, Status.DISABLED, audit.Event.USER_DISABLED, now)
+
+
+def enable(user_id: UUID, *, now: datetime) -> bool:
+    """Let a disabled account in again. False when it was not disabled."""
+    return _set_status(user_id, Status.ACTIVE, audit.Event.USER_ENABLED, now)
+
+
+def store_password_hash(user_id: UUID, old: str, new: str) -> None:
+    """Replace a password's hash by a stronger one, unless it was changed meanwhile. The caller commits."""
+    db.session.execute(
+        sa.update(User).where(User.id == user_id, User.password_hash == old).values(password_hash=new)
+    )
+
+
+def _set_status(user_id: UUID, status: Status, event: audit.Event, now: datetime) -> bool:
+    statement = (
+        sa.update(User)
+        .where(User.id == user_id, User.status != status.value)
+        .values(status=status.value, updated_at=now)
+        .returning(User.id)
+    )
+    changed = db.session.scalar(statement) is not None
+    if changed:
+        audit.record(event, now=now, user_id=user_id)
+        if status is Status.DISABLED:
+            user_disabled.send(user_id=user_id, now=now)
+    db.session.commit()
+    return changed
+
+
+def _luhn(digits: str) -> bool:
+    doubled = (int(digit) * (2 - index % 2) for index, digit in enumerate(digits))
+    return sum(value // 10 + value % 10 for value in doubled) % 10 == 0

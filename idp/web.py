@@ -1,0 +1,197 @@
+"""What every response carries: request id, Content-Security-Policy, CSRF, proxy trust, no-store."""
+
+import ipaddress
+import mimetypes
+import secrets
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from flask import Blueprint, Flask, Response, g, has_request_context, jsonify, make_response
+from flask_wtf.csrf import CSRFProtect
+
+from idp import i18n
+from idp.config import IPNetwork, Settings
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
+csrf = CSRFProtect()
+blueprint = Blueprint("web", __name__)
+
+MAX_BODY_BYTES = 64 * 1024
+MAX_FORM_FIELDS = 100
+BROWSER_COOKIE_SECONDS = 400 * 24 * 3600
+CSRF_SECONDS = 12 * 3600
+STATIC_SECONDS = 3600
+REFERENCE_ALPHABET = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"  # no letter or digit that is misread aloud
+
+MACHINE_CSP = "default-src 'none'; frame-ancestors 'none'"
+PAGE_CSP = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+    "base-uri 'none'; frame-ancestors 'none'; form-action 'self'"
+)
+
+
+def new_request_id() -> str:
+    """A reference that a person can read out: ten characters, 50 random bits."""
+    number = secrets.randbits(50)
+    return "".join(REFERENCE_ALPHABET[(number >> shift) & 31] for shift in range(0, 50, 5))
+
+
+def request_facts() -> dict[str, str]:
+    """What every log line written during a request says of it."""
+    return {"request_id": g.request_id} if has_request_context() and "request_id" in g else {}
+
+
+def allow_form_to(uri: str) -> None:
+    """Let this page's forms end at `uri`'s origin.
+
+    Chrome and Safari apply form-action to the redirect after a POST too, so a page whose form leads
+    back to a relying app has to name it.
+    """
+    parts = urlsplit(uri)
+    g.form_action = f"{parts.scheme}://{parts.netloc}" if parts.netloc else f"{parts.scheme}:"
+
+
+def cookie_name(name: str, settings: Settings) -> str:
+    """`__Host-NAME` on https, which no other host or path can set (RFC 6265bis §4.1.3.2)."""
+    return f"__Host-{name}" if settings.is_https else name
+
+
+class TrustedProxies:
+    """Take the client's address from X-Forwarded-For, but only as far as trusted proxies wrote it."""
+
+    def __init__(self, app: Any, networks: tuple[IPNetwork, ...]) -> None:
+        self._app = app
+        self._networks = networks
+
+    def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        address = environ.get("REMOTE_ADDR", "")
+        hops = [hop.strip() for hop in environ.get("HTTP_X_FORWARDED_FOR", "").split(",") if hop.strip()]
+        while hops and self._trusts(address):
+            hop = _address(hops.pop())
+            if hop is None:
+                break
+            address = hop
+        environ["REMOTE_ADDR"] = address
+        answer: Iterable[bytes] = self._app(environ, start_response)
+        return answer
+
+    def _trusts(self, address: str) -> bool:
+        try:
+            ip = ipaddress.ip_address(address)
+        except ValueError:
+            return False
+        return any(ip.version == network.version and ip in network for network in self._networks)
+
+
+def _address(hop: str) -> str | None:
+    try:
+        return str(ipaddress.ip_address(hop))
+    except ValueError:
+        return None
+
+
+def address_key(address: str | None) -> str:
+    """What counts as one address for limits: an IPv4 address, or an IPv6 /64, which one line owns."""
+    try:
+        ip = ipaddress.ip_address(address or "")
+    except ValueError:
+        return "unknown"
+    if isinstance(ip, ipaddress.IPv6Address):
+        if ip.ipv4_mapped:
+            return str(ip.ipv4_mapped)
+        return str(ipaddress.ip_network((ip, 64), strict=False))
+    return str(ip)
+
+
+def register(app: Flask, settings: Settings, *, readiness: Callable[[], Mapping[str, Any]]) -> None:
+    """Wire all of the above into `app`; `readiness` says by name what works (`ok` or a plain word)."""
+    app.config.update(
+        SECRET_KEY=settings.secret_key.get_secret_value(),
+        MAX_CONTENT_LENGTH=MAX_BODY_BYTES,
+        MAX_FORM_MEMORY_SIZE=MAX_BODY_BYTES,
+        MAX_FORM_PARTS=MAX_FORM_FIELDS,
+        SEND_FILE_MAX_AGE_DEFAULT=STATIC_SECONDS,
+        SESSION_COOKIE_NAME=cookie_name("idp_browser", settings),
+        SESSION_COOKIE_SECURE=settings.is_https,
+        SESSION_COOKIE_HTTPONLY=True,
+        SESSION_COOKIE_SAMESITE="Lax",
+        SESSION_COOKIE_PATH="/",
+        SESSION_REFRESH_EACH_REQUEST=False,
+        PERMANENT_SESSION_LIFETIME=BROWSER_COOKIE_SECONDS,
+        WTF_CSRF_TIME_LIMIT=CSRF_SECONDS,
+        # The Referer check would refuse pages that rightly send none; the token and SameSite remain.
+        WTF_CSRF_SSL_STRICT=False,
+    )
+    if settings.trusted_proxies:
+        app.wsgi_app = TrustedProxies(app.wsgi_app, settings.trusted_proxies)  # type: ignore[method-assign]
+    csrf.init_app(app)
+    app.register_blueprint(blueprint)
+    talkative = settings.is_loopback
+    https = settings.is_https
+
+    @app.before_request
+    def begin() -> None:
+        g.request_id = new_request_id()
+        g.talkative = talkative
+
+    @app.after_request
+    def finish(response: Response) -> Response:
+        headers = response.headers
+        headers["X-Content-Type-Options"] = "nosniff"
+        if https:
+            headers["Strict-Transport-Security"] = "max-age=63072000"
+        if response.mimetype != "text/html":
+            headers.setdefault("Content-Security-Policy", MACHINE_CSP)
+            return response
+        extra = g.get("form_action")
+        headers["Content-Security-Policy"] = f"{PAGE_CSP} {extra}" if extra else PAGE_CSP
+        headers.setdefault("Referrer-Policy", "same-origin")
+        headers["X-Frame-Options"] = "DENY"
+        headers["Permissions-Policy"] = "camera=(), microphone=(), geolocation=(), payment=()"
+        headers.setdefault("Cache-Control", "no-store")
+        headers["X-Request-ID"] = g.request_id
+        headers["Vary"] = "Cookie, Accept-Language"
+        return response
+
+    @app.context_processor
+    def page_globals() -> dict[str, Any]:
+        return {
+            "brand": settings.brand,
+            "brand_logo_url": "/brand/logo" if settings.brand.logo else None,
+            "locale": i18n.current_language(),
+            "languages": i18n.language_links(),
+        }
+
+    brand_css = (
+        f":root{{--brand:{settings.brand.colour};--brand-dark:{settings.brand.colour_dark}}}\n".encode()
+    )
+
+    @app.get("/brand.css", endpoint="web.brand_css")
+    def show_brand_css() -> Response:
+        return Response(
+            brand_css, mimetype="text/css", headers={"Cache-Control": f"max-age={STATIC_SECONDS}"}
+        )
+
+    if settings.brand.logo:
+        logo = settings.brand.logo.read_bytes()
+        kind = mimetypes.guess_type(settings.brand.logo.name)[0] or "application/octet-stream"
+
+        @app.get("/brand/logo", endpoint="web.brand_logo")
+        def show_brand_logo() -> Response:
+            return Response(logo, mimetype=kind, headers={"Cache-Control": f"max-age={STATIC_SECONDS}"})
+
+    @app.get("/readyz", endpoint="web.readyz")
+    def show_readiness() -> Response:
+        parts = readiness()
+        response = make_response(jsonify(parts), 200 if parts["ready"] else 503)
+        response.headers["Cache-Control"] = "no-store"
+        return response
+
+
+@blueprint.get("/healthz")
+def healthz() -> Response:
+    """Alive: the process answers. `/readyz` tells whether it can serve."""
+    return Response("ok\n", mimetype="text/plain", headers={"Cache-Control": "no-store"})

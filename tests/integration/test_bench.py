@@ -1,0 +1,204 @@
+"""The benchmark's own arithmetic and eyes: a driver that overlooks failures measures nothing."""
+
+import asyncio
+import hashlib
+import subprocess
+import sys
+import time
+from base64 import urlsafe_b64encode
+from typing import Any
+
+import pytest
+from joserfc import jwt
+from joserfc.errors import BadSignatureError
+from joserfc.jwk import KeySet, RSAKey
+
+from bench.driver import Run, percentile
+from bench.run import parse, summarise, table
+from bench.usage import cpu_ms, process_tree
+from bench.visitor import Client, FlowError, LoginPage, Provider
+from bench.wire import Answer, Browser, CookieJar, WireError
+
+ISSUER = "http://127.0.0.1:8000"
+KEY = RSAKey.generate_key(2048, parameters={"kid": "one", "alg": "RS256", "use": "sig"}, auto_kid=False)
+OTHER_KEY = RSAKey.generate_key(2048, parameters={"kid": "one", "alg": "RS256", "use": "sig"}, auto_kid=False)
+PROVIDER = Provider(ISSUER, Client("bench", "s", "http://127.0.0.1:9/cb"), {}, KeySet([KEY]))
+
+
+def answer_to(raw: bytes) -> Answer:
+    """What the client makes of these bytes on the wire."""
+
+    async def exchange() -> Answer:
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(raw)
+            writer.close()
+
+        async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+            port = server.sockets[0].getsockname()[1]
+            browser = Browser(f"http://127.0.0.1:{port}")
+            try:
+                return await browser.get(f"{browser.origin}/page?q=1")
+            finally:
+                browser.close()
+
+    return asyncio.run(exchange())
+
+
+@pytest.mark.parametrize(
+    ("raw", "body"),
+    [
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", b"hello"),
+        (
+            b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nhel\r\n2;x\r\nlo\r\n0\r\n\r\n",
+            b"hello",
+        ),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\nT: x\r\n\r\n", b"a"),
+        (b"HTTP/1.1 204 No Content\r\n\r\n", b""),
+    ],
+)
+def test_bodies_are_read_whole(raw: bytes, body: bytes) -> None:
+    assert answer_to(raw).body == body
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nhello",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n",
+        b"HTTP/1.1 200 OK\r\n\r\nhello",
+        b"",
+    ],
+)
+def test_a_body_cut_short_is_an_error(raw: bytes) -> None:
+    with pytest.raises(WireError):
+        answer_to(raw)
+
+
+def test_only_this_machine_is_contacted() -> None:
+    with pytest.raises(ValueError, match="this machine only"):
+        Browser("http://login.example.se")
+    with pytest.raises(WireError, match="out of the provider"):
+        asyncio.run(Browser(ISSUER).get("http://127.0.0.1:80001/jwks"))
+
+
+def test_cookies_are_kept_by_path_and_deleted() -> None:
+    jar = CookieJar()
+    jar.take("session=a; Path=/; HttpOnly", "/login/1")
+    jar.take("pending=b; Path=/login", "/login/1")
+    assert jar.header("/login/1") == "Cookie: session=a; pending=b\r\n"
+    assert jar.header("/loginx") == "Cookie: session=a\r\n"
+    jar.take("session=; Max-Age=0; Path=/", "/logout")
+    jar.take("pending=c; Max-Age=0; Path=/login", "/login/1")
+    assert jar.header("/login/1") == ""
+
+
+def test_the_login_form_is_told_from_other_forms() -> None:
+    page = LoginPage(
+        b'<a id="tab-password" href="/login/1/password?a=1&amp;b=2">E-post</a>'
+        b'<form id="language"><input type="hidden" name="csrf_token" value="other"></form>'
+        b'<form id="login-form" method="post"><input type="hidden" name="csrf_token" value="a&amp;b">'
+        b'<input name="email" value="x"></form><form><input type="hidden" name="late" value="1"></form>'
+    )
+    assert page.tab == "/login/1/password?a=1&b=2"
+    assert page.action == ""
+    assert page.hidden == {"csrf_token": "a&b"}
+
+
+def tokens(**changes: Any) -> dict[str, Any]:
+    half = hashlib.sha256(b"at").digest()[:16]
+    now = int(time.time())
+    claims = {
+        **{"iss": ISSUER, "aud": "bench", "sub": "alice", "nonce": "n", "iat": now, "exp": now + 300},
+        **{"at_hash": urlsafe_b64encode(half).rstrip(b"=").decode()},
+    }
+    key = changes.pop("key", KEY)
+    return {
+        "access_token": "at",
+        "id_token": jwt.encode({"alg": "RS256", "kid": "one"}, {**claims, **changes}, key),
+    }
+
+
+def test_a_right_id_token_is_accepted() -> None:
+    assert PROVIDER.check_id_token(tokens(), "n", signature=True)["sub"] == "alice"
+
+
+@pytest.mark.parametrize(
+    ("claim", "value"),
+    [
+        *(("iss", f"{ISSUER}/"), ("aud", "other"), ("aud", ["bench", "other"]), ("nonce", "m")),
+        *(("exp", 1), ("iat", 2**40), ("sub", ""), ("at_hash", "x")),
+    ],
+)
+def test_a_wrong_claim_is_an_error(claim: str, value: object) -> None:
+    with pytest.raises(FlowError, match=f"wrong {claim}"):
+        PROVIDER.check_id_token(tokens(**{claim: value}), "n", signature=False)
+
+
+def test_a_wrong_signature_is_an_error() -> None:
+    with pytest.raises(BadSignatureError):
+        PROVIDER.check_id_token(tokens(key=OTHER_KEY), "n", signature=True)
+
+
+@pytest.mark.parametrize(("percent", "expected"), [(50, 50.0), (99, 99.0), (100, 100.0), (0, 1.0)])
+def test_percentiles(percent: float, expected: float) -> None:
+    assert percentile([float(value) for value in range(1, 101)], percent) == expected
+    assert percentile([7.0], percent) == 7.0
+
+
+def spending(program: str) -> "subprocess.Popen[str]":
+    return subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+
+
+def test_cpu_time_of_children_counts_also_when_they_have_ended() -> None:
+    burn = "import time\nwhile time.process_time() < 0.3: pass\n"
+    program = (
+        f"import subprocess, sys, time\nsubprocess.run([sys.executable, '-c', {burn!r}])\n"
+        "waits = [sys.executable, '-c', 'import sys; sys.stdin.read()']\n"
+        "child = subprocess.Popen(waits, stdin=subprocess.PIPE)\n"
+        "print('ready', flush=True)\nchild.wait()"
+    )
+    with spending(program) as parent:
+        assert parent.stdout is not None
+        assert parent.stdout.readline() == "ready\n"
+        tree = process_tree(parent.pid)
+        used = cpu_ms(parent.pid)
+        parent.kill()
+    assert tree[0] == parent.pid
+    assert len(tree) == 2
+    assert 290 <= used < 2000
+
+
+def run(**changes: Any) -> Run:
+    values: dict[str, Any] = {
+        **{"scenario": "login", "operations": 10, "errors": 0, "first_errors": [], "p50_ms": 5.0},
+        **{"cpu_ms": {"provider": 2.0, "driver": 0.5}, "worker_memory_mib": [61.0, 60.0]},
+    }
+    return Run(**{**values, **changes})
+
+
+def test_the_summary_holds_medians_and_all_errors() -> None:
+    runs = [run(p50_ms=9.0), run(errors=2), run(p50_ms=1.0, cpu_ms={"provider": 7.0}), run(scenario="jwks")]
+    summary = summarise(runs)
+    assert list(summary) == ["login", "jwks"]
+    assert summary["login"]["p50_ms"] == 5.0
+    assert summary["login"]["cpu_ms.provider"] == 2.0
+    assert summary["login"]["errors"] == 2
+    assert "61 60" in table(summary)
+
+
+def test_a_scenario_that_never_succeeded_is_shown_with_its_errors() -> None:
+    summary = summarise([Run("login", 0, 3, ["set-up: refused"])])
+    assert summary["login"]["errors"] == 3
+    row = table(summary).splitlines()[1].split()
+    assert row == ["login", *("-" for _ in range(8)), "3", "-"]
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--seconds", "0"], ["--repeat", "21"], ["--scenarios", "jwks,x"], ["--concurrency", "-1"]]
+)
+def test_impossible_options_are_refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert parse([]).repeat == 3
+    with pytest.raises(SystemExit):
+        parse(arguments)
+    assert arguments[0].strip("-").removesuffix("s") in capsys.readouterr().err
