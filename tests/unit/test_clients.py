@@ -636,7 +636,12 @@ def test_an_unchanged_file_is_not_read_again(file: File, monkeypatch: pytest.Mon
     monkeypatch.setattr(time, "time_ns", lambda: later)
     registry = file.registry()
     read: list[Path] = []
-    monkeypatch.setattr(clients, "read_file", lambda path: read.append(path) or path.read_bytes())
+
+    def counted(path: Path) -> bytes:
+        read.append(path)
+        return path.read_bytes()
+
+    monkeypatch.setattr(clients, "read_file", counted)
     assert registry.get("reports") is not None
     assert read == []
     registry.refresh()

@@ -1,0 +1,152 @@
+"""What tests stand on: a real provider on a real database, fresh for each test."""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+import time_machine
+import yaml
+from flask import Flask
+from flask.testing import FlaskClient
+
+from idp.app import create_app
+from idp.clock import utcnow
+from idp.config import Settings
+from idp.db import db
+from idp.oidc import keys
+from tests.factories import NOON, make_client, make_public_client, make_user
+from tests.fakes.postgres import PrivatePostgres
+from tests.fakes.relying_party import RelyingParty
+
+ISSUER = "https://login.example.se"
+DATABASES = ("sqlite", "postgresql")
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PrivatePostgres]:
+    """A private PostgreSQL for this run."""
+    with PrivatePostgres(durable=False) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres_url(postgres: PrivatePostgres) -> str:
+    """One database with every table, emptied for each test."""
+    return postgres.create_database(f"tests_{os.environ.get('PYTEST_XDIST_WORKER', 'alone')}")
+
+
+@pytest.fixture(scope="session")
+def keys_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Signing keys for RS256 and ES256, made once."""
+    directory = tmp_path_factory.mktemp("keys")
+    keys.rotate(directory, now=utcnow())
+    keys.rotate(directory, alg="ES256", now=utcnow())
+    return directory
+
+
+@pytest.fixture(params=DATABASES)
+def database_url(request: pytest.FixtureRequest) -> str:
+    """Every test that uses the database runs on SQLite and on PostgreSQL."""
+    if request.param == "sqlite":
+        return "sqlite://"
+    url: str = request.getfixturevalue("postgres_url")
+    return url
+
+
+@pytest.fixture
+def clients() -> dict[str, dict[str, Any]]:
+    """The clients.yaml of the test; change it before asking for `app`."""
+    return {
+        "portal": make_client(),
+        "spa": make_public_client(client_name="Appen", redirect_uris=["https://spa.example.se/cb"]),
+    }
+
+
+@pytest.fixture
+def clients_file(tmp_path: Path, clients: dict[str, dict[str, Any]]) -> Path:
+    path = tmp_path / "clients.yaml"
+    path.write_text(yaml.safe_dump({"version": 1, "clients": clients}, allow_unicode=True))
+    return path
+
+
+@pytest.fixture
+def environ(database_url: str, keys_dir: Path, clients_file: Path) -> dict[str, str]:
+    """The settings of the test, as environment variables; change it before asking for `app`."""
+    return {
+        "IDP_ISSUER": ISSUER,
+        "IDP_SECRET_KEY": "0123456789abcdef0123456789abcdef",
+        "IDP_DATABASE_URL": database_url,
+        "IDP_KEYS_DIR": str(keys_dir),
+        "IDP_CLIENTS_FILE": str(clients_file),
+        "IDP_PASSWORD_HASH_MEMORY_KIB": "8",
+        "IDP_PASSWORD_HASH_TIME": "1",
+    }
+
+
+@pytest.fixture
+def app(environ: dict[str, str]) -> Iterator[Flask]:
+    """The whole provider on an empty database."""
+    application = create_app(Settings.from_environ(environ))
+    application.testing = False  # errors get their pages, as they do for users
+    with application.app_context():
+        empty_database()
+    yield application
+    with application.app_context():
+        db.session.remove()
+        db.engine.dispose()
+
+
+def empty_database() -> None:
+    """Make the tables, or empty them: PostgreSQL keeps them from test to test."""
+    if db.engine.dialect.name == "sqlite" or not sa.inspect(db.engine).has_table("users"):
+        db.create_all()
+        return
+    names = ", ".join(table.name for table in db.metadata.sorted_tables)
+    with db.engine.begin() as connection:
+        connection.execute(sa.text("SET LOCAL session_replication_role = replica"))  # triggers off
+        connection.execute(sa.text(f"TRUNCATE {names} RESTART IDENTITY CASCADE"))
+
+
+@pytest.fixture
+def clock() -> Iterator[time_machine.Traveller]:
+    """Noon, standing still; `clock.shift(seconds)` moves it, for libraries too."""
+    with time_machine.travel(NOON, tick=False) as traveller:
+        yield traveller
+
+
+@pytest.fixture
+def browser(app: Flask) -> FlaskClient:
+    """A browser: keeps cookies, follows nothing by itself."""
+    return app.test_client()
+
+
+@pytest.fixture
+def anna(app: Flask) -> str:
+    """anna@example.se, who can log in with factories.PASSWORD; her id."""
+    with app.app_context():
+        return str(make_user().id)
+
+
+@pytest.fixture
+def rp(app: Flask, browser: FlaskClient) -> RelyingParty:
+    """The relying app `portal`, with the browser of its user."""
+    return RelyingParty(app, browser)
+
+
+@pytest.fixture
+def run(environ: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """Run an `idp` command with the test's settings; gives click's result."""
+    from click.testing import CliRunner
+
+    from idp.cli import main
+
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+
+    def invoke(*arguments: str, stdin: str = "") -> Any:
+        return CliRunner().invoke(main, list(arguments), input=stdin)
+
+    return invoke

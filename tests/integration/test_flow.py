@@ -1,0 +1,21 @@
+"""The main job, whole: a relying app logs a user in."""
+
+from joserfc import jwt
+from joserfc.jwk import KeySet
+
+from tests.fakes.relying_party import HTTPS, RelyingParty
+
+
+def test_relying_app_logs_a_user_in(rp: RelyingParty, anna: str) -> None:
+    response = rp.log_in()
+    answer = rp.answer(response)
+    assert (answer["state"], answer["iss"]) == ("the-state", "https://login.example.se")
+    tokens = rp.exchange(answer["code"])
+    assert tokens.status == 200, tokens
+    jwks = KeySet.import_key_set(rp.browser.get("/jwks", **HTTPS).get_json())
+    claims = jwt.decode(tokens.id_token, jwks).claims
+    assert claims["sub"] == anna
+    assert (claims["aud"], claims["nonce"], claims["amr"]) == ("portal", "the-nonce", ["pwd"])
+    info = rp.userinfo(tokens.access_token)
+    assert info.get_json()["email"] == "anna@example.se"
+    assert info.get_json()["sub"] == anna
