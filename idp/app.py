@@ -3,7 +3,7 @@
 import hashlib
 import hmac
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from idp.login import service as login_service
 from idp.login import views as login_views
 from idp.oidc import service as oidc_service
 from idp.oidc import views as oidc_views
-from idp.oidc.clients import ClientRegistry
+from idp.oidc.client_registry import ClientRegistry
 from idp.oidc.keys import KeyRing
 from idp.oidc.models import Consent, Grant
 from idp.oidc.server import Provider, TokenServer
@@ -37,6 +37,8 @@ from idp.ratelimit import RateLimiter
 from idp.users import service as users_service
 
 MIGRATIONS = Path(__file__).parent / "migrations"
+# Plans are kept per connection: one made while a table was still empty would scan it for ever after.
+POSTGRESQL_OPTIONS = "-c enable_seqscan=off -c jit=off"
 MODELS = (AuditRow, Consent, Grant)  # their modules register every table
 
 # Login methods there are in this version, strongest first.
@@ -44,9 +46,16 @@ LOGIN_METHODS = ("password",)
 KNOWN_LOGIN_METHODS = ("bankid", "password")
 
 
+class Application(Flask):
+    """Flask that need not ask at every hook of a request whether it is a coroutine: none is."""
+
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        return func
+
+
 def create_tool_app(settings: Settings) -> Flask:
     """Database and texts, for commands that need neither keys nor clients."""
-    app = Flask("idp")
+    app = Application("idp")
     app.config["SQLALCHEMY_DATABASE_URI"] = _prepared_url(settings.database_url)
     app.config["SQLALCHEMY_ENGINE_OPTIONS"] = _engine_options(settings)
     app.extensions["idp.settings"] = settings
@@ -110,6 +119,7 @@ def create_app_from_environ() -> Flask:
     app = create_app(settings)
     with app.app_context():
         behind = migrations_behind()
+        db.engine.dispose()  # the server forks its workers after this, and they must not share a connection
     if behind:
         raise ConfigError([behind])
     return app
@@ -196,5 +206,5 @@ def _engine_options(settings: Settings) -> Mapping[str, Any]:
         "max_overflow": settings.database_pool_size,
         "pool_timeout": 10,
         "pool_recycle": 3600,
-        "connect_args": {"connect_timeout": 5},
+        "connect_args": {"connect_timeout": 5, "options": POSTGRESQL_OPTIONS},
     }

@@ -3,7 +3,8 @@
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
 from typing import Any, Concatenate, NoReturn, ParamSpec
@@ -19,16 +20,19 @@ from idp import audit
 from idp import serve as server
 from idp.clock import utcnow
 from idp.config import ConfigError, Settings
+from idp.db import db as database
 from idp.demo import runner
-from idp.oidc import keys as keyring
-from idp.oidc.clients import load_clients
+from idp.oidc import key_files, key_rotation
+from idp.oidc.client_registry import expired_clients, load_clients
 from idp.password.hashing import PasswordHasher
 from idp.password.policy import Weakness, weakness
+from idp.tokens import new_token, sha256_hex
 from idp.users import service as users
 from idp.users.models import Role, User
 
 P = ParamSpec("P")
 MAX_PASSWORD_INPUT = 4096
+RESERVED_PORT = "Reserved for the BankID simulator, which this version does not have yet."
 
 WEAKNESS_TEXTS = {
     Weakness.TOO_SHORT: "the password is too short: at least 12 characters",
@@ -91,10 +95,21 @@ def with_database(function: Callable[Concatenate[Settings, P], None]) -> Callabl
     @wraps(function)
     def inside(context: Context, /, *args: P.args, **kwargs: P.kwargs) -> None:
         settings = context.settings()
-        with application.create_tool_app(settings).app_context():
+        with _database(settings):
             function(settings, *args, **kwargs)
 
     return inside
+
+
+@contextmanager
+def _database(settings: Settings) -> Iterator[None]:
+    """An application that has the database, whose connections are closed afterwards."""
+    with application.create_tool_app(settings).app_context():
+        try:
+            yield
+        finally:
+            database.session.remove()
+            database.engine.dispose()
 
 
 def show(rows: list[dict[str, Any]], *, as_json: bool, empty: str) -> None:
@@ -150,9 +165,19 @@ def serve(context: Context, host: str, port: int, workers: int, unix_socket: Pat
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", default=8000, show_default=True, type=click.IntRange(1, 65535))
 @click.option("--portal-port", default=8001, show_default=True, type=click.IntRange(1, 65535))
+@click.option("--phone-port", default=8002, type=click.IntRange(1, 65535), help=RESERVED_PORT)
+@click.option("--bankid-port", default=8443, type=click.IntRange(1, 65535), help=RESERVED_PORT)
 @click.option("--data-dir", default="var/demo", show_default=True, type=click.Path(path_type=Path))
 @command
-def demo(context: Context, host: str, port: int, portal_port: int, data_dir: Path) -> None:
+def demo(  # noqa: PLR0917 - click hands its options over by name
+    context: Context,
+    host: str,
+    port: int,
+    portal_port: int,
+    phone_port: int,
+    bankid_port: int,
+    data_dir: Path,
+) -> None:
     """Try it out: the provider and a demo portal on this machine, with ready accounts."""
     runner.run(host=host, port=port, portal_port=portal_port, data_dir=data_dir, environ=context.environ())
 
@@ -221,21 +246,21 @@ def list_keys(context: Context, as_json: bool) -> None:
             "activated": key.activated_at,
             "retired": key.retired_at,
         }
-        for key in keyring.list_keys(context.settings().keys_dir)
+        for key in key_files.list_keys(context.settings().keys_dir)
     ]
     show(rows, as_json=as_json, empty="no keys: make the first with `idp keys rotate`")
 
 
 @keys.command()
-@click.option("--alg", default="RS256", show_default=True, type=click.Choice(list(keyring.ALGS)))
+@click.option("--alg", default="RS256", show_default=True, type=click.Choice(list(key_files.ALGS)))
 @click.option("--force", is_flag=True, help="Although relying apps may not have fetched the next key yet.")
 @command
 def rotate(context: Context, alg: str, force: bool) -> None:
     """Retire the active key, put the next in its place, make a new next. Makes the first keys too."""
     settings = context.settings()
     try:
-        lines = keyring.rotate(settings.keys_dir, alg=alg, now=utcnow(), force=force)
-    except keyring.RefusedError as error:
+        lines = key_rotation.rotate(settings.keys_dir, alg=alg, now=utcnow(), force=force)
+    except key_rotation.RefusedError as error:
         fail(str(error))
     _audit_key(settings, audit.Event.KEY_ROTATED, alg=alg)
     click.echo("\n".join(lines))
@@ -249,19 +274,19 @@ def retire(context: Context, kid: str, force: bool) -> None:
     """Take key KID out of service at once, because it may be known to others."""
     settings = context.settings()
     try:
-        lines = keyring.retire(settings.keys_dir, kid, now=utcnow(), force=force)
-    except (keyring.RefusedError, LookupError) as error:
+        lines = key_rotation.retire(settings.keys_dir, kid, now=utcnow(), force=force)
+    except (key_rotation.RefusedError, LookupError) as error:
         fail(str(error.args[0]))
     _audit_key(settings, audit.Event.KEY_RETIRED, kid=kid)
     click.echo("\n".join(lines))
 
 
-def _audit_key(settings: Settings, event: audit.Event, **detail: str) -> None:
+def _audit_key(settings: Settings, event: audit.Event, **detail: Any) -> None:
     """Audit what was done to a key. Keys can be handled before there is a database; then it is only said."""
     try:
-        with application.create_tool_app(settings).app_context():
+        with _database(settings):
             audit.record(event, now=utcnow(), **detail)
-            application.db.session.commit()
+            database.session.commit()
     except SQLAlchemyError:
         click.echo("note: not audited, the database does not answer or has no tables yet", err=True)
 
@@ -280,8 +305,11 @@ def clients() -> None:
 def check(context: Context, file: Path | None) -> None:
     """Check FILE (else the configured one): every problem with its line, status 1 if there is any."""
     path = file or context.settings().clients_file
-    found = load_clients(path, now=utcnow(), login_methods=application.KNOWN_LOGIN_METHODS)
+    found = load_clients(path, login_methods=application.KNOWN_LOGIN_METHODS)
     click.echo(f"{path}: {len(found)} {'client' if len(found) == 1 else 'clients'}, no problems")
+    expired = expired_clients(found, utcnow())
+    if expired:
+        click.echo(f"note: {expired}", err=True)
 
 
 @clients.command("list")
@@ -290,7 +318,7 @@ def check(context: Context, file: Path | None) -> None:
 def list_clients(context: Context, as_json: bool) -> None:
     """Every relying app."""
     path = context.settings().clients_file
-    found = load_clients(path, now=utcnow(), login_methods=application.KNOWN_LOGIN_METHODS)
+    found = load_clients(path, login_methods=application.KNOWN_LOGIN_METHODS)
     rows = [
         {
             "client_id": client.client_id,
@@ -301,6 +329,15 @@ def list_clients(context: Context, as_json: bool) -> None:
         for client in found.values()
     ]
     show(rows, as_json=as_json, empty=f"{path} has no clients yet")
+
+
+@clients.command()
+@command
+def secret(_context: Context) -> None:
+    """Make a client secret: shown once, for the app; its hash goes into clients.yaml."""
+    value = new_token()
+    click.echo(f"secret, for the app alone:  {value}")
+    click.echo(f"hash, for client_secrets:   {{sha256: {sha256_hex(value)}}}")
 
 
 # Companies and users

@@ -37,7 +37,9 @@ def _issuer(value: str) -> str:
         _ = parts.port
     except ValueError:
         raise ValueError("is no URL") from None
-    if parts.scheme not in ("https", "http") or not parts.hostname:
+    if not re.fullmatch(r"[!-~]+", value):
+        raise ValueError("must be ASCII without spaces; a host name with å is written xn--…")
+    if parts.scheme not in ("https", "http") or not parts.hostname or parts.netloc.endswith(":"):
         raise ValueError("must be an absolute https URL, such as https://login.example.se")
     if parts.query or parts.fragment or parts.username or "@" in parts.netloc:
         raise ValueError("must hold no query, fragment or user name (OpenID Connect Discovery §3)")
@@ -49,16 +51,24 @@ def _issuer(value: str) -> str:
 
 
 def _networks(value: object) -> object:
-    if isinstance(value, str):
-        return tuple(part.strip() for part in value.split(",") if part.strip())
-    return value
+    if not isinstance(value, str):
+        return value
+    networks = []
+    for part in filter(None, (part.strip() for part in value.split(","))):
+        try:
+            networks.append(ipaddress.ip_network(part))
+        except ValueError as error:
+            raise ValueError(f"must be networks such as 10.0.0.0/8, 192.0.2.7: {error}") from None
+    return tuple(networks)
 
 
 def _rate(value: str) -> str:
     try:
-        limits.parse_many(value)
+        rates = limits.parse_many(value)
     except ValueError:
         raise ValueError("must look like 30/minute or 100 per 2 hours") from None
+    if not all(rate.amount for rate in rates):
+        raise ValueError("must allow at least one try, or nobody could log in")
     return value
 
 
@@ -86,6 +96,14 @@ def _colour(value: str) -> str:
     return value
 
 
+def _readable(path: Path) -> Path:
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        raise ValueError(f"cannot be read: {error.strerror}") from None
+    return path
+
+
 Rate = Annotated[str, AfterValidator(_rate)]
 Colour = Annotated[str, AfterValidator(_colour)]
 
@@ -107,7 +125,7 @@ class BrandSettings(Part):
     """What the pages call themselves and look like."""
 
     name: str = "Leasify"
-    logo: Path | None = None
+    logo: Annotated[Path, AfterValidator(_readable)] | None = None
     colour: Colour = "#0b5c4b"
     colour_dark: Colour = "#5fd0b0"
     support_email: str = ""
@@ -117,7 +135,7 @@ class BrandSettings(Part):
 class PasswordSettings(Part):
     """Argon2id cost (the defaults are OWASP's floor) and how many hashes may run at once in a worker."""
 
-    hash_memory_kib: Annotated[int, Field(ge=8)] = 19456
+    hash_memory_kib: Annotated[int, Field(ge=8, le=4 * 1024 * 1024)] = 19456
     hash_time: Annotated[int, Field(ge=1)] = 2
     hash_parallelism: Annotated[int, Field(ge=1)] = 1
     hashes_at_once: Annotated[int, Field(ge=1)] = 2

@@ -38,8 +38,8 @@ def language_links() -> list[dict[str, str | bool]]:
     for code, name in LANGUAGES.items():
         arguments = [(key, value) for key, value in request.args.items(multi=True) if key != "lang"]
         query = urlencode([*arguments, ("lang", code)])
-        url = f"{request.path}?{query}"
-        links.append({"code": code, "name": name, "url": url, "current": code == current})
+        # Relative: a path like /\host that led to our 404 page must not become a link to that host.
+        links.append({"code": code, "name": name, "url": f"?{query}", "current": code == current})
     return links
 
 

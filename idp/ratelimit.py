@@ -1,5 +1,6 @@
 """Counters that slow guessing down: tested before costly or telling work, hit after a failure."""
 
+import re
 import time
 from math import ceil
 
@@ -13,6 +14,7 @@ from idp.errors import TooManyTries
 
 log = structlog.get_logger("idp.ratelimit")
 REDIS_TIMEOUT_SECONDS = 1
+REDIS_PAUSE_SECONDS = 5  # after a failure; else every counter of every login would wait for the time-out
 
 
 class RateLimiter:
@@ -25,16 +27,15 @@ class RateLimiter:
         self._rates = {name: limits.parse_many(rate) for name, rate in settings.limits.model_dump().items()}
         self._own = MovingWindowRateLimiter(MemoryStorage())
         self._shared: MovingWindowRateLimiter | None = None
-        self._errors: tuple[type[Exception], ...] = ()
+        self._paused_until = 0.0
         if settings.redis_url:
             storage: Storage = storage_from_string(  # type: ignore[assignment]
-                settings.redis_url,
+                re.sub(r"^unix:", "redis+unix:", settings.redis_url),  # as `limits` calls it
                 socket_timeout=REDIS_TIMEOUT_SECONDS,
                 socket_connect_timeout=REDIS_TIMEOUT_SECONDS,
                 wrap_exceptions=True,
             )
             self._shared = MovingWindowRateLimiter(storage)
-            self._errors = (limits.errors.StorageError,)
 
     def test(self, name: str, key: str) -> None:
         """Raise `TooManyTries` when the next try under `name` and `key` has to wait."""
@@ -43,30 +44,32 @@ class RateLimiter:
             raise TooManyTries(wait)
 
     def hit(self, name: str, key: str) -> None:
-        """Count one try."""
-        self._ask("hit", name, key)
+        """Count one try; raise `TooManyTries` instead when parallel tries have left no room for it."""
+        wait = self._ask("hit", name, key)
+        if wait:
+            raise TooManyTries(wait)
 
     def clear(self, name: str, key: str) -> None:
         """Forget the tries, after one that succeeded."""
         self._ask("clear", name, key)
 
     def _ask(self, what: str, name: str, key: str) -> int:
-        if self._shared is not None:
+        if self._shared is not None and time.monotonic() >= self._paused_until:
             try:
                 return self._do(self._shared, what, name, key)
-            except self._errors:
+            except limits.errors.StorageError:
+                self._paused_until = time.monotonic() + REDIS_PAUSE_SECONDS
                 log.error("counters_unavailable", advice="check IDP_REDIS_URL; workers count alone meanwhile")
         return self._do(self._own, what, name, key)
 
     def _do(self, limiter: MovingWindowRateLimiter, what: str, name: str, key: str) -> int:
         wait = 0
         for rate in self._rates[name]:
-            if what == "hit":
-                limiter.hit(rate, name, key)
-            elif what == "clear":
+            if what == "clear":
                 limiter.clear(rate, name, key)
-            else:
+                continue
+            has_room = limiter.hit(rate, name, key) if what == "hit" else limiter.test(rate, name, key)
+            if not has_room:
                 window = limiter.get_window_stats(rate, name, key)
-                if window.remaining <= 0:
-                    wait = max(wait, ceil(window.reset_time - time.time()), 1)
+                wait = max(wait, ceil(window.reset_time - time.time()), 1)
         return wait

@@ -2,16 +2,18 @@
 
 import ipaddress
 import mimetypes
+import re
 import secrets
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from flask import Blueprint, Flask, Response, g, has_request_context, jsonify, make_response
+from flask import Blueprint, Flask, Request, Response, g, has_request_context, jsonify, make_response, request
 from flask_wtf.csrf import CSRFProtect
 
 from idp import i18n
 from idp.config import IPNetwork, Settings
+from idp.errors import NotFound
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -26,6 +28,7 @@ CSRF_SECONDS = 12 * 3600
 STATIC_SECONDS = 3600
 REFERENCE_ALPHABET = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"  # no letter or digit that is misread aloud
 
+NOT_ASCII = re.compile(rb"[\x80-\xff]")
 MACHINE_CSP = "default-src 'none'; frame-ancestors 'none'"
 PAGE_CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
@@ -59,6 +62,17 @@ def cookie_name(name: str, settings: Settings) -> str:
     return f"__Host-{name}" if settings.is_https else name
 
 
+class PlainRequest(Request):
+    """A request whose query is ASCII: raw bytes in it are percent-encoded, as they should have been.
+
+    Werkzeug raises for raw bytes that are not UTF-8, and leaves percent-encoded ones as they are.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.query_string = NOT_ASCII.sub(lambda found: b"%%%02X" % found[0][0], self.query_string)
+
+
 class TrustedProxies:
     """Take the client's address from X-Forwarded-For, but only as far as trusted proxies wrote it."""
 
@@ -83,6 +97,8 @@ class TrustedProxies:
             ip = ipaddress.ip_address(address)
         except ValueError:
             return False
+        if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped:
+            ip = ip.ipv4_mapped  # how a socket that listens on both names an IPv4 peer
         return any(ip.version == network.version and ip in network for network in self._networks)
 
 
@@ -127,7 +143,9 @@ def register(app: Flask, settings: Settings, *, readiness: Callable[[], Mapping[
     )
     if settings.trusted_proxies:
         app.wsgi_app = TrustedProxies(app.wsgi_app, settings.trusted_proxies)  # type: ignore[method-assign]
-    csrf.init_app(app)
+    app.request_class = PlainRequest
+    # A doubled slash is not found. Werkzeug would redirect, to whatever host the Host header names.
+    app.url_map.merge_slashes = False
     app.register_blueprint(blueprint)
     talkative = settings.is_loopback
     https = settings.is_https
@@ -136,6 +154,10 @@ def register(app: Flask, settings: Settings, *, readiness: Callable[[], Mapping[
     def begin() -> None:
         g.request_id = new_request_id()
         g.talkative = talkative
+        if "\0" in request.path:
+            raise NotFound("the path holds a NUL, which PostgreSQL refuses to look for")
+
+    csrf.init_app(app)  # after `begin`: its refusals need a reference too
 
     @app.after_request
     def finish(response: Response) -> Response:

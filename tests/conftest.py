@@ -16,7 +16,7 @@ from idp.app import create_app
 from idp.clock import utcnow
 from idp.config import Settings
 from idp.db import db
-from idp.oidc import keys
+from idp.oidc import key_rotation
 from tests.factories import NOON, make_client, make_public_client, make_user
 from tests.fakes.postgres import PrivatePostgres
 from tests.fakes.relying_party import RelyingParty
@@ -42,8 +42,8 @@ def postgres_url(postgres: PrivatePostgres) -> str:
 def keys_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Signing keys for RS256 and ES256, made once."""
     directory = tmp_path_factory.mktemp("keys")
-    keys.rotate(directory, now=utcnow())
-    keys.rotate(directory, alg="ES256", now=utcnow())
+    key_rotation.rotate(directory, now=utcnow())
+    key_rotation.rotate(directory, alg="ES256", now=utcnow())
     return directory
 
 

@@ -1,9 +1,304 @@
-"""What `idp demo` starts."""
+"""What `idp demo` starts: the provider, the portal, and their data directory."""
 
+import errno
+import json
+import os
+import signal
+import socket
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
+from typing import Any
+from urllib.parse import urlsplit
+
+import click
+import flask_migrate
+
+from idp import app as application
+from idp.clock import utcnow
+from idp.config import LOOPBACK_HOSTS, SECRETS, ConfigError, Settings, is_loopback_url
+from idp.db import db
+from idp.demo import folder, parts, relying_apps, seed
+from idp.demo.folder import Kept
+from idp.oidc import key_files, key_rotation
+from idp.oidc.client_registry import load_clients
+from idp.password.hashing import PasswordHasher
+
+ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - where such a server is reached from here
+PRIVATE_UMASK = 0o077
+
+
+@dataclass(frozen=True)
+class Addresses:
+    """Where the parts listen, and under which URLs a browser finds them."""
+
+    host: str
+    port: int
+    portal_port: int
+    issuer: str
+    portal_url: str
+
+    @property
+    def local_host(self) -> str:
+        return ANY_ADDRESS.get(self.host, self.host)
+
+
+@dataclass(frozen=True)
+class Files:
+    """The files of a data directory that others read."""
+
+    directory: Path
+
+    @property
+    def env(self) -> Path:
+        return self.directory / "idp.env"
+
+    @property
+    def demo(self) -> Path:
+        return self.directory / "demo.json"
+
+    @property
+    def clients(self) -> Path:
+        return self.directory / "clients.yaml"
+
+    @property
+    def outbox(self) -> Path:
+        return self.directory / "outbox"
+
+
+class Stop:
+    """Whether the demo has been asked to end: Ctrl-C, `kill`, or a closed terminal."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, self._ask)
+
+    def _ask(self, _number: int, _frame: FrameType | None) -> None:
+        self.asked = True
 
 
 def run(*, host: str, port: int, portal_port: int, data_dir: Path, environ: Mapping[str, str]) -> None:
-    """Run every part of the demo until Ctrl-C."""
-    raise NotImplementedError
+    """Run every part of the demo until Ctrl-C.
+
+    Raises `ConfigError` when something stands in the way or a part ends by itself, `OSError` for the data
+    directory; nothing is left running then either.
+    """
+    stop = Stop()
+    os.umask(PRIVATE_UMASK)
+    addresses = choose_addresses(host, port, portal_port, environ.get("IDP_ISSUER"))
+    files = Files(data_dir.absolute())
+    with folder.claimed(files.directory):
+        kept = folder.load_kept(
+            files.directory,
+            client_ids=[app.client_id for app in relying_apps.APPS if not app.is_public],
+            emails=[account.email for account in seed.ACCOUNTS],
+        )
+        variables = choose_settings(addresses, files, kept, environ)
+        notes = _prepare(Settings.from_environ(variables), addresses, files, kept, variables)
+        started: list[parts.Part] = []
+        try:
+            for start in (_provider, _portal):
+                started.append(start(addresses, files, environ))
+            parts.wait_for_answers(started, stopping=lambda: stop.asked)
+            if not stop.asked:
+                _tell(addresses, files, kept, notes)
+            parts.watch(started, stopping=lambda: stop.asked)
+        finally:
+            parts.stop_all(started)
+
+
+# Where and how
+
+
+def choose_addresses(host: str, port: int, portal_port: int, issuer: str | None) -> Addresses:
+    """Check that both ports can be had. Raises `ConfigError`."""
+    if port == portal_port:
+        raise ConfigError([f"--port and --portal-port are both {port}: give two ports"])
+    url_host = f"[{host}]" if ":" in host else host
+    issuer = issuer or f"http://{url_host}:{port}"
+    if not is_loopback_url(issuer) and issuer == f"http://{url_host}:{port}":
+        raise ConfigError(
+            [
+                f"--host {host}: a browser must reach the provider under one address, and http is for this"
+                " machine only. Set IDP_ISSUER to it: http://localhost:8000 for a container with published"
+                " ports, https://… behind a TLS proxy"
+            ]
+        )
+    problems = [
+        problem
+        for number, option in ((port, "--port"), (portal_port, "--portal-port"))
+        if (problem := _port_problem(host, number, option))
+    ]
+    if problems:
+        raise ConfigError(problems)
+    # The portal goes by the name that people use for the provider; off this machine it has none of its own.
+    portal_host = (urlsplit(issuer).hostname if is_loopback_url(issuer) else None) or "127.0.0.1"
+    portal_host = f"[{portal_host}]" if ":" in portal_host else portal_host
+    return Addresses(host, port, portal_port, issuer, f"http://{portal_host}:{portal_port}")
+
+
+def _port_problem(host: str, port: int, option: str) -> str | None:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                return f"port {port} is in use: choose another with {option}"
+            return f"cannot listen on {host} port {port}: {error.strerror} (--host, {option})"
+    return None
+
+
+def choose_settings(
+    addresses: Addresses, files: Files, kept: Kept, environ: Mapping[str, str]
+) -> dict[str, str]:
+    """The settings of this run: the demo's own, and over them every `IDP_*` variable it was started with."""
+    given = {name: value for name, value in environ.items() if name.startswith("IDP_") and value}
+    own = {
+        "IDP_ISSUER": addresses.issuer,
+        "IDP_SECRET_KEY": kept.secret_key,
+        "IDP_DATABASE_URL": f"sqlite:///{files.directory / 'idp.sqlite3'}",
+        "IDP_KEYS_DIR": str(files.directory / "keys"),
+        "IDP_CLIENTS_FILE": str(files.clients),
+        "IDP_MAIL_URL": f"file:{files.outbox}",
+        "IDP_LOG_FORMAT": "text",
+    }
+    for name in SECRETS:
+        if f"{name}_FILE" in given:
+            own.pop(name, None)
+    return {**own, **given}
+
+
+# The data directory
+
+
+def _prepare(
+    settings: Settings, addresses: Addresses, files: Files, kept: Kept, variables: Mapping[str, str]
+) -> list[str]:
+    """Write the files, make keys, bring the database up to date; gives notes for the person."""
+    files.outbox.mkdir(exist_ok=True)
+    folder.write_private(files.env, _env_text(variables))
+    text = relying_apps.clients_yaml(
+        portal_url=addresses.portal_url, issuer=addresses.issuer, env_file=files.env, kept=kept
+    )
+    relying_apps.write_clients_file(files.clients, text, kept)
+    folder.store_kept(files.directory, kept)
+    _make_keys(settings.keys_dir)
+    clients = load_clients(settings.clients_file, login_methods=application.KNOWN_LOGIN_METHODS)
+    missing = relying_apps.missing_from(clients, portal_url=addresses.portal_url, kept=kept)
+    _prepare_database(settings, kept)
+    folder.write_private(
+        files.demo, json.dumps(_facts(addresses, files, kept), ensure_ascii=False, indent=2) + "\n"
+    )
+    if missing:
+        return [f"{settings.clients_file} is kept as you changed it, but the portal needs more:", *missing]
+    return []
+
+
+def _env_text(variables: Mapping[str, str]) -> str:
+    lines = ["# The settings of the demo's newest run. Use them with: idp --env-file THIS_FILE …"]
+    for name, value in variables.items():
+        quoted = value.replace("\\", "\\\\").replace("'", "\\'")
+        lines.append(f"{name}='{quoted}'")
+    return "\n".join(lines) + "\n"
+
+
+def _make_keys(directory: Path) -> None:
+    directory.mkdir(parents=True, exist_ok=True)
+    if not key_files.list_keys(directory):
+        key_rotation.rotate(directory, now=utcnow())
+
+
+def _prepare_database(settings: Settings, kept: Kept) -> None:
+    tools = application.create_tool_app(settings)
+    with tools.app_context():
+        flask_migrate.upgrade()
+        hasher = PasswordHasher(settings.password, lambda: None)
+        seed.seed(kept.passwords, hasher=hasher, now=utcnow())
+        db.session.remove()
+        db.engine.dispose()
+
+
+def _facts(addresses: Addresses, files: Files, kept: Kept) -> dict[str, Any]:
+    """What demo.json tells scripts, and the portal."""
+    return {
+        "issuer": addresses.issuer,
+        "portal_url": addresses.portal_url,
+        "phone_url": None,
+        "outbox_dir": str(files.outbox),
+        "users": [
+            {
+                "email": account.email,
+                "password": kept.passwords[account.email],
+                "personal_number": account.personal_number,
+                "company": seed.COMPANY,
+                "role": account.role.value,
+                "name": account.name,
+            }
+            for account in seed.ACCOUNTS
+        ],
+        "clients": [
+            {
+                "client_id": app.client_id,
+                "client_secret": None if app.is_public else kept.client_secrets[app.client_id],
+                "redirect_uri": addresses.portal_url + app.callback,
+                "post_logout_redirect_uri": addresses.portal_url + app.home,
+                "token_endpoint_auth_method": app.auth_method,
+                "scope": app.scope,
+            }
+            for app in relying_apps.APPS
+        ],
+    }
+
+
+# The parts
+
+
+def _provider(addresses: Addresses, files: Files, environ: Mapping[str, str]) -> parts.Part:
+    # Its settings are in the env file, which has those that this process was started with.
+    inherited = {name: value for name, value in environ.items() if not name.startswith("IDP_")}
+    listen = ["--host", addresses.host, "--port", str(addresses.port), "--workers", "1"]
+    return parts.Part(
+        "the identity provider",
+        ["-m", "idp", "--env-file", str(files.env), "serve", *listen],
+        environ=inherited,
+        address=(addresses.local_host, addresses.port, "/readyz"),
+    )
+
+
+def _portal(addresses: Addresses, files: Files, environ: Mapping[str, str]) -> parts.Part:
+    inherited = {name: value for name, value in environ.items() if not name.startswith("IDP_")}
+    # What it asks a provider on this machine is no business of a proxy's.
+    direct = filter(None, [environ.get("no_proxy") or environ.get("NO_PROXY"), *LOOPBACK_HOSTS])
+    return parts.Part(
+        "the demo portal",
+        ["-m", "idp.demo.portal", str(files.demo), addresses.host, str(addresses.portal_port)],
+        environ={**inherited, "no_proxy": ",".join(direct)},
+        address=(addresses.local_host, addresses.portal_port, "/"),
+    )
+
+
+def _tell(addresses: Addresses, files: Files, kept: Kept, notes: list[str]) -> None:
+    """Say in plain words what there is, then the line that scripts wait for."""
+    lines = [
+        "",
+        f"Identity provider  {addresses.issuer}",
+        f"Demo portal        {addresses.portal_url}   <- begin here",
+        "",
+        "Accounts (e-mail, password)",
+        *(
+            f"  {account.email:17} {kept.passwords[account.email]}   {account.name}, {account.role.value}"
+            for account in seed.ACCOUNTS
+        ),
+        "",
+        f"Relying apps       {files.clients} (read again within two seconds of a change)",
+        f"For scripts        {files.demo}",
+        f"Commands           idp --env-file {files.env} users list",
+        "Stop               Ctrl-C",
+        "",
+        *(f"note: {note}" for note in notes),
+        f"ready {addresses.issuer} portal {addresses.portal_url}",
+    ]
+    click.echo("\n".join(lines))

@@ -231,7 +231,7 @@ def offers(waiting: Waiting, method: str) -> bool:
 def page_facts(waiting: Waiting, active: str) -> dict[str, Any]:
     """What `login/base.html` needs: who waits, and the tabs."""
     asker = describe_asker(waiting.client_id)
-    arguments = {"uid": waiting.uid} if waiting.uid else {}
+    arguments: dict[str, Any] = {"uid": waiting.uid} if waiting.uid else {}
     tabs = [
         {
             "name": method.name,
@@ -241,7 +241,8 @@ def page_facts(waiting: Waiting, active: str) -> dict[str, Any]:
         }
         for method in methods.offered(waiting.requirement)
     ]
-    return {"client_name": asker.name if asker else None, "tabs": tabs}
+    cancel_url = url_for(waiting.return_endpoint, cancel=1, **arguments) if asker else None
+    return {"client_name": asker.name if asker else None, "tabs": tabs, "cancel_url": cancel_url}
 
 
 def complete(waiting: Waiting, event: AuthenticationEvent) -> BaseResponse:
@@ -257,7 +258,7 @@ def complete(waiting: Waiting, event: AuthenticationEvent) -> BaseResponse:
         now=utcnow(),
     )
     session["method"] = event.method
-    arguments = {"uid": waiting.uid} if waiting.uid else {}
+    arguments: dict[str, Any] = {"uid": waiting.uid} if waiting.uid else {}
     response = redirect(url_for(waiting.return_endpoint, **arguments), 303)
     remember(response, value)
     return response
@@ -271,5 +272,5 @@ def account_key(account: str) -> str:
 def refusal_text(refused: service.LoginRefused) -> str:
     """What to tell somebody whose login was genuine but not what was asked for."""
     if refused.lacks == "user":
-        return gettext("Inloggningen gäller ett annat konto. Logga in med det konto som tjänsten bad om.")
-    return gettext("Tjänsten godtar inte den här inloggningen. Välj ett annat sätt att logga in.")
+        return str(gettext("Inloggningen gäller ett annat konto. Logga in med det konto som tjänsten bad om."))
+    return str(gettext("Tjänsten godtar inte den här inloggningen. Välj ett annat sätt att logga in."))

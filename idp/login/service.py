@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, cast
 from uuid import UUID, uuid4
 
 import sqlalchemy as sa
@@ -10,7 +10,7 @@ from blinker import Namespace
 
 from idp import audit
 from idp.config import SessionSettings
-from idp.db import db
+from idp.db import db, execute_alone
 from idp.login.event import AuthenticationEvent
 from idp.login.models import BrowserSession, Interaction
 from idp.login.requirement import AuthnRequirement
@@ -231,47 +231,53 @@ def finish(
     return handle
 
 
+_SESSIONS = cast(sa.Table, BrowserSession.__table__)
+_session, _user, _company = _SESSIONS.c, User.__table__.c, Company.__table__.c
 _LIVE = (
     sa.select(
-        BrowserSession.id,
-        BrowserSession.user_id,
-        BrowserSession.method,
-        BrowserSession.acr,
-        BrowserSession.amr,
-        BrowserSession.auth_time,
-        BrowserSession.seen_at,
-        User.name,
-        User.email,
-        User.locale,
-        Company.name.label("company"),
+        _session.id,
+        _session.user_id,
+        _session.method,
+        _session.acr,
+        _session.amr,
+        _session.auth_time,
+        _session.seen_at,
+        _user.name,
+        _user.email,
+        _user.locale,
+        _company.name.label("company"),
     )
-    .join(User, User.id == BrowserSession.user_id)
-    .join(Company, Company.id == User.company_id)
+    .select_from(_SESSIONS)
+    .join(User.__table__, _user.id == _session.user_id)
+    .join(Company.__table__, _company.id == _user.company_id)
     .where(
-        BrowserSession.handle_hash == sa.bindparam("handle_hash"),
-        BrowserSession.ended_at.is_(None),
-        BrowserSession.expires_at > sa.bindparam("now"),
-        BrowserSession.seen_at > sa.bindparam("idle_since"),
-        User.status == Status.ACTIVE.value,
+        _session.handle_hash == sa.bindparam("handle_hash"),
+        _session.ended_at.is_(None),
+        _session.expires_at > sa.bindparam("now"),
+        _session.seen_at > sa.bindparam("idle_since"),
+        _user.status == Status.ACTIVE.value,
     )
+)
+
+
+_SEEN = (
+    sa.update(_SESSIONS)
+    .where(_session.id == sa.bindparam("b_id"), _session.seen_at == sa.bindparam("b_seen_at"))
+    .values(seen_at=sa.bindparam("b_now"))
 )
 
 
 def current(handle: str, *, settings: SessionSettings, now: datetime) -> LiveSession | None:
     """The session in force behind a cookie's handle, noted as used; None when there is none."""
     idle_since = now - timedelta(minutes=settings.idle_minutes)
-    row = db.session.execute(
+    rows = execute_alone(
         _LIVE, {"handle_hash": sha256_hex(handle), "now": now, "idle_since": idle_since}
-    ).one_or_none()
-    if row is None:
+    )
+    if not rows:
         return None
+    row = rows[0]
     if now - row.seen_at >= timedelta(seconds=SEEN_EVERY_SECONDS):
-        db.session.execute(
-            sa.update(BrowserSession)
-            .where(BrowserSession.id == row.id, BrowserSession.seen_at == row.seen_at)
-            .values(seen_at=now)
-        )
-        db.session.commit()
+        execute_alone(_SEEN, {"b_id": row.id, "b_seen_at": row.seen_at, "b_now": now})
     event = AuthenticationEvent(
         user_id=row.user_id, method=row.method, acr=row.acr, amr=tuple(row.amr), auth_time=row.auth_time
     )

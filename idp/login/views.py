@@ -40,7 +40,10 @@ def logout() -> BaseResponse:
     """Ask, then end this browser's session. A relying app's request comes with a signed `state`."""
     live = guard.current_session()
     state = _logout_state()
-    asker = guard.describe_asker(state.get("client_id"))
+    try:
+        asker = guard.describe_asker(state.get("client_id"))
+    except guard.AskerGone:
+        state, asker = {}, None  # nobody waits any more; logging out goes on
     if request.method == "POST":
         if live is not None:
             service.end(live.id, now=utcnow(), reason="logged out")
@@ -99,5 +102,5 @@ def _to_tab(waiting: Waiting) -> Response | BaseResponse:
         raise NoMethod("no registered login method meets what the relying app asks for")
     last = session.get("method")
     method = next((method for method in offered if method.name == last), offered[0])
-    arguments = {"uid": waiting.uid} if waiting.uid else {}
+    arguments: dict[str, Any] = {"uid": waiting.uid} if waiting.uid else {}
     return redirect(url_for(method.start_endpoint, **arguments), 303)

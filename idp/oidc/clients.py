@@ -1,16 +1,11 @@
-"""The relying parties: clients.yaml checked whole, and the registry that follows the file while running."""
+"""What a relying party is: the fields of an entry in clients.yaml, and what each may hold."""
 
 import hashlib
 import hmac
-import logging
 import re
-import threading
-import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import cached_property
-from pathlib import Path
-from types import MappingProxyType
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
@@ -28,16 +23,12 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from idp.clock import utcnow
-from idp.config import LOOPBACK_HOSTS, ConfigError
-from idp.oidc.client_file import LATER_VALUES, ClientFileReader, nearest, not_yet, quoted, read_file
-
-log = logging.getLogger("idp.clients")
+from idp.config import LOOPBACK_HOSTS
+from idp.oidc.client_problems import LATER_VALUES, nearest, not_yet, quoted
 
 SCOPES = ("openid", "profile", "email", "phone")
 HOW_TO_MAKE_ONE = "make one with: idp clients secret"
 MAX_SECRET_LENGTH = 1024
-FRESH_NS = 100_000_000
 
 _URI_CHARACTERS = re.compile(r"[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]+")
 _HOST = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
@@ -261,14 +252,8 @@ class Client(BaseModel):
         method = info.data.get("token_endpoint_auth_method")
         if method == "none" and value:
             raise ValueError("must be left out: token_endpoint_auth_method none has no secret")
-        if method in ("client_secret_basic", "client_secret_post"):
-            if not value:
-                raise ValueError(
-                    f"is missing: token_endpoint_auth_method {method} needs one; {HOW_TO_MAKE_ONE}"
-                )
-            now = (info.context or {}).get("now")
-            if now is not None and not any(secret.valid_at(now) for secret in value):
-                raise ValueError(f"every secret has expired; {HOW_TO_MAKE_ONE}")
+        if method in ("client_secret_basic", "client_secret_post") and not value:
+            raise ValueError(f"is missing: token_endpoint_auth_method {method} needs one; {HOW_TO_MAKE_ONE}")
         return value
 
     @field_validator("require_pkce")
@@ -334,6 +319,10 @@ class Client(BaseModel):
         ]
         return any(matches)
 
+    def has_expired(self, now: datetime) -> bool:
+        """Whether the client cannot authenticate any more: it has secrets, and each is past its end."""
+        return bool(self.client_secrets) and not any(secret.valid_at(now) for secret in self.client_secrets)
+
     def check_grant_type(self, grant_type: str) -> bool:
         """Whether the client may use the grant type at the token endpoint (Authlib asks this)."""
         return grant_type in self.grant_types
@@ -357,134 +346,3 @@ def _without_port(uri: str) -> str | None:
     if match is None or int(match[2] or 80) > 65535:
         return None
     return match[1] + (match[3] or "")
-
-
-def load_clients(
-    path: Path, *, now: datetime, login_methods: Sequence[str], signing_algs: Collection[str] | None = None
-) -> dict[str, Client]:
-    """The clients of a clients.yaml by client_id. Raises `ConfigError` with every problem found.
-
-    `login_methods` are those that exist, and what an entry without its own gets; `signing_algs` those
-    that there are keys for (None: not known, do not ask).
-    """
-    return _parse(path, read_file(path), now, login_methods, signing_algs)
-
-
-def _parse(
-    path: Path, data: bytes, now: datetime, login_methods: Sequence[str], signing_algs: Collection[str] | None
-) -> dict[str, Client]:
-    context = {"now": now, "login_methods": tuple(login_methods), "signing_algs": signing_algs}
-    base = {"login_methods": tuple(login_methods)}
-    return ClientFileReader(path.name, Client, base=base, context=context).read(data)
-
-
-class ClientRegistry:
-    """The clients in force: those of the newest clients.yaml that had no problem.
-
-    Looks whether the file has changed at most once in `check_interval_seconds`, in the thread that
-    happens to ask, while the others go on with what there is. All or nothing: a bad or missing file is
-    logged and changes nothing. Raises `ConfigError` when there is no good file to begin with.
-    """
-
-    def __init__(
-        self,
-        path: Path,
-        *,
-        login_methods: Sequence[str],
-        signing_algs: Collection[str] | None = None,
-        clock: Callable[[], datetime] = utcnow,
-        check_interval_seconds: float = 1.0,
-    ) -> None:
-        self._path = path
-        self._login_methods = tuple(login_methods)
-        self._signing_algs = signing_algs
-        self._clock = clock
-        self._interval = check_interval_seconds
-        self._lock = threading.Lock()
-        self._stamp = _stamp(path)
-        data = read_file(path)
-        self._digest: bytes | None = hashlib.sha256(data).digest()
-        self._clients = self._parse(data)
-        self._next_look = time.monotonic() + check_interval_seconds
-        self.problems: list[str] = []
-
-    def get(self, client_id: str) -> Client | None:
-        """The client, or None when no entry has that client_id."""
-        self._look_when_due()
-        return self._clients.get(client_id)
-
-    def all(self) -> Mapping[str, Client]:
-        """Every client by client_id: one moment's set, which a later reload leaves alone."""
-        self._look_when_due()
-        return MappingProxyType(self._clients)
-
-    def refresh(self) -> None:
-        """Read the file now, whatever its times say."""
-        with self._lock:
-            self._stamp = None
-            self._look()
-
-    def _look_when_due(self) -> None:
-        if time.monotonic() >= self._next_look and self._lock.acquire(blocking=False):
-            try:
-                self._look()
-            finally:
-                self._lock.release()
-
-    def _look(self) -> None:
-        self._next_look = time.monotonic() + self._interval
-        stamp = _stamp(self._path)
-        if stamp is not None and stamp == self._stamp:
-            return
-        self._stamp = stamp
-        try:
-            data = read_file(self._path)
-        except ConfigError as error:
-            self._digest = None
-            self._keep_old(error.problems)
-            return
-        digest = hashlib.sha256(data).digest()
-        if digest == self._digest:
-            return
-        self._digest = digest
-        try:
-            self._take(self._parse(data))
-        except ConfigError as error:
-            self._keep_old(error.problems)
-
-    def _parse(self, data: bytes) -> dict[str, Client]:
-        return _parse(self._path, data, self._clock(), self._login_methods, self._signing_algs)
-
-    def _keep_old(self, problems: list[str]) -> None:
-        if problems != self.problems:
-            lines = "\n".join(problems)
-            log.error("%s is not in force, the clients read before it are:\n%s", self._path, lines)
-        self.problems = problems
-
-    def _take(self, new: dict[str, Client]) -> None:
-        old = self._clients
-        self._clients = new
-        self.problems = []
-        changed = sum(old[client_id] != client for client_id, client in new.items() if client_id in old)
-        log.info(
-            "%s loaded: %d clients added, %d changed, %d removed",
-            self._path,
-            len(new.keys() - old.keys()),
-            changed,
-            len(old.keys() - new.keys()),
-        )
-
-
-def _stamp(path: Path) -> tuple[int, ...] | None:
-    """What tells one version of the file from the next without reading it.
-
-    None when there is no telling: the file is missing, or so fresh that a second write could fall
-    within the same tick of the file system's clock.
-    """
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    if time.time_ns() - max(found.st_mtime_ns, found.st_ctime_ns) < FRESH_NS:
-        return None
-    return found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino

@@ -48,7 +48,8 @@ def parse(
     if audience and client_id != audience:
         claims, problem = {}, "client_id is not the audience of the id_token_hint"
     client = find_client(client_id) if client_id else None
-    return_to = sent.get("post_logout_redirect_uri")
+    # Whatever is wrong, nobody is sent to a relying app then (RP-Initiated Logout §4).
+    return_to = None if problem else sent.get("post_logout_redirect_uri")
     if return_to and (client is None or return_to not in client.post_logout_redirect_uris):
         problem = "post_logout_redirect_uri is not among the client's post_logout_redirect_uris"
         return_to = None

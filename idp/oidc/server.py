@@ -7,7 +7,7 @@ from base64 import b64decode
 from binascii import Error as Base64Error
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import unquote_plus
 
@@ -18,7 +18,6 @@ from authlib.oauth2.rfc6749.errors import (
     InvalidClientError,
     InvalidGrantError,
     InvalidRequestError,
-    UnsupportedGrantTypeError,
 )
 from authlib.oauth2.rfc6749.grants import AuthorizationCodeGrant
 from flask import Response
@@ -28,7 +27,8 @@ from idp.clock import utcnow
 from idp.db import db
 from idp.errors import TooManyTries
 from idp.oidc import claims, service
-from idp.oidc.clients import Client, ClientRegistry
+from idp.oidc.client_registry import ClientRegistry
+from idp.oidc.clients import Client
 from idp.oidc.keys import KeyRing
 from idp.oidc.service import ClaimedCode
 from idp.ratelimit import RateLimiter
@@ -122,10 +122,9 @@ class TokenServer(AuthorizationServer):  # type: ignore[misc]
         except InvalidClient as error:
             limiter = self.provider.limiter
             try:
-                limiter.test("client_authentication", request.address)
+                limiter.hit("client_authentication", request.address)
             except TooManyTries as limited:
                 raise TooManyClientTries(limited.wait_seconds) from None
-            limiter.hit("client_authentication", request.address)
             client_id = _claimed_id(request)
             known = client_id if self.provider.clients.get(client_id) else None
             log.warning("client_authentication_failed", client_id=client_id[:100], reason=error.description)
@@ -191,7 +190,7 @@ class CodeGrant(AuthorizationCodeGrant):  # type: ignore[misc]
     server: TokenServer
     request: TokenRequest
 
-    def query_authorization_code(self, code: str, client: Client) -> "Claimed":
+    def query_authorization_code(self, code: str, client: Client) -> "Exchanged":
         """The code, claimed with every binding in one statement. Raises `InvalidGrantError`."""
         form = self.request.form
         redirect_uri = form.get("redirect_uri")
@@ -203,67 +202,66 @@ class CodeGrant(AuthorizationCodeGrant):  # type: ignore[misc]
         if verifier is None and client.require_pkce:
             raise InvalidRequestError("code_verifier is missing")
         now = utcnow()
-        claimed = service.claim_code(
+        exchanged = service.exchange_code(
             code,
             client_id=client.client_id,
             redirect_uri=redirect_uri,
             code_verifier=verifier,
+            access_token_lifetime=timedelta(minutes=client.access_token_minutes),
             now=now,
         )
-        if claimed is None:
-            db.session.rollback()
+        if exchanged is None:
             replayed = service.revoke_if_replayed(code, client_id=client.client_id, now=now)
             log.warning("code_refused", client_id=client.client_id, replayed=replayed)
             raise InvalidGrantError(
                 "the code is unknown, expired, used, or was issued for another client, "
                 "redirect_uri or code_verifier"
             )
-        return Claimed(claimed, redirect_uri)
+        return Exchanged(*exchanged, redirect_uri=redirect_uri, at=now)
 
     def create_token_response(self) -> tuple[int, dict[str, Any], list[tuple[str, str]]]:
         """Access token and ID token (OIDC Core §3.1.3.3)."""
-        claimed: ClaimedCode = self.request.authorization_code.code
-        return 200, issue(self.server.provider, self.request.client, claimed), []
+        exchanged: Exchanged = self.request.authorization_code
+        return 200, token_response(self.server.provider, self.request.client, exchanged), []
 
 
 @dataclass(frozen=True)
-class Claimed:
-    """A claimed code as Authlib's checks want to see it."""
+class Exchanged:
+    """An exchanged code, as Authlib's checks want to see it."""
 
     code: ClaimedCode
+    access_token: str
     redirect_uri: str
+    at: datetime
 
     def get_redirect_uri(self) -> str:
         return self.redirect_uri
 
 
-def issue(provider: Provider, client: Client, claimed: ClaimedCode) -> dict[str, Any]:
-    """The token response for a claimed code."""
-    now = utcnow()
-    lifetime = timedelta(minutes=client.access_token_minutes)
-    access_token = service.store_access_token(claimed, lifetime=lifetime, now=now)
-    issued_at = int(now.timestamp())
+def token_response(provider: Provider, client: Client, exchanged: Exchanged) -> dict[str, Any]:
+    """Access token and ID token of an exchanged code (OIDC Core §2, §3.1.3.3)."""
+    code, issued_at = exchanged.code, int(exchanged.at.timestamp())
     alg = client.id_token_signed_response_alg
     id_token: dict[str, Any] = {
         "iss": provider.issuer,
-        "sub": claims.subject(client, claimed.user_id, provider.subject_key),
+        "sub": claims.subject(client, code.user_id, provider.subject_key),
         "aud": client.client_id,
         "exp": issued_at + client.id_token_minutes * 60,
         "iat": issued_at,
-        "auth_time": int(claimed.auth_time.timestamp()),
-        "acr": claimed.acr,
-        "amr": list(claimed.amr),
-        "sid": str(claimed.session_id),
-        "at_hash": at_hash(access_token, alg),
+        "auth_time": int(code.auth_time.timestamp()),
+        "acr": code.acr,
+        "amr": list(code.amr),
+        "sid": str(code.session_id),
+        "at_hash": at_hash(exchanged.access_token, alg),
     }
-    if claimed.nonce is not None:
-        id_token["nonce"] = claimed.nonce
+    if code.nonce is not None:
+        id_token["nonce"] = code.nonce
     return {
-        "access_token": access_token,
+        "access_token": exchanged.access_token,
         "token_type": "Bearer",
-        "expires_in": int(lifetime.total_seconds()),
-        "scope": claimed.scope,
-        "id_token": provider.keys.sign(id_token, alg=alg, now=now),
+        "expires_in": client.access_token_minutes * 60,
+        "scope": code.scope,
+        "id_token": provider.keys.sign(id_token, alg=alg, now=exchanged.at),
     }
 
 
@@ -287,7 +285,7 @@ def read_form(pairs: list[tuple[str, str]]) -> dict[str, str]:
     if "grant_type" not in form:
         raise InvalidRequestError("grant_type is missing")
     if form["grant_type"] != CodeGrant.GRANT_TYPE:
-        raise UnsupportedGrantTypeError("refused")
+        raise OAuth2Error("this grant_type is not supported", error="unsupported_grant_type")
     return form
 
 

@@ -1,14 +1,15 @@
 """Grants, codes and access tokens in the database: issue, claim, find, revoke."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, cast
 from uuid import UUID, uuid4
 
 import sqlalchemy as sa
 
 from idp import audit
-from idp.db import db
+from idp.db import db, execute_alone
 from idp.login import service as login
 from idp.login.service import LiveSession
 from idp.oidc.authorize import AuthorizationRequest
@@ -34,51 +35,68 @@ class ClaimedCode:
     auth_time: datetime
 
 
-_GRANT = sa.insert(Grant)
-_TOKEN = sa.insert(AccessToken)
+_GRANTS, _TOKENS = cast(sa.Table, Grant.__table__), cast(sa.Table, AccessToken.__table__)
+_grant, _token, _user = _GRANTS.c, _TOKENS.c, User.__table__.c
+_GRANT = sa.insert(_GRANTS)
+_TOKEN = sa.insert(_TOKENS)
 _CLAIM = (
-    sa.update(Grant)
+    sa.update(_GRANTS)
     .where(
-        Grant.code_hash == sa.bindparam("b_code_hash"),
-        Grant.client_id == sa.bindparam("b_client_id"),
-        Grant.redirect_uri == sa.bindparam("b_redirect_uri"),
-        Grant.code_challenge.is_not_distinct_from(sa.bindparam("b_challenge")),
-        Grant.code_used_at.is_(None),
-        Grant.revoked_at.is_(None),
-        Grant.code_expires_at > sa.bindparam("b_now"),
+        _grant.code_hash == sa.bindparam("b_code_hash"),
+        _grant.client_id == sa.bindparam("b_client_id"),
+        _grant.redirect_uri == sa.bindparam("b_redirect_uri"),
+        _grant.code_challenge.is_not_distinct_from(sa.bindparam("b_challenge")),
+        _grant.code_used_at.is_(None),
+        _grant.revoked_at.is_(None),
+        _grant.code_expires_at > sa.bindparam("b_now"),
     )
     .values(code_used_at=sa.bindparam("b_now"))
     .returning(
-        Grant.id,
-        Grant.user_id,
-        Grant.session_id,
-        Grant.scope,
-        Grant.nonce,
-        Grant.acr,
-        Grant.amr,
-        Grant.auth_time,
+        _grant.id,
+        _grant.user_id,
+        _grant.session_id,
+        _grant.scope,
+        _grant.nonce,
+        _grant.acr,
+        _grant.amr,
+        _grant.auth_time,
     )
-    .execution_options(synchronize_session=False)
 )
+_claimed = _CLAIM.cte("claimed")
+_EXCHANGE = sa.select(_claimed).add_cte(
+    sa.insert(_TOKENS)
+    .from_select(
+        ["token_hash", "grant_id", "scope", "expires_at"],
+        sa.select(
+            sa.bindparam("token_hash", type_=_token.token_hash.type),
+            _claimed.c.id,
+            _claimed.c.scope,
+            sa.bindparam("expires_at", type_=_token.expires_at.type),
+        ),
+    )
+    .cte("stored")
+)
+"""Claim and token in one statement; only PostgreSQL lets a query write."""
 _PERSON = (
     sa.select(
-        AccessToken.scope,
-        Grant.client_id,
-        User.id,
-        User.name,
-        User.email,
-        User.email_verified_at,
-        User.phone,
-        User.locale,
-        User.updated_at,
+        _token.scope,
+        _grant.client_id,
+        _user.id,
+        _user.name,
+        _user.email,
+        _user.email_verified_at,
+        _user.phone,
+        _user.locale,
+        _user.updated_at,
     )
-    .join(Grant, Grant.id == AccessToken.grant_id)
-    .join(User, User.id == Grant.user_id)
+    .select_from(_TOKENS)
+    .join(_GRANTS, _grant.id == _token.grant_id)
+    .join(User.__table__, _user.id == _grant.user_id)
     .where(
-        AccessToken.token_hash == sa.bindparam("token_hash"),
-        AccessToken.expires_at > sa.bindparam("now"),
-        Grant.revoked_at.is_(None),
-        User.status == Status.ACTIVE.value,
+        _token.token_hash == sa.bindparam("token_hash"),
+        _token.expires_at > sa.bindparam("now"),
+        _grant.revoked_at.is_(None),
+        _user.status == Status.ACTIVE.value,
     )
 )
 
@@ -91,57 +109,77 @@ def issue_code(
     `interaction` is the stored request this answers, claimed in the same transaction; None is returned
     when it has been answered before: one request never gives two codes.
     """
-    if interaction is not None and not login.answer(interaction, now=now):
+    code = new_token()
+    values = {
+        "id": uuid4(),
+        "client_id": request.client.client_id,
+        "user_id": live.event.user_id,
+        "session_id": live.id,
+        "scope": request.scope,
+        "redirect_uri": request.to.redirect_uri,
+        "nonce": request.nonce,
+        "code_hash": sha256_hex(code),
+        "code_challenge": request.code_challenge,
+        "code_expires_at": now + timedelta(seconds=CODE_SECONDS),
+        "acr": live.event.acr,
+        "amr": list(live.event.amr),
+        "auth_time": live.event.auth_time,
+        "created_at": now,
+    }
+    if interaction is None:
+        execute_alone(_GRANT, values)
+        return code
+    if not login.answer(interaction, now=now):
         db.session.rollback()
         return None
-    code = new_token()
-    db.session.execute(
-        _GRANT,
-        {
-            "id": uuid4(),
-            "client_id": request.client.client_id,
-            "user_id": live.event.user_id,
-            "session_id": live.id,
-            "scope": request.scope,
-            "redirect_uri": request.to.redirect_uri,
-            "nonce": request.nonce,
-            "code_hash": sha256_hex(code),
-            "code_challenge": request.code_challenge,
-            "code_expires_at": now + timedelta(seconds=CODE_SECONDS),
-            "acr": live.event.acr,
-            "amr": list(live.event.amr),
-            "auth_time": live.event.auth_time,
-            "created_at": now,
-        },
-    )
+    db.session.execute(_GRANT, values)
     db.session.commit()
     return code
 
 
-def claim_code(
-    code: str, *, client_id: str, redirect_uri: str, code_verifier: str | None, now: datetime
-) -> ClaimedCode | None:
-    """What `code` stands for, claimed once; None when it may not be exchanged like this.
+def exchange_code(
+    code: str,
+    *,
+    client_id: str,
+    redirect_uri: str,
+    code_verifier: str | None,
+    access_token_lifetime: timedelta,
+    now: datetime,
+) -> tuple[ClaimedCode, str] | None:
+    """What `code` stood for and a new access token, once; None when it may not be exchanged like this.
 
-    One statement holds every binding (client, redirect_uri, PKCE challenge, lifetime, not used, not
-    revoked), so of many parallel exchanges one wins, and a wrong one does not spend the code. The
-    caller's transaction goes on: the tokens are stored with the claim or not at all.
+    The claim holds every binding (client, redirect_uri, PKCE challenge, lifetime, not used, not
+    revoked) in one conditional UPDATE, so of many parallel exchanges one wins, and a wrong one does not
+    spend the code. The token is stored with the claim or not at all.
     """
-    row = db.session.execute(
-        _CLAIM,
-        {
-            "b_code_hash": sha256_hex(code),
-            "b_client_id": client_id,
-            "b_redirect_uri": redirect_uri,
-            "b_challenge": s256_challenge(code_verifier) if code_verifier is not None else None,
-            "b_now": now,
-        },
-    ).one_or_none()
-    if row is None:
+    access_token = new_token()
+    claim = {
+        "b_code_hash": sha256_hex(code),
+        "b_client_id": client_id,
+        "b_redirect_uri": redirect_uri,
+        "b_challenge": s256_challenge(code_verifier) if code_verifier is not None else None,
+        "b_now": now,
+    }
+    token = {"token_hash": sha256_hex(access_token), "expires_at": now + access_token_lifetime}
+    if db.engine.dialect.name == "postgresql":
+        rows = execute_alone(_EXCHANGE, claim | token)
+    else:
+        rows = _exchange_in_two(claim, token)
+    if not rows:
         return None
-    return ClaimedCode(
+    row = rows[0]
+    claimed = ClaimedCode(
         row.id, row.user_id, row.session_id, row.scope, row.nonce, row.acr, tuple(row.amr), row.auth_time
     )
+    return claimed, access_token
+
+
+def _exchange_in_two(claim: dict[str, Any], token: dict[str, Any]) -> Sequence[sa.Row[Any]]:
+    rows = db.session.execute(_CLAIM, claim).all()
+    if rows:
+        db.session.execute(_TOKEN, {**token, "grant_id": rows[0].id, "scope": rows[0].scope})
+    db.session.commit()
+    return rows
 
 
 def revoke_if_replayed(code: str, *, client_id: str, now: datetime) -> bool:
@@ -173,27 +211,12 @@ def revoke_if_replayed(code: str, *, client_id: str, now: datetime) -> bool:
     return row is not None
 
 
-def store_access_token(claimed: ClaimedCode, *, lifetime: timedelta, now: datetime) -> str:
-    """A new access token of the grant; commits it together with the code's claim."""
-    token = new_token()
-    db.session.execute(
-        _TOKEN,
-        {
-            "token_hash": sha256_hex(token),
-            "grant_id": claimed.grant_id,
-            "scope": claimed.scope,
-            "expires_at": now + lifetime,
-        },
-    )
-    db.session.commit()
-    return token
-
-
 def find_person(token: str, *, now: datetime) -> tuple[Person, str, str] | None:
     """Whom an access token speaks of, its scope and its client's id; None when it does not count."""
-    row = db.session.execute(_PERSON, {"token_hash": sha256_hex(token), "now": now}).one_or_none()
-    if row is None:
+    rows = execute_alone(_PERSON, {"token_hash": sha256_hex(token), "now": now})
+    if not rows:
         return None
+    row = rows[0]
     person = Person(
         id=row.id,
         name=row.name,

@@ -103,7 +103,7 @@ def authorize_endpoint() -> BaseResponse:
 
 @blueprint.get("/authorize/<uid>")
 def resume(uid: str) -> BaseResponse:
-    """Go on with a stored request: after a login, a consent, or a POST."""
+    """Go on with a stored request: after a login, a consent, a POST, or with `cancel` when it was enough."""
     try:
         interaction = login.load(uid, browser=guard.browser(), now=utcnow())
         asked = _stored(interaction)
@@ -113,6 +113,9 @@ def resume(uid: str) -> BaseResponse:
         return guard.over_page(over)
     except AuthorizationError as error:
         return _refuse(error)
+    if "cancel" in request.args:
+        cancelled = AuthorizationError(asked.to, "access_denied", "the person cancelled the login")
+        return _refuse(cancelled, interaction=uid)
     return _answer(asked, interaction=uid)
 
 
@@ -178,10 +181,15 @@ def _consented_at(asked: AuthorizationRequest, live: LiveSession | None) -> Any:
 
 def _read_hint(token: str, client: Client) -> authorize.Hint:
     """Whom an ID token of ours, issued to this client, speaks of; its age does not matter."""
-    found = provider().keys.verify(token)
+    found = _verify_id_token(token)
     if found.get("iss") != provider().issuer or found.get("aud") != client.client_id:
         raise ValueError("issued by or to somebody else")
     return authorize.Hint(login.person_of(str(found.get("sid", ""))))
+
+
+def _verify_id_token(token: str) -> dict[str, Any]:
+    """The claims of an ID token of ours, however old. Raises `ValueError` for anything else."""
+    return provider().keys.verify(token, typ="JWT")
 
 
 def _refuse(error: AuthorizationError, *, interaction: str | None = None) -> BaseResponse:
@@ -270,7 +278,8 @@ def userinfo() -> Response:
     header = request.headers.get("Authorization", "")
     scheme, _, value = header.partition(" ")
     in_form = request.form.get("access_token") if request.method == "POST" else None
-    if "access_token" in request.args or (header and in_form):
+    repeated = len(request.form.getlist("access_token")) > 1
+    if "access_token" in request.args or repeated or (header and in_form):
         return _bearer_error(400, "invalid_request", "send the access token once, in the header or the form")
     bearer = value.strip() if scheme.lower() == "bearer" else in_form
     if not bearer:
@@ -305,7 +314,7 @@ def end_session() -> BaseResponse:
     """RP-Initiated Logout 1.0 §2: at once with a hint of this browser's session, else the person is asked."""
     sent = (request.args if request.method == "GET" else request.form).to_dict()
     asked = logout.parse(
-        sent, find_client=provider().clients.get, verify=provider().keys.verify, issuer=provider().issuer
+        sent, find_client=provider().clients.get, verify=_verify_id_token, issuer=provider().issuer
     )
     if asked.problem:
         log.warning(
@@ -348,9 +357,8 @@ def allow_cross_origin(response: Response) -> Response:
         response.headers["Access-Control-Allow-Origin"] = "*"
         response.headers["Access-Control-Expose-Headers"] = "WWW-Authenticate"
         if request.method == "OPTIONS":
-            response.headers["Access-Control-Allow-Methods"] = ", ".join(
-                sorted(request.url_rule.methods or ())
-            )  # type: ignore[union-attr]
+            allowed = request.url_rule.methods if request.url_rule else None
+            response.headers["Access-Control-Allow-Methods"] = ", ".join(sorted(allowed or ()))
             response.headers["Access-Control-Allow-Headers"] = "Authorization, Content-Type"
             response.headers["Access-Control-Max-Age"] = "3600"
     return response

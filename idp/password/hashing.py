@@ -3,7 +3,9 @@
 import threading
 import unicodedata
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeVar
 
 from passlib.context import CryptContext
 
@@ -14,6 +16,8 @@ OLDER_SCHEMES = ["bcrypt", "pbkdf2_sha512", "pbkdf2_sha256", "django_pbkdf2_sha2
 BCRYPT_BYTES = 72
 MAX_LENGTH = 256
 WAIT_SECONDS = 10
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,9 @@ class PasswordHasher:
     Every check costs the same, whether the account exists or not and whatever its hash: one argon2id
     and, as long as the database holds hashes of an older kind, one of that kind. `legacy_sample` gives
     one such hash, or None.
+
+    Hashes are made in threads of their own, as many as there are places: what the allocator keeps of an
+    argon2 buffer it keeps for each thread that ever made one.
     """
 
     def __init__(self, settings: PasswordSettings, legacy_sample: Callable[[], str | None]) -> None:
@@ -42,40 +49,44 @@ class PasswordHasher:
             argon2__parallelism=settings.hash_parallelism,
         )
         self._places = threading.BoundedSemaphore(settings.hashes_at_once)
+        self._pool = ThreadPoolExecutor(settings.hashes_at_once, thread_name_prefix="hash")
         self._legacy_sample = legacy_sample
-        self._nobody = self._context.hash("nobody has this password")
+        self._nobody = self._pool.submit(self._context.hash, "nobody has this password").result()
 
     def hash(self, password: str) -> str:
         """An argon2id hash. Raises `Busy` when too many are being made."""
-        with _Place(self._places):
-            return str(self._context.hash(normalized(password)))
+        return self._in_place(lambda: str(self._context.hash(normalized(password))))
 
     def identify(self, stored: str) -> str | None:
-        """The scheme of a stored hash, None if it is of no kind that can be checked."""
+        """The scheme of a stored hash, None if it is of no kind that can be checked, or cut off."""
+        try:
+            self._context.verify("any", stored)
+        except ValueError:
+            return None
         scheme: str | None = self._context.identify(stored)
         return scheme
 
     def check(self, password: str, stored: str | None) -> Verdict:
         """Whether `password` fits the stored hash; None stands for an account without one. Raises `Busy`."""
         legacy = self._legacy_sample()
-        is_legacy = stored is not None and not stored.startswith("$argon2")
-        with _Place(self._places):
-            if is_legacy and stored is not None:
-                ok = self._fits_legacy(password, stored)
-                if ok:
-                    return Verdict(True, str(self._context.hash(normalized(password))))
-                self._fits(password, self._nobody)
-                return Verdict(False)
-            ok = self._fits(password, stored or self._nobody) and stored is not None
-            if legacy is not None:
-                self._fits_legacy(password, legacy)
-            if ok and stored is not None and self._context.needs_update(stored):
+        return self._in_place(lambda: self._check(password, stored, legacy))
+
+    def _check(self, password: str, stored: str | None, legacy: str | None) -> Verdict:
+        if stored is not None and not stored.startswith("$argon2"):
+            if self._fits_legacy(password, stored):
                 return Verdict(True, str(self._context.hash(normalized(password))))
-            return Verdict(ok)
+            self._fits(password, self._nobody)
+            return Verdict(False)
+        ok = self._fits(password, stored or self._nobody) and stored is not None
+        if legacy is not None:
+            self._fits_legacy(password, legacy)
+        if ok and stored is not None and self._context.needs_update(stored):
+            return Verdict(True, str(self._context.hash(normalized(password))))
+        return Verdict(ok)
 
     def _fits(self, password: str, stored: str) -> bool:
         # One character more than any stored password has: never fits, costs no more than the others.
-        return bool(self._context.verify(normalized(password)[: MAX_LENGTH + 1], stored))
+        return self._verify(normalized(password)[: MAX_LENGTH + 1], stored)
 
     def _fits_legacy(self, password: str, stored: str) -> bool:
         """Older systems hashed the bytes as typed; bcrypt takes 72 of them and no NUL."""
@@ -83,21 +94,23 @@ class PasswordHasher:
         secret = password.encode() if acceptable else b"-"
         if stored.startswith("$2"):
             secret = secret[:BCRYPT_BYTES]
-        return bool(self._context.verify(secret, stored)) and acceptable
+        return self._verify(secret, stored) and acceptable
 
+    def _verify(self, secret: str | bytes, stored: str) -> bool:
+        """False as well for a stored text that is no hash: such a row shuts out its owner, nobody else."""
+        try:
+            return bool(self._context.verify(secret, stored))
+        except ValueError:
+            return False
 
-class _Place:
-    """A place for one hash: memory for `hashes_at_once` of them is all a worker ever needs."""
-
-    def __init__(self, places: threading.BoundedSemaphore) -> None:
-        self._places = places
-
-    def __enter__(self) -> None:
+    def _in_place(self, work: Callable[[], T]) -> T:
+        """The result of `work`, done when one of the places for hashes is free; `Busy` after a while."""
         if not self._places.acquire(timeout=WAIT_SECONDS):
             raise Busy("all places for password hashes are taken")
-
-    def __exit__(self, *_exc: object) -> None:
-        self._places.release()
+        try:
+            return self._pool.submit(work).result()
+        finally:
+            self._places.release()
 
 
 def normalized(password: str) -> str:

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -52,7 +53,8 @@ def authenticate(
 
     Unknown address, wrong password, disabled account and account without a password cost the same and
     give the same. Raises `TooManyTries` before the costly work, and also after it when parallel tries
-    have used the limit up meanwhile: then even the right password is not acknowledged.
+    have used the limit up meanwhile: a try takes its place in the counters before it is answered, the
+    right password one in its account's, so that no more tries than the limit ever learn anything.
 
     `account` stands for the typed address in the counters; a browser that has logged in to that account
     before (`known_browser`, its own value) is counted by itself, so that guesses made elsewhere cannot
@@ -64,28 +66,28 @@ def authenticate(
         ("login_per_address", address),
         ("login_per_account", account_counter),
     )
-    _test(limiter, counters, now)
+    _each(limiter.test, counters, now)
     user = users.find_by_email(email)
     verdict = hasher.check(password, user.password_hash if user else None)
-    _test(limiter, counters, now)
     if user is None or not verdict.ok or not user.is_active:
-        for name, key in counters:
-            limiter.hit(name, key)
+        _each(limiter.hit, counters, now)
         audit.record(audit.Event.LOGIN_FAILED, now=now, user_id=user.id if user else None, method=METHOD)
         db.session.commit()
         return None
+    _each(limiter.test, counters, now)
+    _each(limiter.hit, counters[-1:], now)
     limiter.clear("login_per_account", account_counter)
     if verdict.new_hash and user.password_hash:
-        users.store_password_hash(user.id, user.password_hash, verdict.new_hash)
-        audit.record(audit.Event.PASSWORD_REHASHED, now=now, user_id=user.id)
+        if users.store_password_hash(user.id, user.password_hash, verdict.new_hash):
+            audit.record(audit.Event.PASSWORD_REHASHED, now=now, user_id=user.id)
         db.session.commit()
     return user.id
 
 
-def _test(limiter: RateLimiter, counters: tuple[tuple[str, str], ...], now: datetime) -> None:
+def _each(step: Callable[[str, str], None], counters: Sequence[tuple[str, str]], now: datetime) -> None:
     for name, key in counters:
         try:
-            limiter.test(name, key)
+            step(name, key)
         except TooManyTries:
             audit.record(audit.Event.LOGIN_LIMITED, now=now, limit=name)
             db.session.commit()

@@ -34,8 +34,21 @@ class BadInput(Exception):
 
 
 def email_key(email: str) -> str:
-    """The form under which an address is found: composed, lower-case, without outer space."""
-    return unicodedata.normalize("NFC", email.strip()).lower()
+    """The form under which an address is found: composed, lower-case, without outer space.
+
+    Browsers send the domain of an `<input type=email>` in ASCII (xn--…): it is read back to what it means.
+    """
+    local, at, domain = unicodedata.normalize("NFC", email.strip()).lower().rpartition("@")
+    return local + at + ".".join(_read_label(label) for label in domain.split("."))
+
+
+def _read_label(label: str) -> str:
+    if not label.startswith("xn--"):
+        return label
+    try:
+        return label.removeprefix("xn--").encode("ascii").decode("punycode").lower()
+    except UnicodeError:
+        return label
 
 
 def checked_email(email: str) -> str:
@@ -146,6 +159,8 @@ def add_user(new: NewUser, *, now: datetime) -> User:
 
 def find_by_email(email: str) -> User | None:
     """The account with this address, whatever its case; company loaded."""
+    if "\0" in email:
+        return None  # nobody's, and PostgreSQL refuses to look for it
     query = sa.select(User).options(joinedload(User.company)).where(User.email_key == email_key(email))
     return db.session.scalar(query)
 
@@ -173,11 +188,15 @@ def enable(user_id: UUID, *, now: datetime) -> bool:
     return _set_status(user_id, Status.ACTIVE, audit.Event.USER_ENABLED, now)
 
 
-def store_password_hash(user_id: UUID, old: str, new: str) -> None:
-    """Replace a password's hash by a stronger one, unless it was changed meanwhile. The caller commits."""
-    db.session.execute(
-        sa.update(User).where(User.id == user_id, User.password_hash == old).values(password_hash=new)
+def store_password_hash(user_id: UUID, old: str, new: str) -> bool:
+    """Replace a password's hash by a stronger one. False: it was changed meanwhile. The caller commits."""
+    statement = (
+        sa.update(User)
+        .where(User.id == user_id, User.password_hash == old)
+        .values(password_hash=new)
+        .returning(User.id)
     )
+    return db.session.scalar(statement) is not None
 
 
 def _set_status(user_id: UUID, status: Status, event: audit.Event, now: datetime) -> bool:

@@ -2,10 +2,16 @@
 
 import asyncio
 import hashlib
+import json
+import os
+import signal
 import subprocess
 import sys
+import tempfile
 import time
 from base64 import urlsafe_b64encode
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +19,7 @@ from joserfc import jwt
 from joserfc.errors import BadSignatureError
 from joserfc.jwk import KeySet, RSAKey
 
+from bench import run as bench_run
 from bench.driver import Run, percentile
 from bench.run import parse, summarise, table
 from bench.usage import cpu_ms, process_tree
@@ -202,3 +209,43 @@ def test_impossible_options_are_refused(arguments: list[str], capsys: pytest.Cap
     with pytest.raises(SystemExit):
         parse(arguments)
     assert arguments[0].strip("-").removesuffix("s") in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("errors", "code"), [(0, 0), (1, 1)])
+def test_a_failed_operation_is_seen_in_the_exit_code(
+    errors: int, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    failures = ["WireError: refused"] * errors
+    monkeypatch.setattr(bench_run, "benchmark", lambda _options: [run(errors=errors, first_errors=failures)])
+    monkeypatch.setattr(signal, "signal", lambda *_arguments: None)
+    assert bench_run.main([]) == code
+    assert ("login: WireError: refused" in capsys.readouterr().err) == bool(errors)
+
+
+@pytest.fixture
+def temporary() -> Iterator[Path]:
+    """An empty folder for temporary files that PostgreSQL's own account may pass through too."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o711)
+        yield Path(folder)
+
+
+@pytest.mark.servers
+@pytest.mark.postgresql
+def test_the_whole_benchmark_runs_and_leaves_nothing(tmp_path: Path, temporary: Path) -> None:
+    """One visitor, a fraction of a second: the production server, PostgreSQL and the driver together."""
+    command = [sys.executable, "-m", "bench", "--seconds", "0.2", "--repeat", "1", "--concurrency", "1"]
+    done = subprocess.run(
+        [*command, "--scenarios", "login", "--json", tmp_path / "bench.json"],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=180,
+        env={**os.environ, "TMPDIR": str(temporary)},
+    )
+    assert done.returncode == 0, done.stderr
+    (found,) = json.loads((tmp_path / "bench.json").read_text())["runs"]
+    assert found["operations"] > 0
+    assert found["cpu_ms"]["provider"] > 1
+    assert len(found["worker_memory_mib"]) == 2
+    assert list(temporary.iterdir()) == []

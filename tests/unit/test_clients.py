@@ -10,10 +10,13 @@ from pathlib import Path
 
 import pytest
 import yaml
+from click.testing import CliRunner
 
+from idp.cli import main
 from idp.config import ConfigError
-from idp.oidc import client_file, clients
-from idp.oidc.clients import Client, ClientRegistry, load_clients
+from idp.oidc import client_file, client_problems, client_registry, client_yaml
+from idp.oidc.client_registry import ClientRegistry, expired_clients, load_clients
+from idp.oidc.clients import Client
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 SECRET = "kUbV6Yt0r3o-XxM1cN8sQeJ5aZpLw2dG7hTfRiB4uEy"
@@ -41,7 +44,7 @@ clients:
 def load(tmp_path: Path, text: str | bytes = VALID) -> dict[str, Client]:
     path = tmp_path / "clients.yaml"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    return load_clients(path, now=NOW, login_methods=("bankid", "password"), signing_algs=["RS256", "ES256"])
+    return load_clients(path, login_methods=("bankid", "password"), signing_algs=["RS256", "ES256"])
 
 
 def problems(tmp_path: Path, text: str | bytes) -> list[str]:
@@ -87,7 +90,7 @@ def test_the_valid_file(tmp_path: Path) -> None:
 
 def test_the_sample_in_the_repository_is_valid() -> None:
     sample = Path(__file__).parents[2] / "clients.yaml"
-    assert load_clients(sample, now=NOW, login_methods=["password"]) == {}
+    assert load_clients(sample, login_methods=["password"]) == {}
 
 
 def test_without_login_methods_every_method_is_allowed(tmp_path: Path) -> None:
@@ -217,7 +220,7 @@ def test_refused_field(tmp_path: Path, line: str, place: str, words: str) -> Non
     assert "hunter2" not in problem
 
 
-@pytest.mark.parametrize("field", sorted(client_file.LATER_FIELDS))
+@pytest.mark.parametrize("field", sorted(client_problems.LATER_FIELDS))
 def test_fields_of_later_versions_are_named_as_such(tmp_path: Path, field: str) -> None:
     assert problems(tmp_path, with_field(f"{field}: true")) == [
         f'clients.yaml:9:5: client "reports": this version does not support "{field}" yet'
@@ -372,7 +375,6 @@ def test_refused_secret(tmp_path: Path, value: str, words: str) -> None:
         (f"[{{sha256: {HASH}, not_after: 2027-06-30T12:00:00}}]", "or a time with its zone"),
         (f"[{{sha256: {HASH}, not_after: 0001-01-01T00:00+14:00}}]", "must be a date"),
         (f"[{{sha256: {HASH}, not_after: 20270630}}]", "must be a date"),
-        (f"[{{sha256: {HASH}, not_after: 2026-05-31}}]", "every secret has expired"),
     ],
 )
 def test_refused_secrets(tmp_path: Path, secrets: str, words: str) -> None:
@@ -429,7 +431,7 @@ def test_refused_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, loader: str, text: str | bytes, problem: str
 ) -> None:
     if loader == "Python":
-        monkeypatch.setattr(client_file, "LOADER", yaml.SafeLoader)
+        monkeypatch.setattr(client_yaml, "LOADER", yaml.SafeLoader)
     [found] = problems(tmp_path, text)
     assert found.startswith(f"clients.yaml:{problem}")
 
@@ -458,7 +460,7 @@ def test_a_byte_order_mark_and_windows_lines_are_no_problem(tmp_path: Path) -> N
 def test_missing_unreadable_and_too_large_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for path in (tmp_path / "none.yaml", tmp_path):
         with pytest.raises(ConfigError, match="cannot be read") as caught:
-            load_clients(path, now=NOW, login_methods=["password"])
+            load_clients(path, login_methods=["password"])
         assert caught.value.problems[0].startswith(f"{path}: ")
     monkeypatch.setattr(client_file, "MAX_FILE_BYTES", len(VALID) - 1)
     [problem] = problems(tmp_path, VALID)
@@ -466,11 +468,13 @@ def test_missing_unreadable_and_too_large_files(tmp_path: Path, monkeypatch: pyt
 
 
 def test_every_problem_is_reported_in_the_order_of_the_file(tmp_path: Path) -> None:
-    text = with_redirect("http://x.se/cb").replace("openid email", "openid emial").replace("2027", "2020")
+    text = (
+        with_redirect("http://x.se/cb").replace("openid email", "openid emial").replace("2027-06", "2027-13")
+    )
     text = text.replace("application_type: native", "application_type: nativ").replace("none", "nun")
     text = text.replace("[bankid, password]", "[bankid, x]")
     found = [problem.split(":")[1:3] for problem in problems(tmp_path, text)]
-    assert found == [["3", "27"], ["7", "21"], ["8", "12"], ["10", "7"], ["13", "23"], ["14", "33"]]
+    assert found == [["3", "27"], ["7", "21"], ["8", "12"], ["10", "95"], ["13", "23"], ["14", "33"]]
 
 
 def test_a_default_that_does_not_fit_one_client_names_it(tmp_path: Path) -> None:
@@ -500,6 +504,33 @@ def test_check_secret(tmp_path: Path) -> None:
     assert client.check_secret(other, last + timedelta(seconds=1))
     for wrong in ("", SECRET[:-1], SECRET + "x", HASH, SECRET + "\udc80", "x" * 10_000_000):
         assert not client.check_secret(wrong, NOW)
+
+
+def test_an_expired_secret_leaves_the_file_valid_and_the_client_unable_to_authenticate(
+    tmp_path: Path,
+) -> None:
+    found = load(tmp_path, changed("2027-06-30", "2026-05-31"))
+    assert list(found) == ["reports", "phone"]
+    assert not found["reports"].check_secret(SECRET, NOW)
+    assert expired_clients(found, NOW) == (
+        'every secret has expired of "reports"; make one with: idp clients secret'
+    )
+    assert expired_clients(found, NOW - timedelta(days=2)) is None  # nor is `phone`, which has none, named
+
+
+def test_a_client_with_one_secret_left_has_not_expired(tmp_path: Path) -> None:
+    line = f"      - {{sha256: {HASH}, not_after: 2027-06-30}}\n"
+    other = f"      - {{sha256: {sha256('another-one')}, not_after: 2026-05-31}}\n"
+    assert expired_clients(load(tmp_path, changed(line, other + line)), NOW) is None
+
+
+@pytest.mark.parametrize(("last_day", "note"), [("2999-06-30", False), ("2026-05-31", True)])
+def test_the_check_command_notes_expired_secrets(tmp_path: Path, last_day: str, note: bool) -> None:
+    load(tmp_path, changed("2027-06-30", last_day))
+    result = CliRunner().invoke(main, ["clients", "check", str(tmp_path / "clients.yaml")])
+    assert result.exit_code == 0
+    assert result.stdout.endswith("clients.yaml: 2 clients, no problems\n")
+    assert result.stderr.startswith('note: every secret has expired of "reports";') is note
 
 
 def test_a_secret_may_end_at_a_moment(tmp_path: Path) -> None:
@@ -614,6 +645,25 @@ def test_a_bad_file_changes_nothing_and_is_logged_once(
     assert registry.problems == []
 
 
+def test_registry_warns_of_expired_clients_once_per_load(
+    file: File, caplog: pytest.LogCaptureFixture
+) -> None:
+    file.write(VALID.replace("2027-06-30", "2026-05-31"))
+    registry = file.registry()
+    assert registry.get("reports") is not None
+    assert registry.problems == []
+    file.write(VALID.replace("2027-06-30", "2026-05-30"))
+    assert registry.get("reports") is not None
+    warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert (
+        warnings
+        == [f'{file.path}: every secret has expired of "reports"; make one with: idp clients secret'] * 2
+    )
+    file.write(VALID)
+    assert registry.get("reports") is not None
+    assert len([record for record in caplog.records if record.levelname == "WARNING"]) == 2
+
+
 def test_registry_looks_at_most_once_per_interval(file: File) -> None:
     registry = file.registry(interval=3600)
     file.write(VALID.replace("  phone:", "  tablet:"))
@@ -641,7 +691,7 @@ def test_an_unchanged_file_is_not_read_again(file: File, monkeypatch: pytest.Mon
         read.append(path)
         return path.read_bytes()
 
-    monkeypatch.setattr(clients, "read_file", counted)
+    monkeypatch.setattr(client_registry, "read_file", counted)
     assert registry.get("reports") is not None
     assert read == []
     registry.refresh()
@@ -672,7 +722,7 @@ def test_other_threads_go_on_while_one_reads(file: File, monkeypatch: pytest.Mon
         assert go_on.wait(5)
         return path.read_bytes()
 
-    monkeypatch.setattr(clients, "read_file", slow)
+    monkeypatch.setattr(client_registry, "read_file", slow)
     thread = threading.Thread(target=registry.get, args=["phone"])
     thread.start()
     assert reading.wait(5)

@@ -12,8 +12,10 @@ from joserfc.jwk import ECKey, KeySet, OctKey, OKPKey, RSAKey
 from joserfc.util import json_b64encode, urlsafe_b64decode, urlsafe_b64encode
 
 from idp.config import ConfigError
-from idp.oidc import keys
-from idp.oidc.keys import JWKS_MAX_AGE_SECONDS, RETENTION, KeyRing, RefusedError
+from idp.oidc import key_files, key_rotation
+from idp.oidc.key_files import RETENTION
+from idp.oidc.key_rotation import RefusedError
+from idp.oidc.keys import JWKS_MAX_AGE_SECONDS, KeyRing
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 LATER = NOW + timedelta(seconds=JWKS_MAX_AGE_SECONDS)
@@ -71,7 +73,7 @@ def kids(ring: KeyRing) -> set[str]:
 
 
 def states(folder: Path, alg: str = "ES256") -> list[str]:
-    return [key.state for key in keys.list_keys(folder) if key.alg == alg]
+    return [key.state for key in key_files.list_keys(folder) if key.alg == alg]
 
 
 # Signing and verifying
@@ -131,7 +133,7 @@ def test_jwks_holds_no_private_member(ring: KeyRing) -> None:
 
 
 def test_private_key_is_not_in_the_repr(folder: Path, ec_jwk: dict[str, Any]) -> None:
-    text = repr(keys.list_keys(folder))
+    text = repr(key_files.list_keys(folder))
     assert "kid='ec'" in text
     assert ec_jwk["d"] not in text
 
@@ -233,7 +235,7 @@ BROKEN: dict[str, tuple[Change, str]] = {
 
 def test_unbroken_file_is_listed(tmp_path: Path, ec_jwk: dict[str, Any]) -> None:
     put(tmp_path, "ec", ec_jwk, alg="ES256")
-    assert [(key.kid, key.state, key.activated_at) for key in keys.list_keys(tmp_path)] == [
+    assert [(key.kid, key.state, key.activated_at) for key in key_files.list_keys(tmp_path)] == [
         ("ec", "active", NOW)
     ]
 
@@ -246,7 +248,7 @@ def test_broken_file_is_named_with_its_problem(tmp_path: Path, ec_jwk: dict[str,
     change(body)
     path.write_text(json.dumps(body))
     with pytest.raises(ConfigError) as caught:
-        keys.list_keys(tmp_path)
+        key_files.list_keys(tmp_path)
     [told] = caught.value.problems
     assert told.startswith(f"{path}: ")
     assert problem in told
@@ -256,16 +258,16 @@ def test_broken_file_is_named_with_its_problem(tmp_path: Path, ec_jwk: dict[str,
 def test_halves_of_two_ed25519_keys(tmp_path: Path) -> None:
     jwk = dict(OKPKey.generate_key("Ed25519").as_dict(private=True))
     put(tmp_path, "ed", jwk, alg="EdDSA")
-    assert len(keys.list_keys(tmp_path)) == 1
+    assert len(key_files.list_keys(tmp_path)) == 1
     put(tmp_path, "ed", {**jwk, "x": OKPKey.generate_key("Ed25519").as_dict()["x"]}, alg="EdDSA")
     with pytest.raises(ConfigError, match="both halves of one key"):
-        keys.list_keys(tmp_path)
+        key_files.list_keys(tmp_path)
 
 
 def test_short_rsa_key(tmp_path: Path, rsa_jwk: dict[str, Any]) -> None:
     put(tmp_path, "rsa", {**rsa_jwk, "n": rsa_jwk["n"][: len(rsa_jwk["n"]) // 2]})
     with pytest.raises(ConfigError, match="RSA key of less than 2048 bits"):
-        keys.list_keys(tmp_path)
+        key_files.list_keys(tmp_path)
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"kid": "ec"', "\xff"])
@@ -273,16 +275,16 @@ def test_malformed_json(tmp_path: Path, ec_jwk: dict[str, Any], content: str) ->
     path = put(tmp_path, "ec", ec_jwk, alg="ES256")
     path.write_bytes(content.encode("latin-1"))
     with pytest.raises(ConfigError, match=r"ec\.json: is no JSON object$"):
-        keys.list_keys(tmp_path)
+        key_files.list_keys(tmp_path)
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o620, 0o601])
 def test_file_open_to_others(tmp_path: Path, ec_jwk: dict[str, Any], mode: int) -> None:
     path = put(tmp_path, "ec", ec_jwk, alg="ES256")
-    assert len(keys.list_keys(tmp_path)) == 1
+    assert len(key_files.list_keys(tmp_path)) == 1
     path.chmod(mode)
     with pytest.raises(ConfigError, match=f"mode is {mode:04o}"):
-        keys.list_keys(tmp_path)
+        key_files.list_keys(tmp_path)
 
 
 def test_every_problem_is_told_at_the_start(folder: Path) -> None:
@@ -301,18 +303,18 @@ def test_no_active_rs256_key(tmp_path: Path, rsa_jwk: dict[str, Any], state: str
 
 
 def test_missing_folder(tmp_path: Path) -> None:
-    for use in (KeyRing, keys.list_keys, lambda folder: keys.retire(folder, "ec", now=NOW)):
+    for use in (KeyRing, key_files.list_keys, lambda folder: key_rotation.retire(folder, "ec", now=NOW)):
         with pytest.raises(ConfigError, match=r"no such folder.*idp keys rotate"):
             use(tmp_path / "keys")
     (tmp_path / "file").touch()
     with pytest.raises(ConfigError, match="cannot be listed"):
-        keys.list_keys(tmp_path / "file")
+        key_files.list_keys(tmp_path / "file")
 
 
 def test_other_files_are_none_of_its_business(folder: Path) -> None:
     for name in ("README.md", ".lock", ".abc.tmp", ".hidden.json"):
         (folder / name).write_text("not a key")
-    assert [key.kid for key in keys.list_keys(folder)] == ["rsa", "ec"]
+    assert [key.kid for key in key_files.list_keys(folder)] == ["rsa", "ec"]
 
 
 def test_of_two_active_keys_the_newest_signs(folder: Path) -> None:
@@ -331,7 +333,7 @@ def test_of_two_active_keys_the_newest_signs(folder: Path) -> None:
 def test_change_is_noticed(folder: Path, ec_jwk: dict[str, Any]) -> None:
     ring = ring_of(folder)
     token, generation = ring.sign({"sub": "a"}, alg="ES256", now=NOW), ring.generation
-    keys.rotate(folder, alg="ES256", now=NOW, force=True)
+    key_rotation.rotate(folder, alg="ES256", now=NOW, force=True)
     after = ring.sign({}, alg="ES256", now=NOW)
     assert header_of(after)["kid"] != "ec"
     assert ring.generation == generation + 1
@@ -412,7 +414,7 @@ def rotations(folder: Path) -> Iterator[threading.Thread]:
 
     def turn() -> None:
         for number in range(20):
-            keys.rotate(folder, alg="ES256", now=NOW + timedelta(minutes=number), force=True)
+            key_rotation.rotate(folder, alg="ES256", now=NOW + timedelta(minutes=number), force=True)
 
     thread = threading.Thread(target=turn)
     yield thread
@@ -431,7 +433,7 @@ def test_tokens_verify_with_what_is_published_at_the_time(folder: Path, rotation
         assert ring.problems == ()
         signers.add(kid)
     assert len(signers) > 2
-    assert header_of(ring.sign({}, alg="ES256", now=NOW))["kid"] == keys.list_keys(folder)[1].kid
+    assert header_of(ring.sign({}, alg="ES256", now=NOW))["kid"] == key_files.list_keys(folder)[1].kid
 
 
 def test_reader_always_finds_one_active_key(folder: Path, rotations: threading.Thread) -> None:
@@ -439,7 +441,7 @@ def test_reader_always_finds_one_active_key(folder: Path, rotations: threading.T
     seen = set()
     rotations.start()
     while rotations.is_alive():
-        [signer] = [key.kid for key in keys.list_keys(folder) if key.state == "active"]
+        [signer] = [key.kid for key in key_files.list_keys(folder) if key.state == "active"]
         seen.add(signer)
     assert len(seen) > 2
 
@@ -449,8 +451,8 @@ def test_reader_always_finds_one_active_key(folder: Path, rotations: threading.T
 
 def test_first_rotation_makes_a_folder_that_works(tmp_path: Path) -> None:
     folder = tmp_path / "var" / "keys"
-    lines = keys.rotate(folder, now=NOW)
-    active, following = keys.list_keys(folder)
+    lines = key_rotation.rotate(folder, now=NOW)
+    active, following = key_files.list_keys(folder)
     assert (active.state, following.state) == ("active", "next")
     assert lines == [f"{active.kid}: active, signs RS256", f"{following.kid}: next, published for RS256"]
     assert folder.stat().st_mode & 0o777 == 0o700
@@ -459,34 +461,34 @@ def test_first_rotation_makes_a_folder_that_works(tmp_path: Path) -> None:
 
 
 def test_rotation_moves_every_key_one_step(tmp_path: Path) -> None:
-    keys.rotate(tmp_path, alg="ES256", now=NOW)
-    first, second = keys.list_keys(tmp_path)
-    keys.rotate(tmp_path, alg="ES256", now=LATER)
-    active, following, retired = keys.list_keys(tmp_path)
+    key_rotation.rotate(tmp_path, alg="ES256", now=NOW)
+    first, second = key_files.list_keys(tmp_path)
+    key_rotation.rotate(tmp_path, alg="ES256", now=LATER)
+    active, following, retired = key_files.list_keys(tmp_path)
     assert (active.kid, active.activated_at, active.created_at) == (second.kid, LATER, NOW)
     assert (retired.kid, retired.retired_at, retired.activated_at) == (first.kid, LATER, NOW)
     assert (following.created_at, following.activated_at) == (LATER, None)
     assert active.public_jwk == second.public_jwk
-    keys.rotate(tmp_path, alg="ES256", now=LATER + RETENTION)
-    assert [key.state for key in keys.list_keys(tmp_path)] == ["active", "next", "retired"]
+    key_rotation.rotate(tmp_path, alg="ES256", now=LATER + RETENTION)
+    assert [key.state for key in key_files.list_keys(tmp_path)] == ["active", "next", "retired"]
     assert not (tmp_path / f"{first.kid}.json").exists()
 
 
 def test_rotation_waits_until_relying_apps_know_the_next_key(tmp_path: Path) -> None:
-    keys.rotate(tmp_path, alg="ES256", now=NOW)
-    before = keys.list_keys(tmp_path)
+    key_rotation.rotate(tmp_path, alg="ES256", now=NOW)
+    before = key_files.list_keys(tmp_path)
     with pytest.raises(RefusedError, match="wait until 2026-03-02 09:10:00 UTC"):
-        keys.rotate(tmp_path, alg="ES256", now=LATER - timedelta(seconds=1))
-    assert keys.list_keys(tmp_path) == before
-    keys.rotate(tmp_path, alg="ES256", now=LATER - timedelta(seconds=1), force=True)
+        key_rotation.rotate(tmp_path, alg="ES256", now=LATER - timedelta(seconds=1))
+    assert key_files.list_keys(tmp_path) == before
+    key_rotation.rotate(tmp_path, alg="ES256", now=LATER - timedelta(seconds=1), force=True)
     assert states(tmp_path) == ["active", "next", "retired"]
 
 
 def test_rotation_without_a_next_key_publishes_one_first(tmp_path: Path, ec_jwk: dict[str, Any]) -> None:
     put(tmp_path, "ec", ec_jwk, alg="ES256")
-    lines = keys.rotate(tmp_path, alg="ES256", now=LATER)
+    lines = key_rotation.rotate(tmp_path, alg="ES256", now=LATER)
     assert "rotate again in 600 seconds" in lines[-1]
-    assert keys.list_keys(tmp_path)[0].kid == "ec"
+    assert key_files.list_keys(tmp_path)[0].kid == "ec"
     assert states(tmp_path) == ["active", "next"]
 
 
@@ -500,8 +502,8 @@ def test_rotation_finishes_one_that_was_cut_off(tmp_path: Path, ec_jwk: dict[str
     }.items():
         put(tmp_path, kid, ec_jwk, alg="ES256", **changes)
     (tmp_path / ".half.tmp").write_text("a private key")
-    keys.rotate(tmp_path, alg="ES256", now=LATER)
-    assert {key.kid: key.state for key in keys.list_keys(tmp_path)} == {
+    key_rotation.rotate(tmp_path, alg="ES256", now=LATER)
+    assert {key.kid: key.state for key in key_files.list_keys(tmp_path)} == {
         "next-1": "active",
         "next-2": "next",
         "old": "retired",
@@ -514,23 +516,23 @@ def test_rotation_of_a_broken_folder_changes_nothing(folder: Path) -> None:
     (folder / "ec.json").write_text("{")
     before = {path.name for path in folder.glob("*.json")}
     with pytest.raises(ConfigError):
-        keys.rotate(folder, alg="ES256", now=LATER)
+        key_rotation.rotate(folder, alg="ES256", now=LATER)
     assert {path.name for path in folder.glob("*.json")} == before
 
 
 def test_rotation_to_an_unknown_alg(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="HS256 is none of"):
-        keys.rotate(tmp_path / "keys", alg="HS256", now=NOW)
+        key_rotation.rotate(tmp_path / "keys", alg="HS256", now=NOW)
     assert not (tmp_path / "keys").exists()
 
 
 def test_two_operators_take_turns(tmp_path: Path) -> None:
-    keys.rotate(tmp_path, alg="ES256", now=NOW)
+    key_rotation.rotate(tmp_path, alg="ES256", now=NOW)
     refused = []
 
     def turn() -> None:
         try:
-            keys.rotate(tmp_path, alg="ES256", now=LATER)
+            key_rotation.rotate(tmp_path, alg="ES256", now=LATER)
         except RefusedError as error:
             refused.append(error)
 
@@ -546,68 +548,68 @@ def test_two_operators_take_turns(tmp_path: Path) -> None:
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
 def test_files_made_by_root_belong_to_the_folders_owner(tmp_path: Path) -> None:
     os.chown(tmp_path, 12345, 12346)
-    keys.rotate(tmp_path, alg="ES256", now=NOW)
+    key_rotation.rotate(tmp_path, alg="ES256", now=NOW)
     assert {(path.stat().st_uid, path.stat().st_gid) for path in tmp_path.iterdir()} == {(12345, 12346)}
 
 
 @pytest.fixture
 def rotated(tmp_path: Path) -> Path:
     """An active, a next and a retired ES256 key."""
-    keys.rotate(tmp_path, alg="ES256", now=NOW - timedelta(days=1))
-    keys.rotate(tmp_path, alg="ES256", now=NOW)
+    key_rotation.rotate(tmp_path, alg="ES256", now=NOW - timedelta(days=1))
+    key_rotation.rotate(tmp_path, alg="ES256", now=NOW)
     return tmp_path
 
 
 def test_retiring_the_active_key_lets_the_next_sign(rotated: Path) -> None:
-    active, following, retired = keys.list_keys(rotated)
+    active, following, retired = key_files.list_keys(rotated)
     with pytest.raises(RefusedError, match="may still be in use"):
-        keys.retire(rotated, active.kid, now=NOW)
-    assert keys.list_keys(rotated) == [active, following, retired]
-    lines = keys.retire(rotated, active.kid, now=NOW, force=True)
+        key_rotation.retire(rotated, active.kid, now=NOW)
+    assert key_files.list_keys(rotated) == [active, following, retired]
+    lines = key_rotation.retire(rotated, active.kid, now=NOW, force=True)
     assert lines[0] == f"{following.kid}: active, signs ES256"
-    assert [key.kid for key in keys.list_keys(rotated)][::2] == [following.kid, retired.kid]
+    assert [key.kid for key in key_files.list_keys(rotated)][::2] == [following.kid, retired.kid]
     assert states(rotated) == ["active", "next", "retired"]
 
 
 def test_retiring_the_active_key_without_a_next(tmp_path: Path, ec_jwk: dict[str, Any]) -> None:
     put(tmp_path, "ec", ec_jwk, alg="ES256")
-    keys.retire(tmp_path, "ec", now=NOW, force=True)
+    key_rotation.retire(tmp_path, "ec", now=NOW, force=True)
     assert states(tmp_path) == ["active", "next"]
     assert not (tmp_path / "ec.json").exists()
 
 
 def test_retiring_the_next_key_makes_another(rotated: Path) -> None:
-    active, following, retired = keys.list_keys(rotated)
-    keys.retire(rotated, following.kid, now=NOW)
-    after = keys.list_keys(rotated)
+    active, following, retired = key_files.list_keys(rotated)
+    key_rotation.retire(rotated, following.kid, now=NOW)
+    after = key_files.list_keys(rotated)
     assert [after[0], after[2]] == [active, retired]
     assert (after[1].state, after[1].kid != following.kid) == ("next", True)
 
 
 def test_retiring_a_retired_key_removes_it_when_its_tokens_are_past(rotated: Path) -> None:
-    *others, retired = keys.list_keys(rotated)
+    *others, retired = key_files.list_keys(rotated)
     with pytest.raises(RefusedError, match="may still be in use"):
-        keys.retire(rotated, retired.kid, now=NOW + RETENTION - timedelta(seconds=1))
-    keys.retire(rotated, retired.kid, now=NOW + RETENTION)
-    assert keys.list_keys(rotated) == others
+        key_rotation.retire(rotated, retired.kid, now=NOW + RETENTION - timedelta(seconds=1))
+    key_rotation.retire(rotated, retired.kid, now=NOW + RETENTION)
+    assert key_files.list_keys(rotated) == others
 
 
 def test_retiring_a_retired_key_by_force(rotated: Path) -> None:
-    *others, retired = keys.list_keys(rotated)
-    keys.retire(rotated, retired.kid, now=NOW, force=True)
-    assert keys.list_keys(rotated) == others
+    *others, retired = key_files.list_keys(rotated)
+    key_rotation.retire(rotated, retired.kid, now=NOW, force=True)
+    assert key_files.list_keys(rotated) == others
 
 
 def test_retiring_an_unknown_key(rotated: Path) -> None:
     with pytest.raises(LookupError, match="no key else"):
-        keys.retire(rotated, "else", now=NOW)
+        key_rotation.retire(rotated, "else", now=NOW)
 
 
 def test_retired_by_force_stops_being_accepted(folder: Path) -> None:
     ring = ring_of(folder)
     token = ring.sign({"sub": "a"}, alg="ES256", now=NOW)
     assert ring.verify(token)["sub"] == "a"
-    keys.retire(folder, "ec", now=NOW, force=True)
+    key_rotation.retire(folder, "ec", now=NOW, force=True)
     with pytest.raises(ValueError, match="kid is unknown"):
         ring.verify(token)
     assert ring.algs == ("RS256", "ES256")

@@ -1,0 +1,80 @@
+"""The demo's data directory: one run at a time, private files, secrets made once."""
+
+import fcntl
+import os
+import secrets
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pydantic import BaseModel, ValidationError
+
+from idp.config import ConfigError
+from idp.tokens import new_token
+
+CONSONANTS = "bdfgklmnprstv"
+VOWELS = "aeiou"
+
+
+class Kept(BaseModel):
+    """What stays the same from run to run. `clients_file` is the SHA-256 of clients.yaml as generated."""
+
+    secret_key: str
+    client_secrets: dict[str, str] = {}
+    passwords: dict[str, str] = {}
+    clients_file: str | None = None
+
+
+@contextmanager
+def claimed(directory: Path) -> Iterator[None]:
+    """Make the directory and hold it. Raises `ConfigError` when another demo does, `OSError`."""
+    directory.mkdir(parents=True, exist_ok=True)
+    with (directory / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ConfigError(
+                [f"{directory} is in use by another `idp demo`: stop that one, or give another --data-dir"]
+            ) from None
+        yield
+
+
+def load_kept(directory: Path, *, client_ids: Iterable[str], emails: Iterable[str]) -> Kept:
+    """The kept secrets, made and stored where they are missing. Raises `ConfigError` for a damaged file."""
+    path = directory / "kept.json"
+    if path.exists():
+        try:
+            kept = Kept.model_validate_json(path.read_bytes())
+        except ValidationError:
+            raise ConfigError([f"{path} is damaged: remove it, and new passwords are made"]) from None
+    else:
+        kept = Kept(secret_key=new_token())
+    for client_id in client_ids:
+        kept.client_secrets.setdefault(client_id, new_token())
+    for email in emails:
+        kept.passwords.setdefault(email, new_password())
+    store_kept(directory, kept)
+    return kept
+
+
+def store_kept(directory: Path, kept: Kept) -> None:
+    write_private(directory / "kept.json", kept.model_dump_json(indent=2) + "\n")
+
+
+def write_private(path: Path, text: str) -> None:
+    """Replace the file whole, readable for its owner only. Raises `OSError` with the file's name."""
+    new = path.with_name(f".{path.name}.new")
+    try:
+        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with open(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+        new.replace(path)
+    except OSError as error:
+        new.unlink(missing_ok=True)
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def new_password() -> str:
+    """A password that can be said and typed on any keyboard: eight random syllables, 48 bits."""
+    syllables = [secrets.choice(CONSONANTS) + secrets.choice(VOWELS) for _ in range(8)]
+    return "-".join(first + second for first, second in zip(syllables[::2], syllables[1::2], strict=True))

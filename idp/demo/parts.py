@@ -1,0 +1,112 @@
+"""The demo's child processes: start, wait until they answer, stop with all they have started."""
+
+import ctypes
+import http.client
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+
+from idp.config import ConfigError
+
+ANSWER_SECONDS = 90
+STOP_SECONDS = 5
+LOOK_SECONDS = 0.1
+STANDARD_ERROR = 2
+PR_SET_PDEATHSIG = 1
+
+
+class Part:
+    """One child process in a process group of its own, so that Ctrl-C reaches this process alone."""
+
+    def __init__(
+        self,
+        name: str,
+        arguments: Sequence[str],
+        *,
+        environ: Mapping[str, str],
+        address: tuple[str, int, str],
+    ) -> None:
+        self.name = name
+        self._address = address
+        self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and modules
+            [sys.executable, *arguments],
+            env=dict(environ),
+            stdin=subprocess.DEVNULL,
+            stdout=STANDARD_ERROR,  # standard output is for what scripts read
+            start_new_session=True,
+            preexec_fn=_end_with_parent(),  # noqa: PLW1509 - nothing has started a thread yet
+        )
+
+    def answers(self) -> bool:
+        """Whether its address answers 200."""
+        host, port, path = self._address
+        connection = http.client.HTTPConnection(host, port, timeout=2)
+        try:
+            connection.request("GET", path)
+            return connection.getresponse().status == 200
+        except (OSError, http.client.HTTPException):
+            return False
+        finally:
+            connection.close()
+
+    def check(self) -> None:
+        """Raise `ConfigError` if the process has ended."""
+        status = self._process.poll()
+        if status is not None:
+            how = f"signal {-status}" if status < 0 else f"status {status}"
+            raise ConfigError([f"{self.name} has stopped ({how}), so the demo ends; see its own words above"])
+
+    def ask_to_stop(self) -> None:
+        self._signal(signal.SIGTERM)
+
+    def stop(self) -> None:
+        """Wait a few seconds for the process to end, then end whatever of its group is left."""
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(STOP_SECONDS)
+        self._signal(signal.SIGKILL)
+        self._process.wait()
+
+    def _signal(self, number: int) -> None:
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, number)
+
+
+def _end_with_parent() -> Callable[[], None] | None:
+    """What a child runs first on Linux, so that it ends even when this process is killed outright."""
+    if sys.platform != "linux":
+        return None
+    libc = ctypes.CDLL(None)
+    return lambda: libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def wait_for_answers(parts: Sequence[Part], *, stopping: Callable[[], bool]) -> None:
+    """Return when every part answers, or `stopping` says so. Raises `ConfigError` for one that does not."""
+    deadline = time.monotonic() + ANSWER_SECONDS
+    waiting = list(parts)
+    while waiting and not stopping():
+        for part in parts:
+            part.check()
+        waiting = [part for part in waiting if not part.answers()]
+        if time.monotonic() > deadline:
+            raise ConfigError([f"{waiting[0].name} does not answer after {ANSWER_SECONDS} seconds"])
+        time.sleep(LOOK_SECONDS)
+
+
+def watch(parts: Sequence[Part], *, stopping: Callable[[], bool]) -> None:
+    """Return when `stopping` says so. Raises `ConfigError` when a part ends by itself."""
+    while not stopping():
+        for part in parts:
+            part.check()
+        time.sleep(LOOK_SECONDS)
+
+
+def stop_all(parts: Sequence[Part]) -> None:
+    """End every part, together."""
+    for part in parts:
+        part.ask_to_stop()
+    for part in parts:
+        part.stop()

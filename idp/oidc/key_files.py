@@ -1,0 +1,293 @@
+"""The signing keys as files: one each in a folder that many processes and machines may share.
+
+A reader meets a key's old file or its new one, never half of one. What the files say together is settled
+here too: readers may come between two writes of a rotation (see `key_rotation`) and find two active keys.
+"""
+
+import fcntl
+import os
+import stat
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+from joserfc.errors import JoseError
+from joserfc.jwk import ECKey, OKPKey, RSAKey
+from joserfc.util import base64_to_int
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+
+from idp.config import ConfigError
+
+Alg = Literal["RS256", "PS256", "ES256", "EdDSA"]
+State = Literal["active", "next", "retired"]
+PrivateKey = RSAKey | ECKey | OKPKey
+
+ALGS: tuple[Alg, ...] = ("RS256", "PS256", "ES256", "EdDSA")
+RSA_BITS = 2048
+# Tokens live at most 60 minutes. A day also lets an id_token_hint from this morning's login end its session.
+RETENTION = timedelta(hours=24)
+HOW_TO_MAKE = "make one with: idp keys rotate"
+
+_STATES: tuple[State, ...] = ("active", "next", "retired")
+_KINDS: dict[Alg, tuple[type[PrivateKey], str | None]] = {
+    "RS256": (RSAKey, None),
+    "PS256": (RSAKey, None),
+    "ES256": (ECKey, "P-256"),
+    "EdDSA": (OKPKey, "Ed25519"),
+}
+_READ_ATTEMPTS = 10
+
+# What tells that a folder changed, for each key file: name, mtime, ctime (chmod), size, inode (rename).
+Fingerprint = tuple[tuple[str, int, int, int, int], ...]
+
+
+class _KeyFile(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kid: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")
+    alg: Alg
+    state: State
+    created_at: AwareDatetime
+    activated_at: AwareDatetime | None
+    retired_at: AwareDatetime | None
+    private_jwk: dict[str, str]
+
+
+@dataclass(frozen=True)
+class SigningKey:
+    """A private key, where it is in its life, and what may be published of it."""
+
+    kid: str
+    alg: Alg
+    state: State
+    created_at: datetime
+    activated_at: datetime | None
+    retired_at: datetime | None
+    key: PrivateKey = field(repr=False, compare=False)
+
+    @cached_property
+    def public_jwk(self) -> dict[str, str]:
+        """The public key (RFC 7517 §4) with kid, use and alg; derived, so it cannot hold a private member."""
+        return {**_public_members(self.key), "kid": self.kid, "use": "sig", "alg": self.alg}
+
+    def is_past(self, now: datetime) -> bool:
+        """Whether this key is retired and every token it signed is past."""
+        return self.retired_at is not None and now >= self.retired_at + RETENTION
+
+
+def list_keys(directory: Path) -> list[SigningKey]:
+    """The folder's keys as readers see them: by alg, then active, next, retired, then age.
+
+    Raises `ConfigError` with every problem.
+    """
+    return settle(read(directory, {})[1])
+
+
+# Reading
+
+
+def scan(directory: Path) -> Fingerprint:
+    """The key files' names and what changes when they do. Raises `ConfigError` if it cannot be listed."""
+    found = []
+    try:
+        with os.scandir(directory) as entries:
+            for entry in entries:
+                if entry.name.endswith(".json") and not entry.name.startswith("."):
+                    try:
+                        about = entry.stat()
+                    except FileNotFoundError:
+                        continue  # removed since it was listed
+                    found.append(
+                        (entry.name, about.st_mtime_ns, about.st_ctime_ns, about.st_size, about.st_ino)
+                    )
+    except FileNotFoundError:
+        raise no_folder(directory) from None
+    except OSError as error:
+        raise ConfigError([f"{directory}: cannot be listed: {error.strerror}"]) from None
+    return tuple(sorted(found))
+
+
+def no_folder(directory: Path) -> ConfigError:
+    """The problem of a folder that is not there."""
+    return ConfigError([f"{directory}: there is no such folder of signing keys; {HOW_TO_MAKE}"])
+
+
+def read(directory: Path, loaded: dict[str, SigningKey]) -> tuple[Fingerprint, list[SigningKey]]:
+    """Every key as it stands in its file, from one moment in which the folder held still.
+
+    `loaded` keeps keys between calls: checking an RSA key takes 60 ms, too long for a request to wait for
+    keys it already has. Raises `ConfigError` with every problem.
+    """
+    for _ in range(_READ_ATTEMPTS):
+        seen = scan(directory)
+        keys, problems = [], []
+        for name, *_about in seen:
+            try:
+                key = _read_file(directory / name, loaded)
+            except FileNotFoundError:
+                continue  # the second scan will tell
+            except ValueError as error:
+                problems.append(f"{directory / name}: {error}")
+            else:
+                keys.append(key)
+                loaded[key.kid] = key
+        if scan(directory) == seen:
+            if problems:
+                raise ConfigError(problems)
+            return seen, keys
+    raise ConfigError([f"{directory}: keeps changing while it is read"])
+
+
+def _read_file(path: Path, loaded: Mapping[str, SigningKey]) -> SigningKey:
+    """The key of one file. Raises `FileNotFoundError`; `ValueError` saying what is wrong, never a secret."""
+    try:
+        with path.open("rb") as file:
+            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+            content = file.read()
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise ValueError(f"cannot be read: {error.strerror}") from None
+    if mode & 0o077:
+        raise ValueError(f"mode is {mode:04o}: others may read it; replace the key, then chmod 600")
+    try:
+        body = _KeyFile.model_validate_json(content)
+    except ValidationError as error:
+        items = error.errors(include_url=False, include_input=False, include_context=False)
+        # Only the outermost name: deeper ones, and pydantic's words on JSON, may repeat what the file holds.
+        raise ValueError(
+            ", ".join(
+                f"{item['loc'][0]}: {item['msg']}" if item["loc"] else "is no JSON object" for item in items
+            )
+        ) from None
+    if body.kid != path.stem:
+        raise ValueError(f"kid is {body.kid}, not the file's name")
+    if body.state != "next" and body.activated_at is None:
+        raise ValueError(f"state is {body.state} but activated_at is empty")
+    if (body.state == "retired") != (body.retired_at is not None):
+        raise ValueError(f"state is {body.state} but retired_at is {body.retired_at or 'empty'}")
+    old = loaded.get(body.kid)
+    if old is not None and old.alg == body.alg and old.key.as_dict(private=True) == body.private_jwk:
+        key = old.key
+    else:
+        key = _import(body.alg, body.private_jwk)
+    return SigningKey(
+        body.kid, body.alg, body.state, body.created_at, body.activated_at, body.retired_at, key
+    )
+
+
+def _import(alg: Alg, jwk: dict[str, str]) -> PrivateKey:
+    """The private key, checked to suit the algorithm. Raises `ValueError`, never with the key's words."""
+    kind, curve = _KINDS[alg]
+    if jwk.get("kty") != kind.key_type or jwk.get("crv") != curve:
+        raise ValueError(f"private_jwk is no {alg} key")
+    if kind is RSAKey and _rsa_bits(jwk) < RSA_BITS:  # before the import, which would only warn
+        raise ValueError(f"private_jwk is an RSA key of less than {RSA_BITS} bits")
+    try:
+        key = kind.import_key({**jwk})
+    except (JoseError, ValueError, KeyError, TypeError):
+        raise ValueError("private_jwk cannot be used as a key") from None
+    public = _public_members(key)
+    if not key.is_private or any(jwk[name] != value for name, value in public.items()):
+        raise ValueError("private_jwk does not hold both halves of one key")
+    return key
+
+
+def _rsa_bits(jwk: Mapping[str, str]) -> int:
+    try:
+        return base64_to_int(jwk["n"]).bit_length()
+    except (KeyError, ValueError):
+        return 0
+
+
+def _public_members(key: PrivateKey) -> dict[str, str]:
+    kind: Any = type(key)  # the three share no type that says import_key takes their own public_key
+    return _members(kind.import_key(key.public_key).as_dict())
+
+
+def _members(jwk: Mapping[str, Any]) -> dict[str, str]:
+    return {name: str(value) for name, value in jwk.items()}
+
+
+def settle(keys: Iterable[SigningKey]) -> list[SigningKey]:
+    """The keys in order, one active for each alg: the newest of several; the others count as retired."""
+    newest: dict[str, SigningKey] = {}
+    settled = []
+    active_first = sorted(keys, key=lambda key: (key.activated_at or key.created_at, key.kid), reverse=True)
+    for key in active_first:
+        if key.state == "active" and newest.setdefault(key.alg, key) is not key:
+            settled.append(replace(key, state="retired", retired_at=newest[key.alg].activated_at))
+        else:
+            settled.append(key)
+    return sorted(
+        settled, key=lambda key: (ALGS.index(key.alg), _STATES.index(key.state), key.created_at, key.kid)
+    )
+
+
+# Writing
+
+
+def write(directory: Path, key: SigningKey) -> None:
+    """Put a key's file in place whole: a reader meets the old file or the new one."""
+    body = _KeyFile(
+        kid=key.kid,
+        alg=key.alg,
+        state=key.state,
+        created_at=key.created_at,
+        activated_at=key.activated_at,
+        retired_at=key.retired_at,
+        private_jwk=_members(key.key.as_dict(private=True)),
+    )
+    descriptor, name = tempfile.mkstemp(prefix=".", suffix=".tmp", dir=directory)  # 0600 from the first byte
+    with open(descriptor, "w") as file:
+        _give_to_owner(descriptor, directory)
+        file.write(body.model_dump_json(indent=2) + "\n")
+        file.flush()
+        os.fsync(descriptor)
+    os.replace(name, _path(directory, key))
+    _sync(directory)
+
+
+def remove(directory: Path, key: SigningKey) -> None:
+    """Take a key's file away."""
+    _path(directory, key).unlink()
+    _sync(directory)
+
+
+def _path(directory: Path, key: SigningKey) -> Path:
+    return directory / f"{key.kid}.json"
+
+
+def _sync(directory: Path) -> None:
+    """Make renames and removals outlive a power cut."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _give_to_owner(descriptor: int, directory: Path) -> None:
+    """Let a rotation by root make files the service can read: they belong to the folder's owner."""
+    if os.geteuid() == 0:
+        folder = directory.stat()
+        os.fchown(descriptor, folder.st_uid, folder.st_gid)
+
+
+@contextmanager
+def locked(directory: Path) -> Iterator[None]:
+    """Hold off other operators; what an interrupted one left half written (a private key) is removed."""
+    descriptor = os.open(directory / ".lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        _give_to_owner(descriptor, directory)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        for leftover in directory.glob(".*.tmp"):
+            leftover.unlink()
+        yield
+    finally:
+        os.close(descriptor)

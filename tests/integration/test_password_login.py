@@ -1,0 +1,463 @@
+"""Login by e-mail and password: who gets in, and that refusals tell nothing."""
+
+import re
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+import argon2
+import bcrypt
+import pytest
+import sqlalchemy as sa
+from flask import Flask
+from flask.testing import FlaskClient
+from passlib.hash import django_pbkdf2_sha256
+from time_machine import Traveller
+from werkzeug.test import TestResponse
+
+from idp import audit
+from idp.clock import utcnow
+from idp.db import db
+from idp.login.models import BrowserSession
+from idp.users import service as users
+from idp.users.models import User
+from tests.factories import PASSWORD, make_user
+from tests.fakes.hash_work import count_hashes
+from tests.fakes.relying_party import HTTPS, RelyingParty
+
+MINUTE = 60
+HOUR = 3600
+FORM = "application/x-www-form-urlencoded"
+
+
+def attempt(rp: RelyingParty, email: str, password: str) -> TestResponse:
+    """The direct answer to a filled-in login form."""
+    return rp.submit(rp.follow(rp.authorize()), email=email, password=password)
+
+
+def stored_hash(app: Flask, email: str = "anna@example.se") -> str | None:
+    with app.app_context():
+        user = users.find_by_email(email)
+        assert user is not None
+        return user.password_hash
+
+
+def events(app: Flask) -> list[str]:
+    """What was audited, oldest first, without the making of companies and users."""
+    with app.app_context():
+        return [row.event for row in reversed(audit.newest(100)) if not row.event.endswith(".created")]
+
+
+def neutral(page: TestResponse) -> list[str]:
+    """A page's lines without what differs in any two: tokens, ids, the address as typed."""
+    text = re.sub(r'name="csrf_token" value="[^"]+"', "", page.text)
+    text = re.sub(r"/[\w-]{43}\b", "/UID", text)
+    return re.sub(r'value="[^"]*@[^"]*"', 'value="EMAIL"', text).splitlines()
+
+
+# Refusals
+
+
+def make_the_refused(app: Flask) -> dict[str, tuple[str, str]]:
+    """What is typed by those who are to be told nothing."""
+    with app.app_context():
+        make_user()
+        make_user(email="utan@example.se", password=None)
+        blocked = make_user(email="spärrad@example.se")
+        users.disable(blocked.id, now=utcnow())
+        make_user(email="bcrypt@example.se", password_hash=bcrypt_2y(PASSWORD))
+        gone = make_user(email="bcrypt-av@example.se", password_hash=bcrypt_2y(PASSWORD))
+        users.disable(gone.id, now=utcnow())
+        make_user(email="trasig@example.se", password_hash="!")
+    return {
+        "unknown address": ("okänd@example.se", PASSWORD),
+        "wrong password": ("anna@example.se", "fel lösenord här"),
+        "wrong password, older hash": ("bcrypt@example.se", "fel lösenord här"),
+        "no password set": ("utan@example.se", PASSWORD),
+        "no password set, none typed": ("utan@example.se", ""),
+        "disabled account": ("spärrad@example.se", PASSWORD),
+        "disabled account, wrong password": ("spärrad@example.se", "fel lösenord här"),
+        "a hash that is none": ("trasig@example.se", "!"),
+        "no password typed": ("anna@example.se", ""),
+        "no address": ("@", PASSWORD),
+    }
+
+
+def test_every_refusal_says_and_costs_the_same(
+    app: Flask, rp: RelyingParty, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused = make_the_refused(app)
+    attempt(rp, "nobody@example.se", "x")  # looks for older hashes, once a minute
+    computed = count_hashes(monkeypatch)
+    pages, costs = {}, {}
+    for why, (email, password) in refused.items():
+        computed.clear()
+        page = attempt(rp, email, password)
+        pages[why] = (page.status_code, neutral(page), sorted(set(page.headers.keys())))
+        costs[why] = sorted(computed)
+    assert any('id="login-error"' in line and "Fel e-post" in line for line in pages["wrong password"][1])
+    for why, (status, lines, headers) in pages.items():
+        assert lines == pages["wrong password"][1], why
+        assert (status, headers) == (401, pages["wrong password"][2])
+    assert costs == {why: ["argon2", "bcrypt"] for why in refused}
+
+
+def test_a_disabled_account_with_an_older_hash_tells_nothing(app: Flask, rp: RelyingParty) -> None:
+    refused = make_the_refused(app)
+    wrong = attempt(rp, *refused["wrong password"])
+    disabled = attempt(rp, "bcrypt-av@example.se", PASSWORD)
+    assert neutral(disabled) == neutral(wrong)
+    assert disabled.status_code == 401
+    assert stored_hash(app, "bcrypt-av@example.se") is not None
+    assert str(stored_hash(app, "bcrypt-av@example.se")).startswith("$2y$"), "nothing happened to it"
+
+
+def test_a_refusal_is_audited_without_what_was_typed(app: Flask, rp: RelyingParty, anna: str) -> None:
+    attempt(rp, "anna@example.se", "hemligt-0815")
+    attempt(rp, "okand-0815@example.se", "hemligt-0815")
+    with app.app_context():
+        known, unknown = reversed(audit.newest(2))
+        assert (known.event, str(known.user_id)) == ("login.failed", anna)
+        assert (unknown.event, unknown.user_id) == ("login.failed", None)
+        for row in (known, unknown):
+            assert row.address == "127.0.0.1"
+            assert row.request_id
+            assert "0815" not in str(row.__dict__)
+
+
+def test_what_was_typed_comes_back_escaped_and_the_password_never(rp: RelyingParty, anna: str) -> None:
+    page = attempt(rp, "\"><script>alert('1')</script>&amp;@x.se", "hemligt-0815")
+    assert page.status_code == 401
+    assert "<script>alert" not in page.text
+    shown = 'value="&#34;&gt;&lt;script&gt;alert(&#39;1&#39;)&lt;/script&gt;&amp;amp;@x.se"'
+    assert shown in page.text
+    assert "hemligt-0815" not in page.text
+
+
+def test_a_refusal_logs_nobody_in_and_keeps_the_request(rp: RelyingParty, anna: str) -> None:
+    page = attempt(rp, "anna@example.se", "fel")
+    assert "__Host-idp_session" not in page.headers.get("Set-Cookie", "")
+    assert "code" in rp.answer(rp.follow(rp.submit(page, email="anna@example.se", password=PASSWORD)))
+
+
+ODD_BODIES = {
+    "a NUL in the address": b"email=anna%00%40example.se&password=x",
+    "a NUL in the password": b"email=anna%40example.se&password=%00",
+    "lone surrogates": b"email=%ED%A0%80%40x.se&password=%ED%A0%80",
+    "not UTF-8": b"email=%FF%FE&password=%FF",
+    "no fields": b"x=1",
+    "only an address": b"email=anna%40example.se",
+    "a password of 60 kB": b"email=anna%40example.se&password=" + b"x" * 60_000,
+    "an address of 60 kB": b"password=x&email=" + b"x" * 60_000,
+    "fields twice, the wrong first": b"email=a%40x.se&email=anna%40example.se&password=x&password=y",
+    "line breaks": b"email=anna%40example.se%0d%0aX-Evil:1&password=%0d%0a",
+}
+
+
+@pytest.mark.parametrize("kind", ODD_BODIES)
+def test_odd_input_is_a_wrong_password(rp: RelyingParty, anna: str, kind: str) -> None:
+    page = rp.follow(rp.authorize())
+    token = re.findall(r'name="csrf_token" value="([^"]+)"', page.text)[0]
+    body = ODD_BODIES[kind] + b"&csrf_token=" + token.encode()
+    answer = rp.browser.post(page.request.path, data=body, content_type=FORM, **HTTPS)
+    assert answer.status_code == 401
+    assert "Fel e-postadress eller lösenord." in answer.text
+
+
+def test_a_body_too_large_gets_a_page(rp: RelyingParty, anna: str) -> None:
+    page = rp.follow(rp.authorize())
+    answer = rp.submit(page, email="anna@example.se", password="x" * 100_000)
+    assert answer.status_code == 413
+    assert "Begäran är för stor" in answer.text
+    assert 'id="error-reference"' in answer.text
+
+
+# Addresses
+
+
+@pytest.mark.parametrize(
+    ("registered", "typed"),
+    [
+        ("anna@example.se", "Anna@Example.SE"),
+        ("Anna.Asen@Example.se", "anna.asen@example.se"),
+        ("anna@example.se", "  anna@example.se\t"),
+        ("anna+portal@example.se", "anna+portal@example.se"),
+        ("o'connor@example.se", "O'Connor@example.se"),
+        ("anna.åsén@example.se", "ANNA.ÅSÉN@example.se"),
+        ("anna.åsén@example.se", "anna.a\u030ase\u0301n@example.se"),
+        ("anna@återförsäljare.se", "anna@återförsäljare.se"),
+        ("anna@återförsäljare.se", "anna@xn--terfrsljare-q8ag6v.se"),
+        ("anna@xn--terfrsljare-q8ag6v.se", "anna@Återförsäljare.se"),
+    ],
+)
+def test_an_address_is_known_however_it_is_written(
+    app: Flask, rp: RelyingParty, registered: str, typed: str
+) -> None:
+    with app.app_context():
+        make_user(email=registered)
+    assert "code" in rp.answer(rp.log_in(email=typed))
+
+
+@pytest.mark.parametrize("typed", ["anna@example.se.", "anna@example.s", "annna@example.se", "anna", "%"])
+def test_another_address_is_another(rp: RelyingParty, anna: str, typed: str) -> None:
+    assert attempt(rp, typed, PASSWORD).status_code == 401
+
+
+# Hashes of an older portal
+
+
+def bcrypt_2y(password: str) -> str:
+    """What PHP's password_hash() makes: the first 72 bytes count."""
+    return bcrypt.hashpw(password.encode()[:72], bcrypt.gensalt(4)).decode().replace("$2b$", "$2y$")
+
+
+def argon2_hash(password: str, kind: argon2.Type = argon2.Type.ID) -> str:
+    return argon2.PasswordHasher(1, 16, 1, type=kind).hash(password)
+
+
+LONG = "ett långt lösenord " * 6
+OLDER: dict[str, tuple[Callable[[], str], str]] = {
+    "bcrypt $2y$": (lambda: bcrypt_2y(PASSWORD), PASSWORD),
+    "bcrypt $2y$ of more than 72 bytes": (lambda: bcrypt_2y(LONG), LONG),
+    "django's PBKDF2": (lambda: django_pbkdf2_sha256.using(rounds=10).hash(PASSWORD), PASSWORD),
+    "argon2i": (lambda: argon2_hash(PASSWORD, argon2.Type.I), PASSWORD),
+    "argon2id of another cost": (lambda: argon2_hash(PASSWORD), PASSWORD),
+}
+
+
+@pytest.mark.parametrize("kind", OLDER)
+def test_an_older_hash_lets_in_and_is_replaced(app: Flask, rp: RelyingParty, kind: str) -> None:
+    make, password = OLDER[kind]
+    older = make()
+    with app.app_context():
+        make_user(password_hash=older)
+    assert (
+        attempt(rp, "anna@example.se", password + "x" * 9 if password is PASSWORD else "x").status_code == 401
+    )
+    assert stored_hash(app) == older, "a wrong password changes nothing"
+    assert "code" in rp.answer(rp.log_in(password=password))
+    newer = stored_hash(app)
+    assert newer is not None
+    assert newer.startswith("$argon2id$v=19$m=8,t=1,p=1$")
+    assert events(app) == ["login.failed", "password.rehashed", "login.succeeded"]
+    again = RelyingParty(app, app.test_client())
+    assert "code" in again.answer(again.log_in(password=password))
+    assert stored_hash(app) == newer, "once is enough"
+
+
+def test_a_rehash_does_not_undo_a_change_made_meanwhile(
+    app: Flask, rp: RelyingParty, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with app.app_context():
+        user_id = make_user(password_hash=bcrypt_2y(PASSWORD)).id
+    hasher = app.extensions["idp.password_hasher"]
+    changed = hasher.hash("ett helt annat lösenord")
+    check = hasher.check
+
+    def check_while_it_changes(password: str, stored: str | None) -> Any:
+        verdict = check(password, stored)
+        with db.engine.begin() as connection:
+            connection.execute(sa.update(User).where(User.id == user_id).values(password_hash=changed))
+        return verdict
+
+    if app.config["SQLALCHEMY_DATABASE_URI"] == "sqlite://":
+        pytest.skip("one connection only")
+    monkeypatch.setattr(hasher, "check", check_while_it_changes)
+    attempt(rp, "anna@example.se", PASSWORD)
+    assert stored_hash(app) == changed
+    assert "password.rehashed" not in events(app)
+
+
+def test_a_decomposed_password_is_the_same(app: Flask, rp: RelyingParty, anna: str) -> None:
+    decomposed = PASSWORD.replace("ä", "a\u0308")
+    assert decomposed != PASSWORD
+    assert "code" in rp.answer(rp.log_in(password=decomposed))
+
+
+# CSRF
+
+
+def csrf_page(rp: RelyingParty) -> tuple[str, dict[str, str]]:
+    """The login form's address and its valid fields."""
+    page = rp.follow(rp.authorize())
+    token = re.findall(r'name="csrf_token" value="([^"]+)"', page.text)[0]
+    return page.request.path, {"email": "anna@example.se", "password": PASSWORD, "csrf_token": token}
+
+
+def test_the_form_needs_its_token(rp: RelyingParty, anna: str) -> None:
+    path, fields = csrf_page(rp)
+    for token in (None, "", "x", fields["csrf_token"][:-1] + "x"):
+        sent = {**fields, "csrf_token": token} if token is not None else {"email": fields["email"]}
+        answer = rp.browser.post(path, data=sent, **HTTPS)
+        assert answer.status_code == 400
+        assert "Formuläret har blivit för gammalt" in answer.text
+        assert re.search(r'id="error-reference">[2-9A-Z]{10}<', answer.text)
+        assert "__Host-idp_session" not in answer.headers.get("Set-Cookie", "")
+    assert rp.browser.post(path, data=fields, **HTTPS).status_code == 303
+
+
+def test_a_token_of_another_browser_does_not_count(app: Flask, rp: RelyingParty, anna: str) -> None:
+    path, _ = csrf_page(rp)
+    _, foreign = csrf_page(RelyingParty(app, app.test_client()))
+    answer = rp.browser.post(path, data=foreign, **HTTPS)
+    assert answer.status_code == 400
+    assert "Formuläret har blivit för gammalt" in answer.text
+
+
+def test_a_form_lives_twelve_hours(rp: RelyingParty, anna: str, clock: Traveller) -> None:
+    page = rp.browser.get("/login/password", **HTTPS)
+    clock.shift(12 * HOUR)
+    assert rp.submit(page, email="anna@example.se", password=PASSWORD).status_code == 303
+    clock.shift(1)
+    assert rp.submit(page, email="anna@example.se", password=PASSWORD).status_code == 400
+
+
+# Cookies and sessions
+
+
+def cookie(response: TestResponse, name: str) -> str:
+    found = [line for line in response.headers.getlist("Set-Cookie") if line.startswith(f"{name}=")]
+    assert len(found) == 1, response.headers
+    return found[0]
+
+
+def flags(line: str) -> set[str]:
+    return {
+        part.strip() for part in line.split(";")[1:] if not part.strip().startswith(("Expires", "Max-Age"))
+    }
+
+
+def test_cookies_are_for_this_host_and_no_script(rp: RelyingParty, anna: str) -> None:
+    first = rp.authorize()
+    browser = cookie(first, "__Host-idp_browser")
+    assert flags(browser) == {"Secure", "HttpOnly", "SameSite=Lax", "Path=/"}
+    logged_in = rp.submit(rp.follow(first), email="anna@example.se", password=PASSWORD)
+    session = cookie(logged_in, "__Host-idp_session")
+    assert flags(session) == {"Secure", "HttpOnly", "SameSite=Lax", "Path=/"}
+    assert "Expires" not in session, "it ends with the browser"
+    assert re.match(r"__Host-idp_session=[\w-]{43};", session)
+    assert logged_in.headers["Cache-Control"].startswith("no-") or logged_in.status_code == 303
+
+
+def test_on_loopback_http_the_cookies_do_without_tls(environ: dict[str, str], request: Any) -> None:
+    environ["IDP_ISSUER"] = "http://127.0.0.1:8000"
+    app = request.getfixturevalue("app")
+    with app.app_context():
+        make_user()
+    browser = app.test_client()
+    page = browser.get("/login/password")
+    assert flags(cookie(page, "idp_browser")) == {"HttpOnly", "SameSite=Lax", "Path=/"}
+    token = re.findall(r'name="csrf_token" value="([^"]+)"', page.text)[0]
+    fields = {"email": "anna@example.se", "password": PASSWORD, "csrf_token": token}
+    answer = browser.post("/login/password", data=fields)
+    assert flags(cookie(answer, "idp_session")) == {"HttpOnly", "SameSite=Lax", "Path=/"}
+    assert browser.get("/account").status_code == 200
+
+
+def test_the_database_holds_no_handle(app: Flask, rp: RelyingParty, anna: str) -> None:
+    rp.log_in()
+    handle = rp.browser.get_cookie("__Host-idp_session", "login.example.se")
+    assert handle is not None
+    with app.app_context():
+        row = db.session.execute(sa.select(BrowserSession.__table__)).one()
+        assert handle.value not in str(row)
+        assert len(row.handle_hash) == 64
+
+
+def test_a_new_login_gets_a_new_handle(rp: RelyingParty, anna: str) -> None:
+    rp.log_in()
+    before = rp.browser.get_cookie("__Host-idp_session", "login.example.se")
+    rp.log_in(prompt="login")
+    after = rp.browser.get_cookie("__Host-idp_session", "login.example.se")
+    assert before is not None
+    assert after is not None
+    assert before.value != after.value
+    rp.browser.set_cookie("__Host-idp_session", before.value, domain="login.example.se", secure=True)
+    assert rp.browser.get("/account", **HTTPS).status_code == 303, "the old one opens nothing"
+
+
+def is_logged_in(browser: FlaskClient) -> bool:
+    return browser.get("/account", **HTTPS).status_code == 200
+
+
+def test_a_session_ends_after_an_idle_hour(rp: RelyingParty, anna: str, clock: Traveller) -> None:
+    rp.log_in()
+    for _ in range(3):
+        clock.shift(59 * MINUTE)
+        assert is_logged_in(rp.browser)
+    clock.shift(60 * MINUTE)
+    assert not is_logged_in(rp.browser)
+    clock.shift(-30 * MINUTE)
+
+
+def test_a_session_ends_after_ten_hours_however_busy(rp: RelyingParty, anna: str, clock: Traveller) -> None:
+    rp.log_in()
+    for _ in range(19):
+        clock.shift(30 * MINUTE)
+        assert is_logged_in(rp.browser)
+    clock.shift(30 * MINUTE)
+    assert not is_logged_in(rp.browser)
+
+
+def seen_at(app: Flask) -> datetime:
+    with app.app_context():
+        return db.session.scalars(sa.select(BrowserSession.seen_at)).one()
+
+
+def test_use_is_written_down_once_a_minute(app: Flask, rp: RelyingParty, anna: str, clock: Traveller) -> None:
+    rp.log_in()
+    first = seen_at(app)
+    clock.shift(59)
+    assert is_logged_in(rp.browser)
+    assert seen_at(app) == first
+    clock.shift(1)
+    assert is_logged_in(rp.browser)
+    second = seen_at(app)
+    assert (second - first).total_seconds() == 60
+    clock.shift(30)
+    assert is_logged_in(rp.browser)
+    assert seen_at(app) == second
+
+
+def test_disabling_somebody_ends_their_session(app: Flask, rp: RelyingParty, anna: str) -> None:
+    rp.log_in()
+    assert is_logged_in(rp.browser)
+    with app.app_context():
+        user = users.find_by_email("anna@example.se")
+        assert user is not None
+        users.disable(user.id, now=utcnow())
+        users.enable(user.id, now=utcnow())
+    assert not is_logged_in(rp.browser)
+    assert events(app)[-3:] == ["session.ended", "user.disabled", "user.enabled"] or sorted(
+        events(app)[-3:]
+    ) == ["session.ended", "user.disabled", "user.enabled"]
+
+
+@pytest.mark.parametrize("value", ["", "x", "x" * 5000, "\u00e5", "a b", "%00"])
+def test_a_made_up_handle_opens_nothing(rp: RelyingParty, anna: str, value: str) -> None:
+    rp.log_in()
+    assert is_logged_in(rp.browser)
+    header = {"Cookie": f"__Host-idp_session={value}"}
+    assert rp.app.test_client().get("/account", headers=header, **HTTPS).status_code == 303
+
+
+def test_logging_out_ends_the_session_here_and_in_the_database(rp: RelyingParty, anna: str) -> None:
+    rp.log_in()
+    handle = rp.browser.get_cookie("__Host-idp_session", "login.example.se")
+    assert handle is not None
+    assert rp.browser.post("/logout", **HTTPS).status_code == 400, "not without its form's token"
+    assert is_logged_in(rp.browser)
+    done = rp.submit(rp.browser.get("/logout", **HTTPS))
+    assert 'id="logged-out"' in done.text
+    assert rp.browser.get_cookie("__Host-idp_session", "login.example.se") is None
+    rp.browser.set_cookie("__Host-idp_session", handle.value, domain="login.example.se", secure=True)
+    assert not is_logged_in(rp.browser)
+
+
+def test_a_direct_login_leads_to_the_account_page(rp: RelyingParty, anna: str) -> None:
+    page = rp.follow(rp.browser.get("/login", **HTTPS))
+    assert 'id="login-form"' in page.text
+    account = rp.follow(rp.submit(page, email="anna@example.se", password=PASSWORD))
+    assert account.request.path == "/account"
+    assert "Anna Åsén" in account.text
+    assert 'id="account-icon"' in account.text
