@@ -19,7 +19,11 @@ from sqlalchemy.exc import SQLAlchemyError
 from idp import errors, i18n, logs, web
 from idp.account import views as account_views
 from idp.audit import AuditRow
+from idp.bankid import setup as bankid_setup
+from idp.bankid import views as bankid_views
+from idp.clock import utcnow
 from idp.config import ConfigError, Settings
+from idp.crypto import PersonalNumberKeys, Sealer
 from idp.db import db
 from idp.login import guard, methods
 from idp.login import service as login_service
@@ -79,19 +83,22 @@ def create_app(settings: Settings) -> Flask:
         limiter=limiter,
         subject_key=hmac.new(secret.encode(), b"pairwise subjects", hashlib.sha256).digest(),
     )
-    password = password_views.login_method(settings.issuer)
+    offered = [password_views.login_method(settings.issuer)]
+    if settings.bankid.environment != "off":
+        offered.insert(0, bankid_views.login_method(settings.bankid.acr))
+        _add_bankid(app, settings)
     app.extensions.update(
         {
             "idp.provider": issuer,
             "idp.token_server": TokenServer(issuer),
             "idp.limiter": limiter,
             "idp.documents": {},
-            "idp.acrs": {method.name: method.acr for method in (password,)},
+            "idp.acrs": {method.name: method.acr for method in offered},
             "idp.password_hasher": PasswordHasher(settings.password, LegacySample()),
             "idp.describe_client": lambda client_id, language: _describe(clients, client_id, language),
         }
     )
-    methods.register(app, password)
+    methods.register(app, *offered)
     users_service.user_disabled.connect(_end_sessions)
     login_service.sessions_ended.connect(oidc_service.revoke_grants_of_sessions)
 
@@ -149,6 +156,20 @@ def migrations_behind() -> str | None:
     if current == newest:
         return None
     return f"the database is at migration {current}, this version needs {newest}: run `idp db upgrade`"
+
+
+def _add_bankid(app: Flask, settings: Settings) -> None:
+    if settings.personal_number_keys is None:
+        raise ConfigError(["IDP_PERSONAL_NUMBER_KEYS is missing: BankID links are stored encrypted"])
+    secret = settings.personal_number_keys.get_secret_value()
+    app.extensions.update(
+        {
+            "idp.bankid": bankid_setup.make(settings.bankid, sealer=Sealer(secret), now=utcnow()),
+            "idp.bankid_opener": bankid_setup.opener(settings.bankid),
+            "idp.personal_number_keys": PersonalNumberKeys(secret),
+        }
+    )
+    app.register_blueprint(bankid_views.blueprint)
 
 
 def _load(settings: Settings) -> tuple[KeyRing, ClientRegistry]:

@@ -30,6 +30,12 @@ class Event(StrEnum):
     CONSENT_DENIED = "consent.denied"
     CODE_REPLAYED = "code.replayed"
     CLIENT_AUTHENTICATION_FAILED = "client.authentication_failed"
+    BANKID_STARTED = "bankid.started"
+    BANKID_FAILED = "bankid.failed"
+    BANKID_REFUSED = "bankid.refused"
+    BANKID_LINKED = "bankid.linked"
+    BANKID_UNLINKED = "bankid.unlinked"
+    PERSONAL_NUMBER_KEY_ROTATED = "personal_numbers.key_rotated"
     KEY_ROTATED = "key.rotated"
     KEY_RETIRED = "key.retired"
 

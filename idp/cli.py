@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,8 +19,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from idp import app as application
 from idp import audit
 from idp import serve as server
+from idp.bankid.simulator import server as simulator
 from idp.clock import utcnow
 from idp.config import ConfigError, Settings
+from idp.crypto import PersonalNumberKeys
 from idp.db import db as database
 from idp.demo import runner
 from idp.oidc import key_files, key_rotation
@@ -27,11 +30,13 @@ from idp.oidc.client_registry import expired_clients, load_clients
 from idp.password.hashing import PasswordHasher
 from idp.password.policy import Weakness, weakness
 from idp.tokens import new_token, sha256_hex
+from idp.users import bankid_links
 from idp.users import service as users
 from idp.users.models import Role, User
 
 P = ParamSpec("P")
 MAX_PASSWORD_INPUT = 4096
+MISSING_TABLE = re.compile(r"no such (table|column)|(relation|column) .* does not exist")
 RESERVED_PORT = "Reserved for the BankID simulator, which this version does not have yet."
 
 WEAKNESS_TEXTS = {
@@ -80,10 +85,12 @@ def command(function: Callable[Concatenate[Context, P], None]) -> Callable[P, No
             fail(*error.problems)
         except SQLAlchemyError as error:
             cause = str(getattr(error, "orig", None) or error).strip().splitlines()
-            hint = " (has `idp db upgrade` been run?)" if "no such table" in cause[0] else ""
+            hint = " (has `idp db upgrade` been run?)" if MISSING_TABLE.search(cause[0]) else ""
             fail(f"the database: {cause[0]}{hint}")
         except OSError as error:
             fail(f"{error.filename or 'system'}: {error.strerror or error}")
+        except UnicodeError:
+            fail("what was given on the command line, on standard input or in the env file is not UTF-8 text")
 
     return guarded
 
@@ -211,7 +218,7 @@ def current(_settings: Settings) -> None:
     click.echo("the database is up to date")
 
 
-@db.command()
+@db.command(context_settings={"ignore_unknown_options": True})  # -1 is a revision
 @click.argument("revision")
 @click.confirmation_option(prompt="This removes tables or columns with what they hold. Go on?")
 @with_database
@@ -476,6 +483,15 @@ def show_user(_settings: Settings, email: str, as_json: bool) -> None:
     show(events, as_json=False, empty="no events")
 
 
+@users_group.command("unlink-bankid")
+@click.argument("email")
+@with_database
+def unlink_bankid(_settings: Settings, email: str) -> None:
+    """Take the BankID away from EMAIL's account."""
+    removed = bankid_links.unlink(_existing(email).id, now=utcnow())
+    click.echo(f"{email} has no BankID linked any more" if removed else f"{email} had no BankID linked")
+
+
 @users_group.command()
 @click.argument("email")
 @with_database
@@ -509,6 +525,44 @@ def _row(user: User) -> dict[str, Any]:
         "role": user.role,
         "status": user.status,
     }
+
+
+# Personal numbers
+
+
+@main.group("personal-numbers")
+def personal_numbers() -> None:
+    """The stored personal numbers, which are encrypted."""
+
+
+@personal_numbers.command("rotate-key")
+@with_database
+def rotate_personal_number_key(settings: Settings) -> None:
+    """Encrypt every stored number with the first key of IDP_PERSONAL_NUMBER_KEYS.
+
+    Put the new key first and keep the old one behind it, restart the servers, run this, then drop the old.
+    """
+    if settings.personal_number_keys is None:
+        fail("IDP_PERSONAL_NUMBER_KEYS is missing")
+    keys_in_use = PersonalNumberKeys(settings.personal_number_keys.get_secret_value())
+    changed = bankid_links.rotate_key(keys=keys_in_use)
+    audit.record(audit.Event.PERSONAL_NUMBER_KEY_ROTATED, now=utcnow(), numbers=changed)
+    database.session.commit()
+    click.echo(f"{changed} {'number' if changed == 1 else 'numbers'} encrypted anew")
+
+
+# BankID
+
+
+@main.command("bankid-simulator")
+@click.option("--dir", "directory", default="var/bankid", show_default=True, type=click.Path(path_type=Path))
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", default=8443, show_default=True, type=click.IntRange(1, 65535))
+@click.option("--phone-port", default=8002, show_default=True, type=click.IntRange(1, 65535))
+@command
+def bankid_simulator(_context: Context, directory: Path, host: str, port: int, phone_port: int) -> None:
+    """Play BankID on this machine, with a page that stands for the app. For try-outs and tests only."""
+    simulator.run(directory, host, port, host, phone_port)
 
 
 # Audit

@@ -119,6 +119,7 @@ class LimitSettings(Part):
     login_per_account: Rate = "10/15 minutes; 50/day"
     login_overall: Rate = "3000/minute"
     client_authentication: Rate = "20/minute"
+    bankid_per_address: Rate = "60/minute; 600/hour"
 
 
 class BrandSettings(Part):
@@ -147,6 +148,23 @@ class SessionSettings(Part):
     interaction_minutes: Annotated[int, Field(ge=1, le=1440)] = 60
 
 
+class BankIdSettings(Part):
+    """Where BankID answers and who we are there: all of its addresses and roots follow from `environment`.
+
+    The certificate is a PEM file with its `key` beside it, or PKCS#12 with its `passphrase`.
+    """
+
+    environment: Literal["off", "simulator", "test", "production"] = "off"
+    certificate: Path | None = None
+    key: Path | None = None
+    passphrase: SecretStr | None = None
+    simulator_dir: Path | None = None
+    acr: str = "http://id.swedenconnect.se/loa/1.0/uncertified-loa3"
+    same_device: Literal["enforce", "log"] = "enforce"
+    high_risk: Literal["refuse", "allow"] = "refuse"
+    evidence_days: Annotated[int, Field(ge=1)] = 365
+
+
 class LogSettings(Part):
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["json", "text"] = "json"
@@ -163,7 +181,8 @@ class Settings(Part):
     mail_url: Annotated[str, AfterValidator(_mail_url)] | None = None
     mail_from: str | None = None
     redis_url: Annotated[str, AfterValidator(_redis_url)] | None = None
-    bankid_environment: Literal["off"] = "off"
+    personal_number_keys: SecretStr | None = None
+    bankid: BankIdSettings = BankIdSettings()
     trusted_proxies: Annotated[tuple[IPNetwork, ...], BeforeValidator(_networks)] = ()
     database_pool_size: Annotated[int, Field(ge=1)] = 8
     limits: LimitSettings = LimitSettings()
@@ -217,6 +236,7 @@ GROUPS: dict[str, tuple[str, type[Part]]] = {
     "password": ("PASSWORD", PasswordSettings),
     "session": ("SESSION", SessionSettings),
     "log": ("LOG", LogSettings),
+    "bankid": ("BANKID", BankIdSettings),
 }
 
 
@@ -233,7 +253,13 @@ def _variables() -> dict[str, tuple[str, ...]]:
 
 
 VARIABLES = _variables()
-SECRETS = frozenset({"IDP_SECRET_KEY", "IDP_DATABASE_URL", "IDP_REDIS_URL", "IDP_MAIL_URL"})
+SECRETS = frozenset(
+    f"IDP_{name}"
+    for name in (
+        *("SECRET_KEY", "PERSONAL_NUMBER_KEYS", "BANKID_PASSPHRASE"),
+        *("DATABASE_URL", "REDIS_URL", "MAIL_URL"),
+    )
+)
 
 
 def _with_files(given: Mapping[str, str], problems: list[str]) -> dict[str, str]:

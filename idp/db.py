@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy.engine import Dialect, Engine
 from sqlalchemy.orm import DeclarativeBase, registry
+from sqlalchemy.pool import Pool
 
 CONSTRAINT_NAMES = {
     "ix": "ix_%(column_0_label)s",
@@ -81,3 +82,10 @@ def _set_up_sqlite(connection: object, _record: object) -> None:
         for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "busy_timeout=10000", "foreign_keys=ON"):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
+
+
+@sa.event.listens_for(Pool, "checkin")
+def _leave_nothing_open(connection: object, _record: object) -> None:
+    """End what a COMMIT that failed (a full disk) left open on SQLite: SQLAlchemy takes it for ended."""
+    if isinstance(connection, sqlite3.Connection) and connection.in_transaction:
+        connection.rollback()

@@ -9,6 +9,7 @@ from flask import Flask, Response, g, jsonify, make_response, render_template, r
 from flask_babel import LazyString, lazy_gettext
 from flask_wtf.csrf import CSRFError
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
 
 log = structlog.get_logger("idp.errors")
@@ -219,9 +220,12 @@ def register(app: Flask, *, is_protocol_endpoint: Callable[[], bool]) -> None:
 
     @app.errorhandler(OperationalError)
     @app.errorhandler(InterfaceError)
-    def on_database_trouble(error: DBAPIError) -> Response:
-        # Only the driver's class is logged: its words can hold the statement's values.
-        log.error("database_unavailable", kind=type(error.orig).__name__, path=request.path)
+    @app.errorhandler(PoolTimeout)
+    def on_database_trouble(error: DBAPIError | PoolTimeout) -> Response:
+        # Only the class is logged: the driver's words can hold the statement's values.
+        cause = error.orig if isinstance(error, DBAPIError) else error
+        log.error("database_unavailable", kind=type(cause).__name__, path=request.path)
+        g.database_down = True  # the page is not to wait for it once more
         return answer(Busy("the database does not answer"))
 
     @app.errorhandler(Exception)

@@ -7,6 +7,7 @@ from flask_babel import Babel
 
 LANGUAGES = {"sv": "Svenska", "en": "English"}
 DEFAULT_LANGUAGE = "sv"
+TIME_ZONE = "Europe/Stockholm"  # of the times on pages
 COOKIE = "idp_language"
 COOKIE_SECONDS = 365 * 24 * 3600
 
@@ -46,6 +47,7 @@ def language_links() -> list[dict[str, str | bool]]:
 def register(app: Flask, *, secure: bool) -> None:
     """Set Flask-Babel up and remember a choice made in the language menu (`?lang=en`)."""
     app.config["BABEL_DEFAULT_LOCALE"] = DEFAULT_LANGUAGE
+    app.config["BABEL_DEFAULT_TIMEZONE"] = TIME_ZONE
     Babel(app, locale_selector=current_language)
 
     @app.after_request

@@ -1,6 +1,7 @@
 """Mina uppgifter: who is logged in here."""
 
 from flask import Blueprint, make_response, redirect, render_template, url_for
+from flask_babel import format_datetime
 from werkzeug.wrappers import Response
 
 from idp.login import guard, methods
@@ -19,7 +20,7 @@ def index() -> Response:
         user={"name": live.name, "email": live.email, "company": live.company},
         session={
             "method_label": labels.get(live.event.method, live.event.method),
-            "auth_time": live.event.auth_time,
+            "auth_time": format_datetime(live.event.auth_time, "long"),
         },
     )
     return make_response(page)

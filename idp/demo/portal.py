@@ -189,7 +189,7 @@ def language() -> str:
 def moment(seconds: float) -> str:
     """A time of the protocol in words, in this machine's zone."""
     local = datetime.fromtimestamp(seconds, tz=UTC).astimezone()
-    return format_datetime(local, "d MMMM y HH:mm:ss z", tzinfo=local.tzinfo, locale=language())
+    return format_datetime(local, "d MMMM y HH:mm z", tzinfo=local.tzinfo, locale=language())
 
 
 def in_words(name: str, value: Any) -> str:

@@ -126,17 +126,27 @@ def choose_addresses(host: str, port: int, portal_port: int, issuer: str | None)
                 " ports, https://… behind a TLS proxy"
             ]
         )
+    listen = _ip_address(host)
     problems = [
         problem
         for number, option in ((port, "--port"), (portal_port, "--portal-port"))
-        if (problem := _port_problem(host, number, option))
+        if (problem := _port_problem(listen, number, option))
     ]
     if problems:
         raise ConfigError(problems)
     # The portal goes by the name that people use for the provider; off this machine it has none of its own.
     portal_host = (urlsplit(issuer).hostname if is_loopback_url(issuer) else None) or "127.0.0.1"
     portal_host = f"[{portal_host}]" if ":" in portal_host else portal_host
-    return Addresses(host, port, portal_port, issuer, f"http://{portal_host}:{portal_port}")
+    return Addresses(listen, port, portal_port, issuer, f"http://{portal_host}:{portal_port}")
+
+
+def _ip_address(host: str) -> str:
+    if ":" in host:
+        return host
+    try:
+        return socket.gethostbyname(host)
+    except OSError as error:
+        raise ConfigError([f"--host {host}: {error.strerror}"]) from None
 
 
 def _port_problem(host: str, port: int, option: str) -> str | None:

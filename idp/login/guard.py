@@ -114,6 +114,8 @@ def current_session() -> LiveSession | None:
 
 def page_session() -> LiveSession | None:
     """Who is logged in, for a page's header; nobody while the database does not answer."""
+    if "database_down" in g:
+        return None
     try:
         return current_session()
     except SQLAlchemyError:
@@ -123,6 +125,11 @@ def page_session() -> LiveSession | None:
 def remember(response: BaseResponse, value: str) -> None:
     """Put a session's handle in the cookie. It ends with the browser, and on the server by its own limits."""
     response.set_cookie(_cookie(), value, path="/", secure=settings().is_https, httponly=True, samesite="Lax")
+
+
+def session_has_ended() -> None:
+    """Let the rest of this request, its page's header too, show nobody as logged in."""
+    g.live_session = None
 
 
 def forget(response: BaseResponse) -> None:
@@ -272,5 +279,7 @@ def account_key(account: str) -> str:
 def refusal_text(refused: service.LoginRefused) -> str:
     """What to tell somebody whose login was genuine but not what was asked for."""
     if refused.lacks == "user":
-        return str(gettext("Inloggningen gäller ett annat konto. Logga in med det konto som tjänsten bad om."))
+        return str(
+            gettext("Inloggningen gäller ett annat konto. Logga in med det konto som tjänsten bad om.")
+        )
     return str(gettext("Tjänsten godtar inte den här inloggningen. Välj ett annat sätt att logga in."))

@@ -270,9 +270,7 @@ _SEEN = (
 def current(handle: str, *, settings: SessionSettings, now: datetime) -> LiveSession | None:
     """The session in force behind a cookie's handle, noted as used; None when there is none."""
     idle_since = now - timedelta(minutes=settings.idle_minutes)
-    rows = execute_alone(
-        _LIVE, {"handle_hash": sha256_hex(handle), "now": now, "idle_since": idle_since}
-    )
+    rows = execute_alone(_LIVE, {"handle_hash": sha256_hex(handle), "now": now, "idle_since": idle_since})
     if not rows:
         return None
     row = rows[0]

@@ -31,7 +31,7 @@ def direct() -> BaseResponse:
 @blueprint.get("/login/<uid>")
 @guard.login_page
 def choose(waiting: Waiting) -> BaseResponse:
-    """Straight on to the method used last in this browser, else the first; the tabs lead to the others."""
+    """Straight on to the method asked for or used last in this browser, else the first."""
     return _to_tab(waiting)
 
 
@@ -63,6 +63,7 @@ def logout() -> BaseResponse:
 
 def logged_out(state: dict[str, Any]) -> BaseResponse:
     """Back to where a relying app asked for, else the page that says it is done."""
+    guard.session_has_ended()
     if state.get("return_to"):
         response: BaseResponse = redirect(state["return_to"], 303)
     else:
@@ -100,7 +101,7 @@ def _to_tab(waiting: Waiting) -> Response | BaseResponse:
     offered = methods.offered(waiting.requirement)
     if not offered:
         raise NoMethod("no registered login method meets what the relying app asks for")
-    last = session.get("method")
+    last = request.args.get("method") or session.get("method")
     method = next((method for method in offered if method.name == last), offered[0])
     arguments: dict[str, Any] = {"uid": waiting.uid} if waiting.uid else {}
     return redirect(url_for(method.start_endpoint, **arguments), 303)

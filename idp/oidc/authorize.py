@@ -103,7 +103,7 @@ class Environment:
 
 
 def parse(sent: Iterable[tuple[str, str]], environment: Environment) -> AuthorizationRequest:
-    """The request in `sent`, checked in the order of oidc.md §2: client, redirect_uri, the rest.
+    """The request in `sent`, checked in this order: client, redirect_uri, the rest.
 
     Raises `UnknownClient`, `BadRedirectUri` or `BadAuthorizationRequest` (shown on our own page) before
     the first two hold, `AuthorizationError` (sent to the client) after.

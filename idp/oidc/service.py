@@ -7,6 +7,7 @@ from typing import Any, cast
 from uuid import UUID, uuid4
 
 import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
 
 from idp import audit
 from idp.db import db, execute_alone
@@ -250,14 +251,17 @@ def consented_at(user_id: UUID, client_id: str, scope: str) -> datetime | None:
 def give_consent(user_id: UUID, client_id: str, scope: str, *, now: datetime) -> None:
     """Note that the person shares `scope` with the client, beside what they agreed to before."""
     consent = db.session.get(Consent, (user_id, client_id), with_for_update=True)
-    scopes = set(scope.split()) | (set(consent.scope.split()) if consent else set())
-    values: dict[str, Any] = {"scope": " ".join(sorted(scopes)), "given_at": now}
     if consent is None:
-        db.session.merge(Consent(user_id=user_id, client_id=client_id, **values))
-    else:
-        consent.scope, consent.given_at = values["scope"], values["given_at"]
+        consent = Consent(user_id=user_id, client_id=client_id, scope="")
+        db.session.add(consent)
+    consent.scope = " ".join(sorted({*consent.scope.split(), *scope.split()}))
+    consent.given_at = now
     audit.record(audit.Event.CONSENT_GIVEN, now=now, user_id=user_id, client_id=client_id, scope=scope)
-    db.session.commit()
+    try:
+        db.session.commit()
+    except IntegrityError:  # another answer came first: now it is there to be added to
+        db.session.rollback()
+        give_consent(user_id, client_id, scope, now=now)
 
 
 def deny_consent(user_id: UUID, client_id: str, interaction: str, *, now: datetime) -> bool:

@@ -35,7 +35,8 @@ log = structlog.get_logger("idp.oidc")
 blueprint = Blueprint("oidc", __name__)
 DISCOVERY_SECONDS = 600
 CORS_ENDPOINTS = frozenset({"oidc.discovery", "oidc.jwks", "oidc.token", "oidc.userinfo"})
-MACHINE_ENDPOINTS = frozenset({"oidc.discovery", "oidc.jwks", "oidc.token", "oidc.userinfo"})
+DISCOVERY_PATHS = ("/.well-known/openid-configuration", "/.well-known/oauth-authorization-server")
+MACHINE_PATHS = frozenset({*DISCOVERY_PATHS, "/jwks", "/token", "/userinfo"})
 
 
 def provider() -> Provider:
@@ -46,8 +47,8 @@ def provider() -> Provider:
 # Facts
 
 
-@blueprint.get("/.well-known/openid-configuration")
-@blueprint.get("/.well-known/oauth-authorization-server", endpoint="discovery")
+@blueprint.get(DISCOVERY_PATHS[0])
+@blueprint.get(DISCOVERY_PATHS[1], endpoint="discovery")
 def discovery() -> Response:
     return _cacheable(_prepared("discovery", _discovery_document), DISCOVERY_SECONDS)
 
@@ -352,7 +353,7 @@ def _is_of(asked: logout.LogoutRequest, live: LiveSession) -> bool:
 
 @blueprint.after_app_request
 def allow_cross_origin(response: Response) -> Response:
-    """CORS for what browser apps call, without credentials (oidc.md §3)."""
+    """CORS for what browser apps call, without credentials."""
     if request.endpoint in CORS_ENDPOINTS and "Origin" in request.headers:
         response.headers["Access-Control-Allow-Origin"] = "*"
         response.headers["Access-Control-Expose-Headers"] = "WWW-Authenticate"
@@ -366,4 +367,4 @@ def allow_cross_origin(response: Response) -> Response:
 
 def is_machine_endpoint() -> bool:
     """Whether errors of this request are answered in JSON."""
-    return request.endpoint in MACHINE_ENDPOINTS or request.path in ("/token", "/userinfo", "/jwks")
+    return request.path in MACHINE_PATHS  # a wrong method has no endpoint

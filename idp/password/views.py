@@ -22,7 +22,7 @@ MAX_TYPED = 1000
 
 
 def login_method(issuer: str) -> LoginMethod:
-    """How this module presents itself to the login pages; its acr is the provider's own (oidc.md §4)."""
+    """How this module presents itself to the login pages; its acr is the provider's own."""
     return LoginMethod(
         name=service.METHOD,
         label=lazy_gettext("E-postinloggning"),

@@ -56,3 +56,16 @@ class User(Base):
     @property
     def is_active(self) -> bool:
         return self.status == Status.ACTIVE.value
+
+
+class BankIdLink(Base):
+    """The BankID that opens an account. One person's may open several accounts."""
+
+    __tablename__ = "bankid_links"
+
+    user_id: Mapped[UUID] = mapped_column(sa.ForeignKey("users.id"), primary_key=True)
+    number_lookup: Mapped[str] = mapped_column(sa.String(64), index=True)
+    number_encrypted: Mapped[str] = mapped_column(sa.Text)
+    name: Mapped[str] = mapped_column(sa.String(200))
+    linked_at: Mapped[datetime]
+    last_used_at: Mapped[datetime | None]

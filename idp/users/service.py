@@ -120,12 +120,17 @@ def add_user(new: NewUser, *, now: datetime) -> User:
     """A new account. Raises `BadInput` for bad fields, an unknown company or a taken address."""
     problems: list[str] = []
     email = name = ""
+    title = new.title
     try:
         email = checked_email(new.email)
     except BadInput as error:
         problems += error.problems
     try:
         name = checked_name(new.name, "name")
+    except BadInput as error:
+        problems += error.problems
+    try:
+        title = checked_name(new.title, "title") if new.title else None
     except BadInput as error:
         problems += error.problems
     company = db.session.scalar(sa.select(Company).where(Company.name == new.company))
@@ -139,7 +144,7 @@ def add_user(new: NewUser, *, now: datetime) -> User:
         email_key=email_key(email),
         email_verified_at=now if new.email_verified else None,
         name=name,
-        title=new.title,
+        title=title,
         locale=new.locale,
         role=new.role.value,
         password_hash=new.password_hash,
@@ -159,9 +164,10 @@ def add_user(new: NewUser, *, now: datetime) -> User:
 
 def find_by_email(email: str) -> User | None:
     """The account with this address, whatever its case; company loaded."""
-    if "\0" in email:
-        return None  # nobody's, and PostgreSQL refuses to look for it
-    query = sa.select(User).options(joinedload(User.company)).where(User.email_key == email_key(email))
+    key = email_key(email)
+    if not key.isprintable():
+        return None  # nobody's; and databases refuse to look for a NUL or half a character
+    query = sa.select(User).options(joinedload(User.company)).where(User.email_key == key)
     return db.session.scalar(query)
 
 

@@ -15,11 +15,14 @@ from tests.fakes.relying_party import HTTPS, RelyingParty
 
 ODD_SECRET = "a-secret: with%2B+ &=åäö ''and \"quotes\""
 NEW_SECRET = "the-next-secret-made-by-a-machine-9876543210"
-on_sqlite_only = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 
 def kept(secret: str, **more: str) -> dict[str, str]:
     return {"sha256": hashlib.sha256(secret.encode()).hexdigest(), **more}
+
+
+# Nothing here depends on the database.
+pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 
 @pytest.fixture
@@ -31,9 +34,7 @@ def clients() -> dict[str, dict[str, Any]]:
         "portal": make_client(),
         "post": make_client(**at("post"), token_endpoint_auth_method="client_secret_post"),
         "spa": make_public_client(**at("spa")),
-        "odd+id%20/": make_client(
-            **at("odd"), client_secrets=[kept(ODD_SECRET)]
-        ),
+        "odd+id%20/": make_client(**at("odd"), client_secrets=[kept(ODD_SECRET)]),
         "rotating": make_client(
             **at("rotating"), client_secrets=[kept(SECRET, not_after="2026-11-22"), kept(NEW_SECRET)]
         ),
@@ -152,7 +153,6 @@ def test_failures_are_throttled_and_successes_are_not(
     assert rp.exchange(code, basic=("portal", "wrong")).error == "invalid_client"
 
 
-@on_sqlite_only
 def test_a_wrong_client_learns_nothing_about_the_code(app: Flask, browser: FlaskClient) -> None:
     form = {"grant_type": "authorization_code", "code": "unknown", "redirect_uri": "https://x.example/"}
     answer = browser.post("/token", data=form, headers=basic("portal:wrong"), **HTTPS)

@@ -16,6 +16,8 @@ from tests.fakes.relying_party import HTTPS, RelyingParty, Tokens
 
 ISSUER = "https://login.example.se"
 START = int(NOON.timestamp())
+# Nothing here depends on the database.
+pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 
 @pytest.fixture
@@ -59,7 +61,6 @@ def test_without_a_nonce_there_is_none(rp: RelyingParty, anna: str) -> None:
     assert "nonce" not in decoded(rp, rp.tokens(nonce=None)).claims
 
 
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_a_nonce_comes_back_as_it_was(rp: RelyingParty, anna: str) -> None:
     for nonce in ("åäö 漢字 🙂", "\"'<script>\\&%00", "n" * 2000):
         assert decoded(rp, rp.tokens(nonce=nonce)).claims["nonce"] == nonce

@@ -122,8 +122,15 @@ def test_another_browser_cannot_finish_what_the_first_began(
     thief.code(email="bertil@example.se")
     own_page = thief.follow(thief.browser.get("/login/password", **HTTPS))
     assert own_page.status_code == 200
-    stolen = thief.follow(thief.browser.get(f"/authorize/{uid_of(page)}", **HTTPS))
-    assert stolen.request.path != page.request.path
+    token = own_page.text.split('name="csrf_token" value="')[1].split('"')[0]
+    form = {"csrf_token": token, "email": "bertil@example.se", "password": PASSWORD}
+    for stolen in (
+        thief.browser.get(f"/authorize/{uid_of(page)}", **HTTPS),
+        thief.browser.post(f"/login/{uid_of(page)}/password", data=form, **HTTPS),
+    ):
+        copy = thief.follow(stolen)
+        assert 'id="login-form"' in copy.text
+        assert uid_of(copy) != uid_of(page)
     with app.app_context():
         begun = db.session.get_one(Interaction, uid_of(page))
         assert begun.answered_at is None

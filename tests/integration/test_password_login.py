@@ -68,7 +68,6 @@ def make_the_refused(app: Flask) -> dict[str, tuple[str, str]]:
         make_user(email="bcrypt@example.se", password_hash=bcrypt_2y(PASSWORD))
         gone = make_user(email="bcrypt-av@example.se", password_hash=bcrypt_2y(PASSWORD))
         users.disable(gone.id, now=utcnow())
-        make_user(email="trasig@example.se", password_hash="!")
     return {
         "unknown address": ("okänd@example.se", PASSWORD),
         "wrong password": ("anna@example.se", "fel lösenord här"),
@@ -77,7 +76,6 @@ def make_the_refused(app: Flask) -> dict[str, tuple[str, str]]:
         "no password set, none typed": ("utan@example.se", ""),
         "disabled account": ("spärrad@example.se", PASSWORD),
         "disabled account, wrong password": ("spärrad@example.se", "fel lösenord här"),
-        "a hash that is none": ("trasig@example.se", "!"),
         "no password typed": ("anna@example.se", ""),
         "no address": ("@", PASSWORD),
     }
@@ -110,6 +108,13 @@ def test_a_disabled_account_with_an_older_hash_tells_nothing(app: Flask, rp: Rel
     assert disabled.status_code == 401
     assert stored_hash(app, "bcrypt-av@example.se") is not None
     assert str(stored_hash(app, "bcrypt-av@example.se")).startswith("$2y$"), "nothing happened to it"
+
+
+def test_a_stored_text_that_is_no_hash_opens_nothing(app: Flask, rp: RelyingParty, anna: str) -> None:
+    with app.app_context():
+        make_user(email="trasig@example.se", password_hash="!")
+    assert attempt(rp, "trasig@example.se", "!").status_code == 401
+    assert "code" in rp.answer(rp.log_in()), "and shuts nobody else out"
 
 
 def test_a_refusal_is_audited_without_what_was_typed(app: Flask, rp: RelyingParty, anna: str) -> None:
@@ -231,9 +236,7 @@ def test_an_older_hash_lets_in_and_is_replaced(app: Flask, rp: RelyingParty, kin
     older = make()
     with app.app_context():
         make_user(password_hash=older)
-    assert (
-        attempt(rp, "anna@example.se", password + "x" * 9 if password is PASSWORD else "x").status_code == 401
-    )
+    assert attempt(rp, "anna@example.se", "fel" + password).status_code == 401
     assert stored_hash(app) == older, "a wrong password changes nothing"
     assert "code" in rp.answer(rp.log_in(password=password))
     newer = stored_hash(app)
@@ -255,13 +258,10 @@ def test_a_rehash_does_not_undo_a_change_made_meanwhile(
     check = hasher.check
 
     def check_while_it_changes(password: str, stored: str | None) -> Any:
-        verdict = check(password, stored)
-        with db.engine.begin() as connection:
-            connection.execute(sa.update(User).where(User.id == user_id).values(password_hash=changed))
-        return verdict
+        change = sa.update(User).where(User.id == user_id).values(password_hash=changed)
+        db.session.execute(change, execution_options={"synchronize_session": False})
+        return check(password, stored)
 
-    if app.config["SQLALCHEMY_DATABASE_URI"] == "sqlite://":
-        pytest.skip("one connection only")
     monkeypatch.setattr(hasher, "check", check_while_it_changes)
     attempt(rp, "anna@example.se", PASSWORD)
     assert stored_hash(app) == changed
@@ -336,7 +336,6 @@ def test_cookies_are_for_this_host_and_no_script(rp: RelyingParty, anna: str) ->
     assert flags(session) == {"Secure", "HttpOnly", "SameSite=Lax", "Path=/"}
     assert "Expires" not in session, "it ends with the browser"
     assert re.match(r"__Host-idp_session=[\w-]{43};", session)
-    assert logged_in.headers["Cache-Control"].startswith("no-") or logged_in.status_code == 303
 
 
 def test_on_loopback_http_the_cookies_do_without_tls(environ: dict[str, str], request: Any) -> None:
@@ -387,7 +386,6 @@ def test_a_session_ends_after_an_idle_hour(rp: RelyingParty, anna: str, clock: T
         assert is_logged_in(rp.browser)
     clock.shift(60 * MINUTE)
     assert not is_logged_in(rp.browser)
-    clock.shift(-30 * MINUTE)
 
 
 def test_a_session_ends_after_ten_hours_however_busy(rp: RelyingParty, anna: str, clock: Traveller) -> None:
@@ -428,9 +426,7 @@ def test_disabling_somebody_ends_their_session(app: Flask, rp: RelyingParty, ann
         users.disable(user.id, now=utcnow())
         users.enable(user.id, now=utcnow())
     assert not is_logged_in(rp.browser)
-    assert events(app)[-3:] == ["session.ended", "user.disabled", "user.enabled"] or sorted(
-        events(app)[-3:]
-    ) == ["session.ended", "user.disabled", "user.enabled"]
+    assert set(events(app)[-3:]) == {"session.ended", "user.disabled", "user.enabled"}
 
 
 @pytest.mark.parametrize("value", ["", "x", "x" * 5000, "\u00e5", "a b", "%00"])

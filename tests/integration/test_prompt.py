@@ -16,7 +16,8 @@ from tests.factories import PASSWORD, make_client, make_user
 from tests.fakes.relying_party import RelyingParty, Tokens
 
 ACR = "https://login.example.se/acr/password"
-on_sqlite_only = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+# Test_interactions and test_token store the same things on PostgreSQL.
+pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 
 @pytest.fixture
@@ -201,7 +202,6 @@ def test_an_idle_or_old_session_is_no_login(
     assert error(rp, prompt="none") == "login_required"
 
 
-@on_sqlite_only
 def test_prompt_none_is_answered_without_any_page(rp: RelyingParty) -> None:
     for changes in ({}, {"max_age": "0"}, {"acr_values": ACR}, {"response_mode": "query"}):
         response = rp.authorize(prompt="none", **changes)

@@ -1,0 +1,297 @@
+"""What BankID answers, as typed values: orders, progress, results and errors.
+
+Tolerant where BankID may change without notice: unknown keys are passed over, unknown hint codes, statuses
+and error codes survive as strings. No repr() shows a token, secret, person or signature.
+"""
+
+import json
+import re
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from enum import StrEnum
+from typing import Any
+
+import httpx2
+
+from idp.bankid import messages
+from idp.bankid.messages import RfaId
+
+MAX_DETAILS = 300
+
+
+class ErrorCode(StrEnum):
+    """BankID's error codes (RP API v6.0) and, from UNREACHABLE on, ours for calls without a usable answer."""
+
+    ALREADY_IN_PROGRESS = "alreadyInProgress"
+    INVALID_PARAMETERS = "invalidParameters"
+    UNAUTHORIZED = "unauthorized"
+    NOT_FOUND = "notFound"
+    METHOD_NOT_ALLOWED = "methodNotAllowed"
+    REQUEST_TIMEOUT = "requestTimeout"
+    UNSUPPORTED_MEDIA_TYPE = "unsupportedMediaType"
+    TOO_MANY_REQUESTS = "tooManyRequests"
+    INTERNAL_ERROR = "internalError"
+    MAINTENANCE = "maintenance"
+    UNREACHABLE = "unreachable"  # no connection: BankID has not seen the call
+    UNTRUSTED_SERVER = "untrustedServer"  # it does not show a certificate from the pinned root
+    NO_ANSWER = "noAnswer"  # BankID may have seen the call
+    UNREADABLE_ANSWER = "unreadableAnswer"
+
+
+_BY_NAME = {code.lower(): code for code in ErrorCode}
+_BY_STATUS = {
+    401: ErrorCode.UNAUTHORIZED,
+    403: ErrorCode.UNAUTHORIZED,
+    404: ErrorCode.NOT_FOUND,
+    405: ErrorCode.METHOD_NOT_ALLOWED,
+    408: ErrorCode.REQUEST_TIMEOUT,
+    415: ErrorCode.UNSUPPORTED_MEDIA_TYPE,
+    429: ErrorCode.TOO_MANY_REQUESTS,
+    503: ErrorCode.MAINTENANCE,
+}
+_OUTAGES = frozenset(
+    {
+        ErrorCode.UNAUTHORIZED,
+        ErrorCode.REQUEST_TIMEOUT,
+        ErrorCode.TOO_MANY_REQUESTS,
+        ErrorCode.INTERNAL_ERROR,
+        ErrorCode.MAINTENANCE,
+        ErrorCode.UNREACHABLE,
+        ErrorCode.UNTRUSTED_SERVER,
+        ErrorCode.NO_ANSWER,
+        ErrorCode.UNREADABLE_ANSWER,
+    }
+)
+# Expected now and then; everything else, new codes included, is for somebody to look at.
+_NO_ALARM = frozenset(
+    {
+        ErrorCode.ALREADY_IN_PROGRESS,
+        ErrorCode.REQUEST_TIMEOUT,
+        ErrorCode.INTERNAL_ERROR,
+        ErrorCode.MAINTENANCE,
+        ErrorCode.UNREACHABLE,
+        ErrorCode.NO_ANSWER,
+    }
+)
+
+
+class BankIdError(Exception):
+    """BankID refused a call, or gave no usable answer.
+
+    `code` is an `ErrorCode`, or a string where BankID has a new one. `http_status` is None when nothing
+    came back. `details` is for the log, never for the user; numbers of persons and orders are masked in it.
+    """
+
+    def __init__(self, code: str, http_status: int | None, details: str = "") -> None:
+        self.code: ErrorCode | str = _BY_NAME.get(code.lower(), code)
+        self.http_status = http_status
+        self.details = _masked(details)[:MAX_DETAILS]
+        super().__init__(f"{self.code} (HTTP {http_status}): {self.details}")
+
+    @property
+    def rfa(self) -> RfaId:
+        """The message to show the user."""
+        return messages.for_error(self.code)
+
+    @property
+    def may_retry(self) -> bool:
+        """Whether the same call may be made again, silently and after a pause: it has had no effect."""
+        return self.code in (ErrorCode.MAINTENANCE, ErrorCode.TOO_MANY_REQUESTS, ErrorCode.UNREACHABLE)
+
+    @property
+    def is_outage(self) -> bool:
+        """Whether BankID as a whole is out of reach for us, rather than this one order."""
+        return self.code in _OUTAGES
+
+    @property
+    def order_is_lost(self) -> bool:
+        """Whether collect will never tell more: the order is unknown, cancelled, too old or collected."""
+        return self.code == ErrorCode.INVALID_PARAMETERS
+
+    @property
+    def alarms_operators(self) -> bool:
+        """Whether somebody must act: our certificate is refused, or the call itself is wrong."""
+        return self.code not in _NO_ALARM
+
+
+@dataclass(frozen=True)
+class OrderStarted:
+    """A new order. All four values are secret; only the autostart token ever reaches a browser."""
+
+    order_ref: str = field(repr=False)
+    auto_start_token: str = field(repr=False)
+    qr_start_token: str = field(repr=False)
+    qr_start_secret: str = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Pending:
+    """Not over yet. A status we do not know counts as this: the order's own time limit ends it."""
+
+    hint_code: str
+
+
+@dataclass(frozen=True)
+class Failed:
+    """Over without a result."""
+
+    hint_code: str
+
+
+@dataclass(frozen=True)
+class CompletionData:
+    """Who identified or signed, with the evidence. Nothing of it is verified yet.
+
+    `step_up_mrtd` is None unless an ID document was asked for and checked; `risk` is "low", "moderate" or
+    "high", None when not asked for or not known.
+    """
+
+    personal_number: str = field(repr=False)
+    name: str = field(repr=False)
+    given_name: str = field(repr=False)
+    surname: str = field(repr=False)
+    device_ip: str | None = field(repr=False)
+    device_uhi: str | None = field(repr=False)
+    bank_id_issue_date: date | None
+    step_up_mrtd: bool | None
+    signature: str = field(repr=False)
+    ocsp_response: str = field(repr=False)
+    risk: str | None
+
+
+@dataclass(frozen=True)
+class Complete:
+    """Over, with its result. BankID hands it out once."""
+
+    completion_data: CompletionData
+
+
+Collected = Pending | Failed | Complete
+
+
+def read_order(response: httpx2.Response) -> OrderStarted:
+    """The new order that /auth or /sign answers. Raises `BankIdError`."""
+    body = _json_object(response)
+    return OrderStarted(
+        order_ref=_text(body, "orderRef"),
+        auto_start_token=_text(body, "autoStartToken"),
+        qr_start_token=_text(body, "qrStartToken"),
+        qr_start_secret=_text(body, "qrStartSecret"),
+    )
+
+
+def read_collected(response: httpx2.Response) -> Collected:
+    """What /collect answers. Raises `BankIdError`, also for a result that lacks person or evidence."""
+    body = _json_object(response)
+    status = _text(body, "status").lower()
+    if status == "complete":
+        return Complete(_completion(_object(body, "completionData")))
+    hint_code = _optional_text(body, "hintCode") or ""
+    return Failed(hint_code) if status == "failed" else Pending(hint_code)
+
+
+def refused(response: httpx2.Response) -> BankIdError:
+    """The error in an answer that is not 200: BankID's code, or the one its HTTP status stands for."""
+    status = response.status_code
+    try:
+        body = _json_object(response)
+    except BankIdError as unreadable:
+        body, details = {}, unreadable.details
+    else:
+        details = _optional_text(body, "details") or ""
+    code = _optional_text(body, "errorCode") or _BY_STATUS.get(status)
+    if code is None:
+        code = ErrorCode.INTERNAL_ERROR if status >= 500 else ErrorCode.UNREADABLE_ANSWER
+    return BankIdError(code, status, details)
+
+
+def unanswered(error: httpx2.RequestError) -> BankIdError:
+    """The error of a call without an answer; tells a refused certificate from a silent server."""
+    code = ErrorCode.NO_ANSWER
+    if isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout | httpx2.PoolTimeout):
+        code = ErrorCode.UNREACHABLE
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            code = ErrorCode.UNTRUSTED_SERVER
+        elif isinstance(cause, ssl.SSLError) and _tls_refusal(cause):
+            code = ErrorCode.UNAUTHORIZED
+        cause = cause.__cause__ or cause.__context__
+    return BankIdError(code, None, f"{type(error).__name__}: {error}")
+
+
+def _tls_refusal(error: ssl.SSLError) -> bool:
+    """Whether the server ended the handshake because of our certificate (TLS alerts, RFC 8446 §6.2)."""
+    reason = error.reason or ""
+    return "ALERT" in reason and any(
+        word in reason for word in ("CERTIFICATE", "UNKNOWN_CA", "ACCESS_DENIED")
+    )
+
+
+def _completion(data: Mapping[str, Any]) -> CompletionData:
+    user, device, step_up = _object(data, "user"), _object(data, "device"), _object(data, "stepUp")
+    mrtd = step_up.get("mrtd")
+    return CompletionData(
+        personal_number=_text(user, "personalNumber"),
+        name=_optional_text(user, "name") or "",
+        given_name=_optional_text(user, "givenName") or "",
+        surname=_optional_text(user, "surname") or "",
+        device_ip=_optional_text(device, "ipAddress"),
+        device_uhi=_optional_text(device, "uhi"),
+        bank_id_issue_date=_date(_optional_text(data, "bankIdIssueDate") or ""),
+        step_up_mrtd=mrtd if isinstance(mrtd, bool) else None,
+        signature=_text(data, "signature"),
+        ocsp_response=_text(data, "ocspResponse"),
+        risk=(_optional_text(data, "risk") or "").lower() or None,
+    )
+
+
+def _date(value: str) -> date | None:
+    """A date with or without offset: `2023-04-01Z`, `2025-08-09+00:00`, `2025-08-09`."""
+    found = re.match(r"([0-9]{4}-[0-9]{2}-[0-9]{2})(?![0-9])", value)
+    try:
+        return date.fromisoformat(found[1]) if found else None
+    except ValueError:
+        return None
+
+
+def _json_object(response: httpx2.Response) -> Mapping[str, Any]:
+    """The JSON object of an answer. What comes from the edge in front of BankID can be HTML, or empty."""
+    media_type = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    if media_type != "application/json":
+        raise _unreadable(response, f"{len(response.content)} bytes of {media_type or 'no type'}, not JSON")
+    try:
+        body = json.loads(response.content)
+    except (ValueError, RecursionError):
+        raise _unreadable(response, "not JSON, though it says so") from None
+    if not isinstance(body, dict):
+        raise _unreadable(response, "JSON, but no object")
+    return body
+
+
+def _unreadable(response: httpx2.Response, details: str) -> BankIdError:
+    return BankIdError(ErrorCode.UNREADABLE_ANSWER, response.status_code, details)
+
+
+def _object(body: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    value = body.get(name)
+    return value if isinstance(value, dict) else {}
+
+
+def _text(body: Mapping[str, Any], name: str) -> str:
+    value = _optional_text(body, name)
+    if value is None:
+        raise BankIdError(ErrorCode.UNREADABLE_ANSWER, 200, f"the answer lacks {name}")
+    return value
+
+
+def _optional_text(body: Mapping[str, Any], name: str) -> str | None:
+    value = body.get(name)
+    return value if isinstance(value, str) and value else None
+
+
+def _masked(details: str) -> str:
+    """`details` without personal numbers and references of orders: it goes to the log."""
+    return re.sub(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|[0-9]{6,8}[-+]?[0-9]{4}", "…", details)

@@ -1,0 +1,243 @@
+"""BankID's RP API v6.0: the calls we make, and what comes back as typed values."""
+
+import ipaddress
+import json
+import re
+import ssl
+from base64 import b64encode
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import httpx2
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from idp.bankid.answers import (
+    BankIdError,
+    Collected,
+    OrderStarted,
+    read_collected,
+    read_order,
+    refused,
+    unanswered,
+)
+from idp.bankid.certificate import RpCertificate
+from idp.bankid.environment import Environment
+
+# First handshakes with BankID are known to hang now and then, hence a short limit and new attempts.
+CONNECT_SECONDS = 4.0
+CONNECT_RETRIES = 2
+READ_SECONDS = 10.0
+POOL_SECONDS = 2.0
+MAX_CONNECTIONS = 64
+KEEP_ALIVE_SECONDS = 60.0
+
+# Lengths count the encoded text (RP API v6.0).
+MAX_VISIBLE = {"auth": 1_500, "sign": 40_000}
+MAX_NON_VISIBLE = {"auth": 1_500, "sign": 200_000}
+MAX_RETURN_URL = 512
+MAX_USER_AGENT = 256
+MAX_DEVICE_IDENTIFIER = 64
+
+
+@dataclass(frozen=True)
+class Requirement:
+    """What the order demands of the user's BankID (RP API v6.0, requirement). Empty: BankID's defaults.
+
+    `certificate_policies` replaces all defaults; `personal_number` (12 digits) locks the order to a person.
+    """
+
+    pin_code: bool = False
+    mrtd: bool = False
+    card_reader: Literal["class1", "class2"] | None = None
+    certificate_policies: tuple[str, ...] = ()
+    personal_number: str | None = field(default=None, repr=False)
+
+    def body(self) -> dict[str, Any]:
+        """As BankID wants it. Raises `ValueError` for what BankID would refuse."""
+        for policy in self.certificate_policies:
+            parts = policy.split(".")
+            if (
+                not re.fullmatch(r"[0-9]+(\.([0-9]+|\*))+", policy)
+                or parts.count("*") > 1
+                or "*" in parts[:4]
+            ):
+                raise ValueError("certificatePolicies holds OIDs, with one * from the fifth number on")
+        if self.personal_number is not None and not re.fullmatch(r"[0-9]{12}", self.personal_number):
+            raise ValueError("personalNumber must have 12 digits")
+        return _given(
+            pinCode=self.pin_code or None,
+            mrtd=self.mrtd or None,
+            cardReader=self.card_reader,
+            certificatePolicies=list(self.certificate_policies) or None,
+            personalNumber=self.personal_number,
+        )
+
+
+@dataclass(frozen=True)
+class Web:
+    """The browser that starts the order, for BankID's risk assessment (RP API v6.0, web).
+
+    `referring_domain` is our host (punycode), `device_identifier` a long-lived random value of the browser,
+    never its session. A user agent is cut to what BankID takes.
+    """
+
+    referring_domain: str | None = None
+    user_agent: str | None = None
+    device_identifier: str | None = field(default=None, repr=False)
+
+    def body(self) -> dict[str, Any]:
+        """As BankID wants it. Raises `ValueError` for what BankID would refuse."""
+        if self.referring_domain is not None and not re.fullmatch("[0-9a-z.-]{3,253}", self.referring_domain):
+            raise ValueError("referringDomain must be a host name of 3 to 253 characters in punycode")
+        identifier = self.device_identifier
+        if identifier is not None and not 1 <= len(identifier) <= MAX_DEVICE_IDENTIFIER:
+            raise ValueError(f"deviceIdentifier must have 1 to {MAX_DEVICE_IDENTIFIER} characters")
+        return _given(
+            referringDomain=self.referring_domain,
+            userAgent=(self.user_agent or "")[:MAX_USER_AGENT] or None,
+            deviceIdentifier=identifier,
+        )
+
+
+@dataclass(frozen=True)
+class OrderRequest:
+    """What we ask the user to identify for, or to sign (RP API v6.0, /auth and /sign).
+
+    `end_user_ip` is the user's own address. `visible_data` is the text the app shows: up to 1500 bytes of
+    base64 for identification (1125 of UTF-8), 40 000 to sign; `non_visible_data` is signed with it unseen.
+    """
+
+    end_user_ip: str
+    visible_data: str | None = None
+    visible_format: Literal["simpleMarkdownV1"] | None = None
+    non_visible_data: bytes | None = None
+    return_url: str | None = field(default=None, repr=False)
+    return_risk: bool = False
+    requirement: Requirement = Requirement()
+    web: Web = Web()
+
+    def body(self, kind: Literal["auth", "sign"]) -> dict[str, Any]:
+        """As BankID wants it. Raises `ValueError` for what BankID would refuse."""
+        visible = None if self.visible_data is None else self.visible_data.encode()
+        if visible is None and (kind == "sign" or self.visible_format):
+            raise ValueError("userVisibleData is missing")
+        if self.return_url is not None and not 1 <= len(self.return_url) <= MAX_RETURN_URL:
+            raise ValueError(f"returnUrl must have 1 to {MAX_RETURN_URL} characters")
+        return _given(
+            endUserIp=_address(self.end_user_ip),
+            userVisibleData=_encoded("userVisibleData", visible, MAX_VISIBLE[kind]),
+            userVisibleDataFormat=self.visible_format,
+            userNonVisibleData=_encoded("userNonVisibleData", self.non_visible_data, MAX_NON_VISIBLE[kind]),
+            returnUrl=self.return_url,
+            returnRisk=self.return_risk or None,
+            requirement=self.requirement.body() or None,
+            web=self.web.body() or None,
+        )
+
+
+class BankIdClient:
+    """Calls BankID. One per environment and certificate, shared by all threads of a process.
+
+    No call is ever sent twice: `http` may retry to set up a connection, nothing more. Each call raises
+    `BankIdError` when BankID refuses, cannot be reached or answers something unreadable.
+    """
+
+    def __init__(self, environment: Environment, http: httpx2.Client) -> None:
+        self.environment = environment
+        self._http = http
+
+    def auth(self, order: OrderRequest) -> OrderStarted:
+        """A new order for identification. Raises `ValueError` for what BankID would refuse."""
+        return self._start("auth", order)
+
+    def sign(self, order: OrderRequest) -> OrderStarted:
+        """A new order for signing a text. Raises `ValueError` for what BankID would refuse."""
+        return self._start("sign", order)
+
+    def collect(self, order_ref: str) -> Collected:
+        """How an order stands. A final result is handed out once: store it before doing anything else."""
+        return read_collected(self._post("collect", {"orderRef": order_ref}))
+
+    def cancel(self, order_ref: str) -> None:
+        """Ends an order; one that is over already is fine."""
+        try:
+            self._post("cancel", {"orderRef": order_ref})
+        except BankIdError as error:
+            if not error.order_is_lost:
+                raise
+
+    def _start(self, kind: Literal["auth", "sign"], order: OrderRequest) -> OrderStarted:
+        requirement = order.requirement
+        if (
+            requirement.card_reader
+            and self.environment.policies["card"] not in requirement.certificate_policies
+        ):
+            raise ValueError("cardReader needs the policy of BankID on card")
+        return read_order(self._post(kind, order.body(kind)))
+
+    def _post(self, call: str, body: Mapping[str, object]) -> httpx2.Response:
+        """BankID's answer if it is 200, unread: that of cancel may be empty."""
+        try:
+            response = self._http.post(
+                self.environment.base_url + call,
+                content=json.dumps(body).encode(),
+                # Exactly this: with a charset BankID answers 415.
+                headers={"Content-Type": "application/json", "Accept": "application/json"},
+            )
+        except httpx2.RequestError as error:
+            raise unanswered(error) from None
+        if response.status_code != httpx2.codes.OK:
+            raise refused(response)
+        return response
+
+
+def make_http_client(environment: Environment, rp: RpCertificate) -> httpx2.Client:
+    """The HTTP client for BankID: shows our certificate and trusts the environment's root alone.
+
+    Keeps connections open, sets one up at most three times, waits at most 10 s for an answer. Neither the
+    system's certificates nor its proxy settings play a part.
+    """
+    # Not create_default_context(): from Python 3.13 on it refuses certificates for blemishes that the
+    # intermediates of BankID may have; hostname and chain are checked either way.
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_verify_locations(cadata=environment.ssl_root.public_bytes(Encoding.PEM).decode())
+    # In the context, not as `cert=`: httpx ignores that one beside a context.
+    rp.load_into(context)
+    limits = httpx2.Limits(
+        max_connections=MAX_CONNECTIONS,
+        max_keepalive_connections=MAX_CONNECTIONS,
+        keepalive_expiry=KEEP_ALIVE_SECONDS,
+    )
+    return httpx2.Client(
+        transport=httpx2.HTTPTransport(
+            verify=context, trust_env=False, limits=limits, retries=CONNECT_RETRIES
+        ),
+        timeout=httpx2.Timeout(READ_SECONDS, connect=CONNECT_SECONDS, pool=POOL_SECONDS),
+        trust_env=False,
+    )
+
+
+def _given(**members: object) -> dict[str, Any]:
+    return {name: value for name, value in members.items() if value is not None}
+
+
+def _encoded(name: str, data: bytes | None, longest: int) -> str | None:
+    if data is None:
+        return None
+    encoded = b64encode(data).decode()
+    if not 1 <= len(encoded) <= longest:
+        raise ValueError(f"{name} must have 1 to {longest} characters in base64, not {len(encoded)}")
+    return encoded
+
+
+def _address(literal: str) -> str:
+    """The address as BankID takes it: IPv4 also where it came inside IPv6, no zone."""
+    address = ipaddress.ip_address(literal)
+    if isinstance(address, ipaddress.IPv6Address):
+        if address.ipv4_mapped:
+            return str(address.ipv4_mapped)
+        if address.scope_id:
+            raise ValueError("endUserIp must be an address without zone")
+    return str(address)

@@ -1,0 +1,181 @@
+"""Starting the BankID app on the same device: what the device seems to be, launch link, way back.
+
+All of it is guessed from headers anybody can write. It picks defaults and links, never what is allowed.
+"""
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from urllib.parse import quote, urlsplit
+
+from idp.bankid.messages import PageDevice
+
+APP_LINK = "https://app.bankid.com/"
+APP_SCHEME = "bankid:///"
+
+
+class Kind(StrEnum):
+    COMPUTER = "computer"
+    PHONE = "phone"
+    TABLET = "tablet"
+    UNKNOWN = "unknown"
+
+
+class Platform(StrEnum):
+    WINDOWS = "windows"
+    MACOS = "macos"
+    IOS = "ios"
+    ANDROID = "android"
+    OTHER = "other"
+
+
+class Browser(StrEnum):
+    """The browsers that need different links. IN_APP is a web view inside another app."""
+
+    SAFARI = "safari"
+    CHROME = "chrome"
+    FIREFOX = "firefox"
+    EDGE = "edge"
+    OPERA = "opera"
+    BRAVE = "brave"
+    SAMSUNG = "samsung"
+    DUCKDUCKGO = "duckduckgo"
+    IN_APP = "in_app"
+    OTHER = "other"
+
+
+class FirstChoice(StrEnum):
+    """Which way to start is offered first. The other one is always offered as well."""
+
+    SAME_DEVICE = "same_device"
+    QR = "qr"
+    ASK = "ask"
+
+
+@dataclass(frozen=True)
+class Device:
+    """What shows our page, as far as it tells."""
+
+    kind: Kind
+    platform: Platform
+    browser: Browser
+
+    @property
+    def first_choice(self) -> FirstChoice:
+        """Phone: the app on it; computer: QR; a tablet may be either (Sweden Connect BankID profile)."""
+        if self.kind is Kind.PHONE:
+            return FirstChoice.SAME_DEVICE
+        return FirstChoice.ASK if self.kind is Kind.TABLET else FirstChoice.QR
+
+    @property
+    def page_device(self) -> PageDevice:
+        """The same in the words that `messages.message` knows."""
+        if self.kind is Kind.COMPUTER:
+            return "computer"
+        return "unknown" if self.kind is Kind.UNKNOWN else "mobile"
+
+
+@dataclass(frozen=True)
+class ReturnUrl:
+    """An order's returnUrl. Without `carries_nonce` it only wakes the browser, and proves nothing."""
+
+    url: str
+    carries_nonce: bool
+
+
+# The first pattern found decides: nearly every browser also calls itself Safari, many also Chrome.
+_IN_APP = r"FBAN/|FBAV/|FB_IAB|Instagram|LinkedInApp|Snapchat|musical_ly|BytedanceWebview|\bLine/|GSA/|; wv\)"
+_BROWSERS = (
+    (_IN_APP, Browser.IN_APP),
+    (r"Brave/", Browser.BRAVE),
+    (r"DuckDuckGo/|Ddg/", Browser.DUCKDUCKGO),
+    (r"SamsungBrowser/", Browser.SAMSUNG),
+    (r"EdgiOS/|EdgA/|Edg/", Browser.EDGE),
+    (r"OPiOS/|Opera Mini|HuaweiBrowser/|YaBrowser/|Vivaldi/|UCBrowser/|MiuiBrowser/", Browser.OTHER),
+    (r"OPR/|OPT/|OPX/", Browser.OPERA),
+    (r"FxiOS/|Firefox/", Browser.FIREFOX),
+    (r"CriOS/|Chrome/", Browser.CHROME),
+    (r"Version/.*Safari/", Browser.SAFARI),
+)
+# Browsers that exist on one platform only, also when they ask for the desktop version of a page.
+_IOS_ONLY = r"iPhone|iPad|iPod|CriOS/|FxiOS/|EdgiOS/|OPT/|OPiOS/"
+_ANDROID_ONLY = r"Android|SamsungBrowser/"
+
+
+def detect(user_agent: str, *, brands: str = "", touch: bool = False) -> Device:
+    """What a User-Agent header seems to come from.
+
+    `brands` is the Sec-CH-UA header: Brave names itself only there. `touch` says that the page's script
+    found several touch points: the only way to know an iPad, which presents itself as a Macintosh.
+    """
+    platform = _platform(user_agent, touch=touch)
+    browser = next((name for pattern, name in _BROWSERS if re.search(pattern, user_agent)), Browser.OTHER)
+    if '"Brave"' in brands:
+        browser = Browser.BRAVE
+    return Device(_kind(user_agent, platform), platform, browser)
+
+
+def _platform(user_agent: str, *, touch: bool) -> Platform:
+    if re.search(_IOS_ONLY, user_agent):
+        return Platform.IOS
+    if re.search(_ANDROID_ONLY, user_agent):
+        return Platform.ANDROID
+    if "Macintosh" in user_agent:
+        return Platform.IOS if touch else Platform.MACOS
+    return Platform.WINDOWS if "Windows NT" in user_agent else Platform.OTHER
+
+
+def _kind(user_agent: str, platform: Platform) -> Kind:
+    if platform is Platform.IOS:
+        return Kind.PHONE if re.search("iPhone|iPod", user_agent) else Kind.TABLET
+    if platform is Platform.ANDROID:
+        return Kind.PHONE if "Mobi" in user_agent else Kind.TABLET
+    if platform in (Platform.WINDOWS, Platform.MACOS) or re.search("X11|CrOS", user_agent):
+        return Kind.COMPUTER
+    return Kind.UNKNOWN
+
+
+def launch_url(device: Device, autostart_token: str) -> str:
+    """The address that opens the BankID app here, for a link the user taps (BankID RP guide, autostart).
+
+    Universal and app links where the browser follows them, since no other app can answer those.
+    """
+    query = f"?autostarttoken={quote(autostart_token, safe='')}"
+    if device.platform is Platform.IOS:
+        return APP_LINK + query
+    if device.platform is Platform.ANDROID:
+        follows = device.browser in (Browser.CHROME, Browser.EDGE, Browser.IN_APP)
+        return (APP_LINK if follows else APP_SCHEME) + query
+    return f"{APP_SCHEME}{query}&redirect=null"
+
+
+def return_url(device: Device, page_url: str, nonce: str) -> ReturnUrl | None:
+    """Where the app shall return after an autostarted order, or None where the user switches back.
+
+    `page_url` is the address of the waiting page exactly as the browser shows it, without fragment:
+    Safari on iOS reloads that tab only if nothing but the fragment differs, so the nonce goes there.
+    Other browsers on iOS are reached by their schemes. Where such a scheme alone returns to the tab
+    that waits it is used alone, which brings no nonce back. Raises `ValueError` for another page_url.
+    """
+    parts = urlsplit(page_url)
+    if parts.scheme not in ("https", "http") or not parts.netloc or "#" in page_url:
+        raise ValueError("a return page is an absolute http(s) address without fragment")
+    if device.platform is not Platform.IOS:
+        return None
+    full = f"{page_url}#nonce={quote(nonce, safe='')}"
+    match device.browser:
+        case Browser.SAFARI:
+            return ReturnUrl(full, carries_nonce=True)
+        case Browser.CHROME:
+            return ReturnUrl("googlechromes://", carries_nonce=False)
+        case Browser.FIREFOX:
+            return ReturnUrl("firefox://", carries_nonce=False)
+        case Browser.EDGE:
+            return ReturnUrl(f"microsoft-edge-{full}", carries_nonce=True)
+        case Browser.OPERA:
+            return ReturnUrl(f"touch-{full}", carries_nonce=True)
+        case Browser.BRAVE:
+            return ReturnUrl(f"brave://open-url?url={quote(full, safe='')}", carries_nonce=True)
+        case Browser.DUCKDUCKGO:
+            return ReturnUrl(f"ddgQuickLink:{full.partition(':')[2]}", carries_nonce=True)
+    return None

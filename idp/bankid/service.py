@@ -1,0 +1,391 @@
+"""Orders: start, collect, renew, cancel, and hand over who it was."""
+
+import json
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+import structlog
+from cryptography import x509
+
+from idp import audit
+from idp.bankid import evidence
+from idp.bankid.answers import BankIdError, Complete, Failed, Pending
+from idp.bankid.circuit import Circuit
+from idp.bankid.client import BankIdClient, OrderRequest, Web
+from idp.bankid.environment import Environment
+from idp.bankid.evidence_errors import EvidenceError
+from idp.bankid.launch import ReturnUrl
+from idp.bankid.messages import RfaId
+from idp.bankid.models import Evidence, Order
+from idp.crypto import Sealer
+from idp.db import db
+from idp.tokens import new_token, sha256_hex
+
+log = structlog.get_logger("idp.bankid")
+
+COLLECT_EVERY = timedelta(seconds=2)
+COLLECT_LEASE = timedelta(seconds=20)  # longer than a collect can take: nobody else collects meanwhile
+RENEW_WITHIN = timedelta(minutes=3)
+MAX_ATTEMPTS = 5
+EVIDENCE_PURPOSE = "bankid evidence"
+RESULT_PURPOSE = "bankid result"
+MAX_VISIBLE = 1100  # bytes of text; 1,500 characters in base64 is BankID's limit
+
+
+@dataclass(frozen=True)
+class BankId:
+    """What using BankID needs; made once in `create_app`."""
+
+    client: BankIdClient
+    environment: Environment
+    rp_certificate: x509.Certificate
+    circuit: Circuit
+    sealer: Sealer
+    retention: timedelta
+    same_device_policy: str  # enforce or log
+    refuse_high_risk: bool
+
+
+@dataclass(frozen=True)
+class Starter:
+    """Who starts an order, and from where."""
+
+    interaction_uid: str
+    browser: str
+    client_id: str | None
+    client_name: str
+    language: str
+    end_user_ip: str
+    user_agent: str
+    device_identifier: str
+    referring_domain: str
+    started_by: str
+    device: str
+    return_url: Callable[[str], ReturnUrl | None]  # a nonce → where the app returns to, None: nowhere
+
+
+@dataclass(frozen=True)
+class VerifiedPerson:
+    """Who a completed order was made by, read from the verified signature."""
+
+    personal_number: str
+    name: str
+    policy_kind: str
+    device_ip: str | None
+    risk: str | None
+
+
+class Unavailable(Exception):
+    """BankID cannot be used now; `rfa` is the text for the user."""
+
+    def __init__(self, rfa: RfaId) -> None:
+        super().__init__(rfa.value)
+        self.rfa = rfa
+
+
+def start(bankid: BankId, starter: Starter, *, now: datetime) -> Order:
+    """A new order for the interaction, in place of the one it had. Raises `Unavailable`."""
+    cancel(bankid, starter.interaction_uid, browser=starter.browser, now=now)
+    return _order(bankid, starter, attempt=1, first_started_at=now, now=now)
+
+
+def current(interaction_uid: str, *, browser: str) -> Order | None:
+    """The interaction's newest order, if this browser started it."""
+    return db.session.scalar(
+        sa.select(Order)
+        .where(Order.interaction_uid == interaction_uid, Order.browser_hash == sha256_hex(browser))
+        .order_by(Order.started_at.desc())
+        .limit(1)
+    )
+
+
+def poll(bankid: BankId, order: Order, starter: Callable[[Order], Starter], *, now: datetime) -> Order:
+    """The order as it is now: collected when that is due, renewed when its QR code found nobody.
+
+    Of all who poll at the same time, on all machines, one collects (a conditional UPDATE moves
+    `next_collect_at` ahead), and the result is stored before anybody is told of it.
+    """
+    if order.state == "pending" and order.next_collect_at <= now and _take_lease(order, now):
+        _collect(bankid, order, now)
+        db.session.refresh(order)
+    if _renewable(order, now):
+        renewed = _take_renewal(order)
+        if renewed:
+            with suppress(Unavailable):
+                return _order(
+                    bankid,
+                    starter(order),
+                    attempt=order.attempt + 1,
+                    first_started_at=order.first_started_at,
+                    now=now,
+                )
+        db.session.refresh(order)
+    return order
+
+
+def cancel(bankid: BankId, interaction_uid: str, *, browser: str, now: datetime) -> None:
+    """End the interaction's pending order here and at BankID, if this browser started it."""
+    statement = (
+        sa.update(Order)
+        .where(
+            Order.interaction_uid == interaction_uid,
+            Order.browser_hash == sha256_hex(browser),
+            Order.state.in_(("pending", "complete")),
+        )
+        .values(state="cancelled", finished_at=now, result=None)
+        .returning(Order.order_ref)
+    )
+    references = list(db.session.scalars(statement))
+    db.session.commit()
+    for reference in references:
+        with suppress(BankIdError):
+            bankid.client.cancel(reference)
+
+
+def note_return(order: Order, nonce: str, *, now: datetime) -> None:
+    """Note that the app led this browser back: the nonce it carried is the order's."""
+    db.session.execute(
+        sa.update(Order)
+        .where(Order.id == order.id, Order.nonce_hash == sha256_hex(nonce), Order.returned_at.is_(None))
+        .values(returned_at=now)
+    )
+    db.session.commit()
+    db.session.refresh(order)
+
+
+def person_of(bankid: BankId, order: Order) -> VerifiedPerson:
+    """Who completed the order. It must be complete."""
+    if order.result is None:
+        raise ValueError("the order has no result")
+    found: dict[str, Any] = json.loads(bankid.sealer.open(order.result, purpose=RESULT_PURPOSE))
+    return VerifiedPerson(**found)
+
+
+def refusal(bankid: BankId, order: Order, person: VerifiedPerson) -> str | None:
+    """Why a completed order must not log this browser in: `other_device`, `high_risk`; None if it may.
+
+    An order that the app was started for with a link completes for whoever follows the link, so its
+    person must be shown to be at this browser: the app came back to it with the nonce, or both have one
+    address.
+    """
+    if bankid.refuse_high_risk and person.risk == "high":
+        return "high_risk"
+    if (
+        order.started_by == "autostart"
+        and order.returned_at is None
+        and person.device_ip != order.end_user_ip
+    ):
+        if bankid.same_device_policy == "enforce":
+            return "other_device"
+        log.warning("bankid_other_address", order=order.id)
+    return None
+
+
+def use(order: Order, *, state: str, user_id: Any, now: datetime) -> bool:
+    """Claim a completed order, in the caller's transaction. False: it has been used already."""
+    statement = (
+        sa.update(Order)
+        .where(Order.id == order.id, Order.state == "complete")
+        .values(state=state, finished_at=now, result=None)
+        .returning(Order.id)
+    )
+    claimed = db.session.scalar(statement) is not None
+    if claimed and user_id is not None:
+        db.session.execute(sa.update(Evidence).where(Evidence.order_id == order.id).values(user_id=user_id))
+    return claimed
+
+
+def visible_text(client_name: str, language: str) -> str:
+    """What the app shows above the code: where the person is logging in."""
+    text = f"Log in at {client_name}" if language == "en" else f"Logga in hos {client_name}"
+    return text.encode()[:MAX_VISIBLE].decode(errors="ignore")
+
+
+def _order(
+    bankid: BankId, starter: Starter, *, attempt: int, first_started_at: datetime, now: datetime
+) -> Order:
+    if not bankid.circuit.allows():
+        raise Unavailable(RfaId.RFA5)
+    nonce = new_token()
+    return_url = starter.return_url(nonce) if starter.started_by == "autostart" else None
+    visible = visible_text(starter.client_name, starter.language)
+    interaction = sha256_hex(starter.interaction_uid)
+    bound = {"client_id": starter.client_id, "interaction": interaction, "once": new_token()}
+    non_visible = json.dumps(bound, separators=(",", ":"))
+    try:
+        started = bankid.client.auth(
+            OrderRequest(
+                end_user_ip=starter.end_user_ip,
+                visible_data=visible,
+                non_visible_data=non_visible.encode(),
+                return_url=return_url.url if return_url else None,
+                return_risk=True,
+                web=Web(
+                    referring_domain=starter.referring_domain,
+                    user_agent=starter.user_agent,
+                    device_identifier=starter.device_identifier,
+                ),
+            )
+        )
+    except BankIdError as error:
+        bankid.circuit.note(error)
+        log.error(
+            "bankid_start_failed", code=str(error.code), status=error.http_status, details=error.details
+        )
+        raise Unavailable(error.rfa) from None
+    bankid.circuit.note(None)
+    order = Order(
+        id=new_token(),
+        interaction_uid=starter.interaction_uid,
+        browser_hash=sha256_hex(starter.browser),
+        client_id=starter.client_id,
+        started_by=starter.started_by,
+        device=starter.device,
+        attempt=attempt,
+        first_started_at=first_started_at,
+        started_at=now,
+        order_ref=started.order_ref,
+        qr_start_token=started.qr_start_token,
+        qr_start_secret=started.qr_start_secret,
+        autostart_token=started.auto_start_token,
+        visible_data=visible,
+        non_visible_data=non_visible,
+        end_user_ip=starter.end_user_ip,
+        nonce_hash=sha256_hex(nonce) if return_url and return_url.carries_nonce else None,
+        next_collect_at=now + COLLECT_EVERY,
+        state="pending",
+        hint_code="outstandingTransaction",
+    )
+    db.session.add(order)
+    if attempt == 1:
+        audit.record(
+            audit.Event.BANKID_STARTED, now=now, client_id=starter.client_id, started_by=starter.started_by
+        )
+    db.session.commit()
+    return order
+
+
+def _take_lease(order: Order, now: datetime) -> bool:
+    statement = (
+        sa.update(Order)
+        .where(Order.id == order.id, Order.state == "pending", Order.next_collect_at == order.next_collect_at)
+        .values(next_collect_at=now + COLLECT_LEASE)
+        .returning(Order.id)
+    )
+    taken = db.session.scalar(statement) is not None
+    db.session.commit()
+    return taken
+
+
+def _renewable(order: Order, now: datetime) -> bool:
+    return (
+        order.state == "failed"
+        and order.hint_code == "startFailed"
+        and order.started_by == "qr"
+        and order.attempt < MAX_ATTEMPTS
+        and now < order.first_started_at + RENEW_WITHIN
+    )
+
+
+def _take_renewal(order: Order) -> bool:
+    """Of parallel polls one renews: the order's hint says who was first."""
+    statement = (
+        sa.update(Order)
+        .where(Order.id == order.id, Order.state == "failed", Order.hint_code == "startFailed")
+        .values(hint_code="renewed")
+        .returning(Order.id)
+    )
+    taken = db.session.scalar(statement) is not None
+    db.session.commit()
+    return taken
+
+
+def _collect(bankid: BankId, order: Order, now: datetime) -> None:
+    """Ask BankID, and store what it answers."""
+    if not bankid.circuit.allows():
+        _store(order, next_collect_at=now + COLLECT_EVERY)
+        return
+    try:
+        answer = bankid.client.collect(order.order_ref)
+    except BankIdError as error:
+        bankid.circuit.note(error)
+        log.warning(
+            "bankid_collect_failed", code=str(error.code), status=error.http_status, details=error.details
+        )
+        if error.order_is_lost:
+            # Collected by a worker that died, or too old: nobody can be logged in by it.
+            _store(order, state="failed", hint_code="lost", finished_at=now)
+        else:
+            _store(order, next_collect_at=now + COLLECT_EVERY)
+        return
+    bankid.circuit.note(None)
+    match answer:
+        case Pending(hint_code=hint):
+            _store(order, hint_code=hint, next_collect_at=now + COLLECT_EVERY)
+        case Failed(hint_code=hint):
+            audit.record(audit.Event.BANKID_FAILED, now=now, client_id=order.client_id, hint=hint[:60])
+            _store(order, state="failed", hint_code=hint[:60], finished_at=now)
+        case Complete():
+            _complete(bankid, order, answer, now)
+
+
+def _complete(bankid: BankId, order: Order, answer: Complete, now: datetime) -> None:
+    """Verify the evidence, then store it and who it was, all or nothing."""
+    data = answer.completion_data
+    try:
+        verified = evidence.verify(
+            signature=data.signature,
+            ocsp_response=data.ocsp_response,
+            personal_number=data.personal_number,
+            visible_data=order.visible_data,
+            visible_format=None,
+            non_visible_data=order.non_visible_data.encode(),
+            rp_certificate=bankid.rp_certificate,
+            root=bankid.environment.signature_root,
+            policies=bankid.environment.policies.values(),
+            now=now,
+        )
+    except EvidenceError as error:
+        log.error("bankid_evidence_refused", reason=error.reason.value, order=order.id)
+        audit.record(
+            audit.Event.BANKID_REFUSED, now=now, client_id=order.client_id, reason=error.reason.value
+        )
+        _store(order, state="refused", hint_code="evidence", finished_at=now)
+        return
+    kind = next(name for name, oid in bankid.environment.policies.items() if oid == verified.policy)
+    person = {
+        "personal_number": verified.personal_number,
+        "name": verified.name,
+        "policy_kind": kind,
+        "device_ip": data.device_ip,
+        "risk": data.risk,
+    }
+    sealed = json.dumps({"signature": data.signature, "ocsp_response": data.ocsp_response})
+    db.session.add(
+        Evidence(
+            order_id=order.id,
+            order_ref=order.order_ref,
+            sealed=bankid.sealer.seal(sealed, purpose=EVIDENCE_PURPOSE),
+            created_at=now,
+            delete_after=now + bankid.retention,
+        )
+    )
+    result = bankid.sealer.seal(json.dumps(person), purpose=RESULT_PURPOSE)
+    _store(order, state="complete", hint_code=None, result=result, finished_at=now)
+
+
+def _report(event: str, error: BankIdError) -> None:
+    level = log.error if error.alarms_operators else log.warning
+    level(event, code=str(error.code), status=error.http_status, details=error.details)
+
+
+def _store(order: Order, **values: Any) -> None:
+    """Write what a collect brought, unless the order was cancelled meanwhile, and commit."""
+    db.session.execute(
+        sa.update(Order).where(Order.id == order.id, Order.state == "pending").values(**values)
+    )
+    db.session.commit()

@@ -1,0 +1,70 @@
+"""BankID from the settings: environment, certificate, client, all checked at start."""
+
+import json
+from datetime import datetime, timedelta
+
+import structlog
+
+from idp.bankid import environment
+from idp.bankid.certificate import RpCertificate, refuse_in_production
+from idp.bankid.circuit import Circuit
+from idp.bankid.client import BankIdClient, make_http_client
+from idp.bankid.environment import Environment, SetupError
+from idp.bankid.service import BankId
+from idp.config import BankIdSettings, ConfigError
+from idp.crypto import Sealer
+
+log = structlog.get_logger("idp.bankid")
+
+
+def make(settings: BankIdSettings, *, sealer: Sealer, now: datetime) -> BankId:
+    """What using BankID needs. Raises `ConfigError` for a certificate or environment that cannot be used."""
+    try:
+        where = _environment(settings)
+        certificate = _certificate(settings)
+        if where.name == "production":
+            refuse_in_production(certificate)
+    except SetupError as error:
+        raise ConfigError([f"BankID: {error}"]) from None
+    try:
+        certificate.check_validity(now)
+    except SetupError as error:
+        # Said, not refused: people can still log in by e-mail.
+        log.error("bankid_certificate", problem=str(error))
+    return BankId(
+        client=BankIdClient(where, make_http_client(where, certificate)),
+        environment=where,
+        rp_certificate=certificate.certificate,
+        circuit=Circuit(),
+        sealer=sealer,
+        retention=timedelta(days=settings.evidence_days),
+        same_device_policy=settings.same_device,
+        refuse_high_risk=settings.high_risk == "refuse",
+    )
+
+
+def opener(settings: BankIdSettings) -> str | None:
+    """The page that stands for the app when the simulator plays BankID; None: the app itself."""
+    if settings.environment != "simulator" or settings.simulator_dir is None:
+        return None
+    description = json.loads((settings.simulator_dir / "environment.json").read_bytes())
+    return f"{description['phone_url']}/open"
+
+
+def _environment(settings: BankIdSettings) -> Environment:
+    if settings.environment == "production":
+        return environment.production()
+    if settings.environment == "test":
+        return environment.test()
+    if settings.simulator_dir is None:
+        raise SetupError("IDP_BANKID_SIMULATOR_DIR is missing: the folder of `idp bankid-simulator`")
+    return environment.simulator(settings.simulator_dir)
+
+
+def _certificate(settings: BankIdSettings) -> RpCertificate:
+    if settings.certificate is None:
+        raise SetupError("IDP_BANKID_CERTIFICATE is missing: the certificate that the bank issued for us")
+    passphrase = settings.passphrase.get_secret_value() if settings.passphrase else None
+    if settings.key is None:
+        return RpCertificate.from_pkcs12(settings.certificate, passphrase)
+    return RpCertificate.from_pem(settings.certificate, settings.key, passphrase)

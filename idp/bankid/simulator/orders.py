@@ -1,0 +1,437 @@
+"""Orders from their start to their end: the states, the time limits, and who may do what when.
+
+The relying party starts, collects and cancels; the app opens, signs and refuses. One `Orders` serves
+many threads of one process.
+"""
+
+import hashlib
+import hmac
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+from uuid import uuid4
+
+from cryptography import x509
+
+from idp.bankid.simulator.people import Person
+from idp.bankid.simulator.pki import Kind
+from idp.bankid.simulator.validation import AuthRequest, PhoneAuthRequest, StartRequest, matches_policy
+
+START_WINDOW = timedelta(seconds=30)
+LIFETIME = timedelta(seconds=180)
+COMPLETE_KEPT = timedelta(minutes=3)
+FAILED_KEPT = timedelta(minutes=5)
+SHOWN = timedelta(minutes=10)
+"""How long the phone page remembers an order that has ended."""
+QR_OLDEST, QR_NEWEST = 2, -1
+"""The ages in seconds between which a scanned code is fresh."""
+CODE_TRIES = 3
+
+OUTSTANDING, STARTED, USER_SIGN, USER_MRTD = "outstandingTransaction", "started", "userSign", "userMrtd"
+USER_CALL_CONFIRM, PROCESSING = "userCallConfirm", "processing"
+
+Completion = Mapping[str, Any]
+
+
+def _new_token() -> str:
+    return str(uuid4())
+
+
+class Status(StrEnum):
+    """What `/collect` says of an order."""
+
+    PENDING = "pending"
+    FAILED = "failed"
+    COMPLETE = "complete"
+
+
+class OpenedBy(StrEnum):
+    """How the app got hold of an order."""
+
+    QR = "qr"
+    AUTOSTART = "autostart"
+    CALL = "call"
+
+
+class UnknownOrderError(Exception):
+    """The relying party has no such order, or not any more: 400 invalidParameters."""
+
+
+class AlreadyInProgressError(Exception):
+    """The person of a new order has one open, which is ended: 400 alreadyInProgress."""
+
+
+class Refusal(StrEnum):
+    """Why the app refuses what it is asked to do."""
+
+    NOT_A_CODE = "not_a_code"
+    UNKNOWN_ORDER = "unknown_order"
+    WRONG_CODE = "wrong_code"
+    STALE_CODE = "stale_code"
+    ALREADY_USED = "already_used"
+    ENDED = "ended"
+    OTHER_PERSON = "other_person"
+    NO_ORDER = "no_order"
+    NOT_NOW = "not_now"
+
+
+class RefusedError(Exception):
+    """The app does not do it; the order is as it was."""
+
+    def __init__(self, reason: Refusal) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+@dataclass(frozen=True)
+class Order:
+    """One order as it is at a moment. Times are aware; `number` is its name on the phone page."""
+
+    number: int
+    request: StartRequest
+    relying_party: x509.Certificate
+    created_at: datetime
+    order_ref: str = field(default_factory=_new_token, repr=False)
+    auto_start_token: str = field(default_factory=_new_token, repr=False)
+    qr_start_token: str = field(default_factory=_new_token, repr=False)
+    qr_start_secret: str = field(default_factory=_new_token, repr=False)
+    status: Status = Status.PENDING
+    hint_code: str = OUTSTANDING
+    opened_by: OpenedBy | None = None
+    opened_at: datetime | None = None
+    person: Person | None = None
+    kind: Kind | None = None
+    redirect: str | None = None
+    wrong_codes: int = 0
+    mrtd: bool | None = None
+    completion: Completion | None = field(default=None, repr=False)
+    ended_at: datetime | None = None
+    is_gone: bool = False
+
+    @property
+    def is_call(self) -> bool:
+        """Whether it belongs to a telephone call, and has no tokens."""
+        return isinstance(self.request, PhoneAuthRequest)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a person has it in the app and can still decide."""
+        return self.status is Status.PENDING and self.person is not None and not self.is_gone
+
+    @property
+    def return_url(self) -> str | None:
+        """Where the app goes afterwards; only orders opened on the same device have such a place.
+
+        The order's own place wins over the launch link's, which is the older way.
+        """
+        if self.opened_by is not OpenedBy.AUTOSTART or not isinstance(self.request, AuthRequest):
+            return None
+        return self.request.returnUrl or self.redirect
+
+    def qr(self, elapsed: int) -> str:
+        """The QR text, `elapsed` whole seconds after the order began (RP API, animated QR)."""
+        code = hmac.new(self.qr_start_secret.encode(), str(elapsed).encode(), hashlib.sha256).hexdigest()
+        return f"bankid.{self.qr_start_token}.{elapsed}.{code}"
+
+    def at(self, now: datetime) -> "Order":
+        """The order after the time limits that have passed."""
+        if self.status is not Status.PENDING or self.is_gone:
+            return self
+        begun = self.created_at if self.is_call else self.opened_at
+        if begun is None and now >= self.created_at + START_WINDOW:
+            return self.failed("startFailed", self.created_at + START_WINDOW)
+        if begun is not None and now >= begun + LIFETIME:
+            return self.failed("expiredTransaction", begun + LIFETIME)
+        return self
+
+    def failed(self, hint_code: str, now: datetime) -> "Order":
+        return replace(self, status=Status.FAILED, hint_code=hint_code, ended_at=now)
+
+    def is_collectable(self, now: datetime) -> bool:
+        """Whether the relying party may still hear of it: a result is kept for a while, and told once."""
+        if self.is_gone:
+            return False
+        kept = COMPLETE_KEPT if self.status is Status.COMPLETE else FAILED_KEPT
+        return self.ended_at is None or now < self.ended_at + kept
+
+
+class Orders:
+    """Every order of one simulator.
+
+    `now` gives the time; `complete` makes the completionData of an order that its person has approved;
+    `policies` says which policy OID each kind of BankID has.
+    """
+
+    def __init__(
+        self,
+        *,
+        now: Callable[[], datetime],
+        complete: Callable[[Order, datetime], Completion],
+        people: Iterable[Person],
+        policies: Mapping[Kind, str],
+    ) -> None:
+        self._now = now
+        self._complete = complete
+        self._people = {person.personal_number: person for person in people}
+        self._policies = policies
+        self._lock = threading.RLock()
+        self._orders: dict[int, Order] = {}
+        self._by_ref: dict[str, int] = {}
+        self._last_number = 0
+
+    # The relying party
+
+    def create(self, request: StartRequest, relying_party: x509.Certificate) -> Order:
+        """A new order. Raises `AlreadyInProgressError` for a call to somebody who has an order open."""
+        with self._lock:
+            now = self._now()
+            self._forget(now)
+            person = None
+            if isinstance(request, PhoneAuthRequest):
+                person = self._people.get(request.personalNumber)
+                if self._end_open_order(request.personalNumber, now):
+                    raise AlreadyInProgressError
+            self._last_number += 1
+            order = Order(self._last_number, request, relying_party, now, person=person)
+            self._by_ref[order.order_ref] = order.number
+            return self._put(order)
+
+    def peek(self, order_ref: str, relying_party: x509.Certificate) -> Order:
+        """The order as the relying party would hear of it now. Raises `UnknownOrderError`."""
+        with self._lock:
+            now = self._now()
+            order = self._current(self._by_ref.get(order_ref), now)
+            if order is None or order.relying_party != relying_party or not order.is_collectable(now):
+                raise UnknownOrderError
+            return order
+
+    def collect(self, order_ref: str, relying_party: x509.Certificate) -> Order:
+        """Like `peek`, but a final result is handed out once."""
+        with self._lock:
+            order = self.peek(order_ref, relying_party)
+            if order.status is not Status.PENDING:
+                self._put(replace(order, is_gone=True))
+            return order
+
+    def cancel(self, order_ref: str, relying_party: x509.Certificate) -> None:
+        """Take back a pending order. Raises `UnknownOrderError`, also for one that has ended."""
+        with self._lock:
+            order = self.peek(order_ref, relying_party)
+            if order.status is not Status.PENDING:
+                raise UnknownOrderError
+            self._put(replace(order, is_gone=True, ended_at=self._now()))
+
+    # The app. Every method raises `RefusedError`.
+
+    def scan(self, qr: str, person: Person, kind: Kind = "mobile") -> Order:
+        """The order whose QR code was just read, open in the person's app (RP API, animated QR).
+
+        Age is what the code says against the time since the order began: older than two seconds or
+        more than one ahead is not a code that is on a screen now.
+        """
+        with self._lock:
+            now = self._now()
+            parts = qr.strip().split(".")
+            if len(parts) != 4 or parts[0] != "bankid" or not _is_count(parts[2]):
+                raise RefusedError(Refusal.NOT_A_CODE)
+            order = self._find(now, lambda one: one.qr_start_token == parts[1] and not one.is_call)
+            if not hmac.compare_digest(order.qr(int(parts[2])).encode(), qr.strip().encode()):
+                raise RefusedError(Refusal.WRONG_CODE)
+            self._check_openable(order)
+            age = int((now - order.created_at).total_seconds()) - int(parts[2])
+            if not QR_NEWEST <= age <= QR_OLDEST:
+                raise RefusedError(Refusal.STALE_CODE)
+            return self._choose(replace(order, opened_by=OpenedBy.QR, opened_at=now), person, kind, now)
+
+    def open(
+        self,
+        auto_start_token: str,
+        person: Person | None = None,
+        kind: Kind = "mobile",
+        *,
+        redirect: str | None = None,
+    ) -> Order:
+        """The order of a launch link, open in the app; its token works once.
+
+        Without a person it stays `started` until one is chosen. `redirect` is the link's own.
+        """
+        with self._lock:
+            now = self._now()
+            order = self._find(now, lambda one: one.auto_start_token == auto_start_token and not one.is_call)
+            self._check_openable(order)
+            order = replace(
+                order, opened_by=OpenedBy.AUTOSTART, opened_at=now, hint_code=STARTED, redirect=redirect
+            )
+            if person is None:
+                return self._put(order)
+            return self._choose(order, person, kind, now)
+
+    def choose(self, number: int, person: Person, kind: Kind = "mobile") -> Order:
+        """An order that was opened without a person, now with one."""
+        with self._lock:
+            now = self._now()
+            order = self._pending(number, now)
+            if order.person is not None or order.opened_at is None:
+                raise RefusedError(Refusal.NOT_NOW)
+            return self._choose(order, person, kind, now)
+
+    def answer(self, number: int) -> Order:
+        """The order of a call, open in the app: the person is to confirm that the call is real."""
+        with self._lock:
+            now = self._now()
+            order = self._pending(number, now)
+            if not order.is_call or order.opened_at is not None:
+                raise RefusedError(Refusal.NOT_NOW)
+            opened = replace(order, opened_by=OpenedBy.CALL, opened_at=now)
+            return self._open_with(opened, "mobile", USER_CALL_CONFIRM, now)
+
+    def confirm_call(self, number: int) -> Order:
+        """The order of a call that its person says is real."""
+        with self._lock:
+            order = self._pending(number, self._now())
+            if order.hint_code != USER_CALL_CONFIRM:
+                raise RefusedError(Refusal.NOT_NOW)
+            return self._put(replace(order, hint_code=_first_hint(order)))
+
+    def step(self, number: int, hint_code: str, *, mrtd: bool | None = None) -> Order:
+        """An open order with another pending hint, `mrtd` telling how the reading of a document went."""
+        with self._lock:
+            order = self._pending(number, self._now())
+            if order.opened_at is None:
+                raise RefusedError(Refusal.NOT_NOW)
+            return self._put(replace(order, hint_code=hint_code, mrtd=order.mrtd if mrtd is None else mrtd))
+
+    def approve(self, number: int) -> Order:
+        """The order complete: the person has entered the right code."""
+        with self._lock:
+            now = self._now()
+            order = self._pending(number, now)
+            if order.person is None or order.opened_at is None:
+                raise RefusedError(Refusal.NOT_NOW)
+            order = self._put(replace(order, hint_code=PROCESSING))
+        # Keys may have to be made for a signature, and nobody else should wait for that.
+        completion = self._complete(order, now)
+        with self._lock:
+            order = self._pending(number, self._now())
+            done = replace(order, status=Status.COMPLETE, completion=completion, ended_at=self._now())
+            return self._put(done)
+
+    def enter_wrong_code(self, number: int) -> Order:
+        """The order after a wrong code; the third one ends it."""
+        with self._lock:
+            now = self._now()
+            order = self._pending(number, now)
+            if order.person is None or order.opened_at is None:
+                raise RefusedError(Refusal.NOT_NOW)
+            order = replace(order, wrong_codes=order.wrong_codes + 1)
+            return self._put(order if order.wrong_codes < CODE_TRIES else order.failed("certificateErr", now))
+
+    def fail(self, number: int, hint_code: str) -> Order:
+        """A pending order, failed with this hint."""
+        with self._lock:
+            now = self._now()
+            return self._put(self._pending(number, now).failed(hint_code, now))
+
+    # Looking
+
+    def get(self, number: int) -> Order:
+        """The order with this number. Raises `RefusedError`."""
+        with self._lock:
+            order = self._current(number, self._now())
+            if order is None:
+                raise RefusedError(Refusal.UNKNOWN_ORDER)
+            return order
+
+    def all(self) -> list[Order]:
+        """Every order that is remembered, the newest first."""
+        with self._lock:
+            now = self._now()
+            self._forget(now)
+            return list(self._each(now))[::-1]
+
+    def open_order_of(self, person: Person) -> Order:
+        """The order that this person has to decide on. Raises `RefusedError` when there is none."""
+        with self._lock:
+            for order in self._each(self._now()):
+                if order.is_open and order.person == person:
+                    return order
+            raise RefusedError(Refusal.NO_ORDER)
+
+    def elapsed(self, order: Order) -> int:
+        """Whole seconds since the order began."""
+        return int((self._now() - order.created_at).total_seconds())
+
+    # Inside; the lock is held
+
+    def _put(self, order: Order) -> Order:
+        self._orders[order.number] = order
+        return order
+
+    def _current(self, number: int | None, now: datetime) -> Order | None:
+        order = self._orders.get(number) if number is not None else None
+        return None if order is None else self._put(order.at(now))
+
+    def _each(self, now: datetime) -> Iterator[Order]:
+        return (self._put(order.at(now)) for order in list(self._orders.values()))
+
+    def _pending(self, number: int, now: datetime) -> Order:
+        order = self._current(number, now)
+        if order is None:
+            raise RefusedError(Refusal.UNKNOWN_ORDER)
+        if order.status is not Status.PENDING or order.is_gone:
+            raise RefusedError(Refusal.ENDED)
+        return order
+
+    def _find(self, now: datetime, fits: Callable[[Order], bool]) -> Order:
+        found = next((order for order in self._each(now) if fits(order)), None)
+        if found is None:
+            raise RefusedError(Refusal.UNKNOWN_ORDER)
+        return found
+
+    def _check_openable(self, order: Order) -> None:
+        if order.opened_at is not None:
+            raise RefusedError(Refusal.ALREADY_USED)
+        if order.status is not Status.PENDING or order.is_gone:
+            raise RefusedError(Refusal.ENDED)
+
+    def _choose(self, order: Order, person: Person, kind: Kind, now: datetime) -> Order:
+        wanted = order.request.requirement.personalNumber
+        if wanted not in {None, person.personal_number}:
+            raise RefusedError(Refusal.OTHER_PERSON)
+        self._end_open_order(person.personal_number, now)
+        return self._open_with(replace(order, person=person), kind, _first_hint(order), now)
+
+    def _open_with(self, order: Order, kind: Kind, hint_code: str, now: datetime) -> Order:
+        """The order shown to its person, or failed when this kind of BankID is not what was asked for."""
+        order = replace(order, kind=kind, hint_code=hint_code)
+        if not matches_policy(self._policies[kind], order.request.requirement.certificatePolicies):
+            order = order.failed("notSupportedByUserApp", now)
+        return self._put(order)
+
+    def _end_open_order(self, personal_number: str, now: datetime) -> bool:
+        ended = False
+        for order in self._each(now):
+            if order.is_open and order.person is not None and order.person.personal_number == personal_number:
+                self._put(order.failed("cancelled", now))
+                ended = True
+        return ended
+
+    def _forget(self, now: datetime) -> None:
+        for order in self._each(now):  # the oldest first; stops at one that is still shown
+            if order.ended_at is None or now < order.ended_at + SHOWN:
+                return
+            del self._orders[order.number]
+            del self._by_ref[order.order_ref]
+
+
+def _first_hint(order: Order) -> str:
+    """What a person is asked for first, once the order is theirs."""
+    return USER_MRTD if order.request.requirement.mrtd else USER_SIGN
+
+
+def _is_count(text: str) -> bool:
+    """Whether it is a whole number in decimal ASCII without padding."""
+    return text.isascii() and text.isdigit() and len(text) <= 6 and str(int(text)) == text

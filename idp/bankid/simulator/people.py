@@ -1,0 +1,32 @@
+"""The simulator's test persons: numbers that Skatteverket publishes for tests, so nobody's."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Person:
+    """Somebody with a BankID. `personal_number` is 12 digits, `name` is as the bank spells it."""
+
+    personal_number: str
+    name: str
+    given_name: str
+    surname: str
+    bank: str
+
+
+BANK = "SIMULATOR Testbank A AB (publ)"
+OTHER_BANK = "SIMULATOR Testbank B AB (publ)"
+
+PEOPLE = (
+    Person("189001019802", "Anna Åkesson", "Anna", "Åkesson", BANK),
+    Person("199001012385", "Björn Öberg", "Björn", "Öberg", BANK),
+    # Some banks spell in capitals and give every first name.
+    Person("200211242383", "KARL ERIK MAGNUS LINDSTRÖM", "KARL ERIK MAGNUS", "LINDSTRÖM", OTHER_BANK),
+    Person("191212121212", "Tolvan Tolvansson", "Tolvan", "Tolvansson", BANK),
+    Person("201701012393", "Elsa von Test", "Elsa", "von Test", OTHER_BANK),
+)
+
+
+def find(personal_number: str) -> Person | None:
+    """The test person with this number of 12 digits."""
+    return next((person for person in PEOPLE if person.personal_number == personal_number), None)

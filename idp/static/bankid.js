@@ -1,0 +1,50 @@
+// Follows a BankID order: fetches the QR code of each second and what to say, and goes on when it is over.
+const panel = document.getElementById("bankid");
+const picture = document.getElementById("bankid-qr");
+const status = document.getElementById("bankid-status");
+const instruction = panel?.querySelector("[data-while-waiting]");
+
+const EVERY = 1000;
+const SLOWEST = 8000;
+let failures = 0;
+let timer;
+
+// The app brings the browser back with a nonce in the fragment, which shows that this is where it was started.
+const nonce = new URLSearchParams(location.hash.slice(1)).get("nonce");
+if (nonce) history.replaceState(null, "", location.pathname + location.search);
+
+async function follow() {
+  clearTimeout(timer);
+  // A hidden page in QR mode shows its code to nobody; the app on this device hides it while it works.
+  if (document.hidden && panel.dataset.mode === "qr") return;
+  try {
+    const url = new URL(panel.dataset.poll, location.href);
+    if (nonce) url.searchParams.set("nonce", nonce);
+    const response = await fetch(url, { headers: { Accept: "application/json" }, cache: "no-store" });
+    const order = await response.json();
+    failures = 0;
+    if (order.state !== "pending") {
+      location.replace(order.url);
+      return;
+    }
+    if (status.textContent !== order.text) status.textContent = order.text;
+    if (picture) {
+      picture.hidden = !order.qr;
+      if (instruction) instruction.hidden = !order.qr;
+      picture.innerHTML = order.qr ?? "";
+    }
+  } catch {
+    failures += 1; // a sleeping tab's first request after waking often fails: go on
+  }
+  timer = setTimeout(follow, Math.min(EVERY * 2 ** failures, SLOWEST));
+}
+
+if (panel?.dataset.state === "pending") {
+  document.addEventListener("visibilitychange", () => {
+    if (!document.hidden) follow();
+  });
+  window.addEventListener("pageshow", (event) => {
+    if (event.persisted) follow();
+  });
+  timer = setTimeout(follow, nonce ? 0 : EVERY);
+}

@@ -1,0 +1,127 @@
+"""The provider with BankID switched on, against a running simulator."""
+
+import re
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+import time_machine
+from flask import Flask
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+from idp.bankid.simulator.people import PEOPLE
+from idp.bankid.simulator.server import Simulator
+from idp.clock import utcnow
+from idp.login import guard
+from idp.users import bankid_links
+from idp.users.personal_number import PersonalNumber
+from idp.users.service import find_by_email
+from tests.factories import make_client, make_user
+from tests.fakes.relying_party import HTTPS, RelyingParty
+
+ANNA = PEOPLE[0]
+IPHONE = (
+    "Mozilla/5.0 (iPhone; CPU iPhone OS 19_0 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) "
+    "Version/19.0 Mobile/15E148 Safari/604.1"
+)
+KEYS = "k1:" + "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
+
+
+@pytest.fixture(scope="session")
+def simulator_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("bankid")
+
+
+@pytest.fixture
+def simulator(simulator_dir: Path) -> Iterator[Simulator]:
+    with Simulator(simulator_dir) as running:
+        yield running
+
+
+@pytest.fixture
+def clients() -> dict[str, dict[str, Any]]:
+    return {
+        "portal": make_client(login_methods=["bankid", "password"]),
+        "bankid-only": make_client(login_methods=["bankid"]),
+    }
+
+
+@pytest.fixture
+def environ(environ: dict[str, str], simulator: Simulator, simulator_dir: Path) -> dict[str, str]:
+    return environ | {
+        "IDP_BANKID_ENVIRONMENT": "simulator",
+        "IDP_BANKID_SIMULATOR_DIR": str(simulator_dir),
+        "IDP_BANKID_CERTIFICATE": str(simulator_dir / "rp.pem"),
+        "IDP_BANKID_KEY": str(simulator_dir / "rp.key"),
+        "IDP_PERSONAL_NUMBER_KEYS": KEYS,
+        "IDP_LIMIT_BANKID_PER_ADDRESS": "1000/minute",
+    }
+
+
+@pytest.fixture
+def linked(app: Flask) -> str:
+    """anna@example.se with her BankID linked; her id."""
+    with app.app_context():
+        user = make_user()
+        link(app, user.id)
+        return str(user.id)
+
+
+def link(app: Flask, user_id: Any, person: Any = ANNA) -> None:
+    keys = app.extensions["idp.personal_number_keys"]
+    number = PersonalNumber.from_bankid(person.personal_number)
+    bankid_links.link(user_id, number, person.name, keys=keys, now=utcnow())
+
+
+class Phone:
+    """The app of a test person, through the simulator's calls."""
+
+    def __init__(self, simulator: Simulator, personal_number: str = ANNA.personal_number) -> None:
+        self.http = httpx2.Client(base_url=simulator.phone_url, trust_env=False, timeout=10)
+        self.personal_number = personal_number
+
+    def do(self, call: str, **body: str) -> dict[str, Any]:
+        response = self.http.post(f"/api/{call}", json={"personal_number": self.personal_number, **body})
+        assert response.status_code == 200, response.text
+        answer: dict[str, Any] = response.json()
+        return answer
+
+
+@pytest.fixture
+def phone(simulator: Simulator) -> Phone:
+    return Phone(simulator)
+
+
+class BankIdVisitor:
+    """A browser on the BankID tab."""
+
+    def __init__(self, rp: RelyingParty) -> None:
+        self.rp = rp
+        self.uid = ""
+
+    def open(self, *, headers: dict[str, str] | None = None, **changes: Any) -> TestResponse:
+        """Come to the BankID tab from the relying app."""
+        response = self.rp.authorize(**changes)
+        self.uid = response.headers["Location"].rsplit("/", 1)[-1]
+        return self.get(f"/login/{self.uid}/bankid", headers=headers)
+
+    def get(self, path: str, *, headers: dict[str, str] | None = None) -> TestResponse:
+        for _ in range(6):
+            response = self.rp.browser.get(path, headers=headers, **HTTPS)
+            path = response.headers.get("Location", "")
+            if response.status_code != 303 or not path.startswith("/login"):
+                return response
+        raise AssertionError("redirected round and round")
+
+    def poll(self) -> dict[str, Any]:
+        answer: dict[str, Any] = self.rp.browser.get(f"/login/{self.uid}/bankid/poll", **HTTPS).get_json()
+        return answer
+
+
+@pytest.fixture
+def visitor(rp: RelyingParty) -> BankIdVisitor:
+    return BankIdVisitor(rp)

@@ -1,0 +1,81 @@
+"""Logging in with BankID: QR code and same device."""
+
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from flask import Flask
+
+from idp.bankid import qr
+from idp.bankid.models import Evidence, Order
+from idp.clock import utcnow
+from idp.db import db
+from tests.fakes.relying_party import RelyingParty
+from tests.integration.bankid_login.conftest import IPHONE, BankIdVisitor, Phone
+
+
+def newest_order(app: Flask) -> Order:
+    with app.app_context():
+        order = db.session.scalars(sa.select(Order).order_by(Order.started_at.desc())).first()
+        assert order is not None
+        db.session.expunge(order)
+        return order
+
+
+def qr_text(app: Flask) -> str:
+    """What the QR code on the page says now."""
+    order = newest_order(app)
+    elapsed = int((utcnow() - order.started_at).total_seconds())
+    return qr.qr_payload(order.qr_start_token, order.qr_start_secret, elapsed)
+
+
+def due(app: Flask) -> None:
+    """Make the next collect due."""
+    with app.app_context():
+        db.session.execute(sa.update(Order).values(next_collect_at=utcnow()))
+        db.session.commit()
+
+
+def test_qr_login_ends_in_tokens_with_bankid_acr(
+    app: Flask, rp: RelyingParty, visitor: BankIdVisitor, phone: Phone, linked: str
+) -> None:
+    page = visitor.open()
+    assert page.status_code == 200
+    assert 'id="bankid-qr"' in page.text
+    assert "autostarttoken" not in page.text
+    phone.do("scan", qr=qr_text(app))
+    due(app)
+    assert visitor.poll()["qr"] is None
+    phone.do("approve")
+    due(app)
+    done = visitor.poll()
+    assert done["state"] == "complete"
+    answer = rp.answer(rp.follow(visitor.get(done["url"])))
+    tokens = rp.exchange(answer["code"])
+    assert tokens.status == 200
+    claims = decoded(app, tokens.id_token)
+    assert claims["sub"] == linked
+    assert claims["acr"] == "http://id.swedenconnect.se/loa/1.0/uncertified-loa3"
+    assert claims["amr"] == ["swk", "mfa", "user"]
+    with app.app_context():
+        kept = db.session.scalars(sa.select(Evidence)).one()
+        assert str(kept.user_id) == linked
+        assert "Signature" not in kept.sealed
+
+
+def test_same_device_login_on_a_phone(
+    app: Flask, rp: RelyingParty, visitor: BankIdVisitor, phone: Phone, linked: str
+) -> None:
+    page = visitor.open(headers={"User-Agent": IPHONE})
+    assert 'id="bankid-open"' in page.text
+    assert 'id="bankid-qr"' not in page.text
+    phone.do("open", autostart_token=newest_order(app).autostart_token)
+    phone.do("approve")
+    due(app)
+    done = visitor.poll()
+    assert done["state"] == "complete"
+
+
+def decoded(app: Flask, token: str) -> dict[str, Any]:
+    claims: dict[str, Any] = app.extensions["idp.provider"].keys.verify(token)
+    return claims

@@ -1,0 +1,133 @@
+"""How much a login may ask of the database: few statements, and none twice in a request."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+import pytest
+import sqlalchemy as sa
+from flask import Flask
+from time_machine import Traveller
+
+from idp.db import db
+from tests.factories import PASSWORD
+from tests.fakes.relying_party import HTTPS, RelyingParty
+
+Result = TypeVar("Result")
+WRITES = ("INSERT", "UPDATE", "DELETE")
+
+
+class Statements:
+    """What was sent to the database, request by request."""
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[str, str]] = []
+
+    def of(self, step: Callable[[], Result]) -> tuple[Result, list[tuple[str, str]]]:
+        """A step's result and its statements with their values."""
+        self.sent.clear()
+        result = step()
+        return result, list(self.sent)
+
+    def note(self, _connection: Any, _cursor: Any, statement: str, values: Any, *_rest: Any) -> None:
+        self.sent.append((statement, repr(values)))
+
+
+@pytest.fixture
+def statements(app: Flask) -> Iterator[Statements]:
+    noted = Statements()
+    with app.app_context():
+        sa.event.listen(db.engine, "before_cursor_execute", noted.note)
+    yield noted
+    with app.app_context():
+        sa.event.remove(db.engine, "before_cursor_execute", noted.note)
+
+
+def reads_and_writes(sent: list[tuple[str, str]]) -> tuple[int, int]:
+    writes = sum(statement.lstrip().upper().startswith(WRITES) for statement, _values in sent)
+    return len(sent) - writes, writes
+
+
+def is_lean(sent: list[tuple[str, str]]) -> bool:
+    """Whether no question was asked twice."""
+    return not [asked for asked, times in Counter(sent).items() if times > 1]
+
+
+@pytest.mark.usefixtures("anna", "clock")
+def test_single_sign_on(rp: RelyingParty, statements: Statements) -> None:
+    rp.log_in()
+    response, sent = statements.of(rp.authorize)
+    assert reads_and_writes(sent) == (1, 1), sent
+    code = rp.answer(response)["code"]
+    tokens, sent = statements.of(lambda: rp.exchange(code))
+    assert tokens.status == 200
+    assert len(sent) <= 2, sent
+    info, sent = statements.of(lambda: rp.userinfo(tokens.access_token))
+    assert info.status_code == 200
+    assert reads_and_writes(sent) == (1, 0), sent
+
+
+@pytest.mark.usefixtures("anna")
+def test_use_is_noted_once_a_minute(rp: RelyingParty, statements: Statements, clock: Traveller) -> None:
+    rp.log_in()
+    counts = []
+    for seconds in (1, 58, 1, 1, 58, 1):
+        clock.shift(seconds)
+        response, sent = statements.of(lambda: rp.browser.get("/account", **HTTPS))
+        assert response.status_code == 200
+        counts.append(reads_and_writes(sent)[1])
+    assert counts == [0, 0, 1, 0, 0, 1]
+
+
+@pytest.mark.usefixtures("anna", "clock")
+def test_a_whole_login(rp: RelyingParty, statements: Statements) -> None:
+    """About at most ten reads and three writes for the request, the login and the code."""
+    rp.submit(rp.follow(rp.authorize()), email="nobody@example.se", password="x")  # looks for older hashes
+    totals = Counter[str]()
+
+    def step(request: Callable[[], Result]) -> Result:
+        result, sent = statements.of(request)
+        assert is_lean(sent), sent
+        reads, writes = reads_and_writes(sent)
+        totals.update(reads=reads, writes=writes)
+        return result
+
+    response = step(rp.authorize)
+    while response.status_code == 303:
+        location = response.location
+        response = step(lambda to=location: rp.browser.get(to, **HTTPS))  # type: ignore[misc]
+    response = step(lambda: rp.submit(response, email="anna@example.se", password=PASSWORD))
+    response = step(lambda: rp.browser.get(response.location, **HTTPS))
+    code = rp.answer(response)["code"]
+    assert totals["reads"] <= 10, totals
+    # the request, the session with its audit row, the answer with its grant
+    assert totals["writes"] <= 5, totals
+    assert step(lambda: rp.exchange(code)).status == 200
+
+
+@pytest.mark.usefixtures("anna")
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/jwks",
+        "/.well-known/openid-configuration",
+        "/healthz",
+        "/brand.css",
+        "/static/style.css",
+        "/login/password",
+    ],
+)
+def test_without_a_session_these_ask_nothing(rp: RelyingParty, statements: Statements, path: str) -> None:
+    response, sent = statements.of(lambda: rp.browser.get(path, **HTTPS))
+    assert response.status_code == 200
+    assert sent == []
+
+
+@pytest.mark.usefixtures("anna")
+@pytest.mark.parametrize("path", ["/account", "/logout", "/login/password", "/nowhere"])
+def test_a_page_asks_who_is_there_once(
+    rp: RelyingParty, statements: Statements, clock: Traveller, path: str
+) -> None:
+    rp.log_in()
+    _, sent = statements.of(lambda: rp.browser.get(path, **HTTPS))
+    assert reads_and_writes(sent) == (1, 0), sent

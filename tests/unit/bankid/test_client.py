@@ -1,0 +1,449 @@
+"""The client: what it sends, what it refuses to send, and its way over real mutual TLS to the simulator."""
+
+import json
+import socket
+import threading
+from base64 import b64decode
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+from idp.bankid import environment
+from idp.bankid.answers import BankIdError, Complete, ErrorCode, Failed, Pending
+from idp.bankid.certificate import RpCertificate
+from idp.bankid.client import BankIdClient, OrderRequest, Requirement, Web, make_http_client
+from idp.bankid.environment import Environment
+from idp.bankid.qr import qr_payload
+from idp.bankid.simulator.faults import Fault, HttpFault, Switch
+from idp.bankid.simulator.people import PEOPLE
+from idp.bankid.simulator.pki import PASSPHRASE
+from idp.bankid.simulator.server import Simulator
+
+STARTED = {
+    "orderRef": "2f1d2c65-f59b-4c8f-8d9e-0a4d0c3a8a11",
+    "autoStartToken": "7c40b5c9-fa74-49cf-b98c-bfe651f9a7c6",
+    "qrStartToken": "67df3917-fa0d-44e5-b327-edcc928297f8",
+    "qrStartSecret": "d28db9a7-4cde-429e-a983-359be676944c",
+}
+SMALLEST = OrderRequest(end_user_ip="192.0.2.7")
+CARD = environment.TEST_POLICIES["card"]
+
+
+class Recorder:
+    """A BankID that answers everything with `response` and keeps what it was sent."""
+
+    def __init__(self) -> None:
+        self.requests: list[httpx2.Request] = []
+        self.response = httpx2.Response(200, json=STARTED)
+        self.client = BankIdClient(environment.test(), httpx2.Client(transport=httpx2.MockTransport(self)))
+
+    def __call__(self, request: httpx2.Request) -> httpx2.Response:
+        self.requests.append(request)
+        return self.response
+
+    @property
+    def body(self) -> dict[str, Any]:
+        [request] = self.requests
+        body: dict[str, Any] = json.loads(request.content)
+        return body
+
+
+@pytest.fixture
+def bankid() -> Recorder:
+    return Recorder()
+
+
+def test_the_smallest_order(bankid: Recorder) -> None:
+    started = bankid.client.auth(SMALLEST)
+    assert started.qr_start_secret == STARTED["qrStartSecret"]
+    [request] = bankid.requests
+    assert (request.method, str(request.url)) == ("POST", "https://appapi2.test.bankid.com/rp/v6.0/auth")
+    assert request.headers.get_list("Content-Type") == ["application/json"]
+    assert bankid.body == {"endUserIp": "192.0.2.7"}
+
+
+def test_every_field_of_an_order(bankid: Recorder) -> None:
+    bankid.client.auth(
+        OrderRequest(
+            end_user_ip="2001:db8::7",
+            visible_data="Logga in hos Åkeri & Söner",
+            visible_format="simpleMarkdownV1",
+            non_visible_data=b'{"client_id":"portal"}',
+            return_url="https://login.example.se/login/abc/bankid#nonce=xyz",
+            return_risk=True,
+            requirement=Requirement(
+                pin_code=True,
+                mrtd=True,
+                card_reader="class2",
+                certificate_policies=(CARD, "1.2.752.78.*"),
+                personal_number="199001012385",
+            ),
+            web=Web(
+                referring_domain="login.example.se", user_agent="Mozilla/5.0", device_identifier="d" * 64
+            ),
+        )
+    )
+    body = bankid.body
+    assert b64decode(body.pop("userVisibleData")).decode() == "Logga in hos Åkeri & Söner"
+    assert b64decode(body.pop("userNonVisibleData")) == b'{"client_id":"portal"}'
+    assert body == {
+        "endUserIp": "2001:db8::7",
+        "userVisibleDataFormat": "simpleMarkdownV1",
+        "returnUrl": "https://login.example.se/login/abc/bankid#nonce=xyz",
+        "returnRisk": True,
+        "requirement": {
+            "pinCode": True,
+            "mrtd": True,
+            "cardReader": "class2",
+            "certificatePolicies": [CARD, "1.2.752.78.*"],
+            "personalNumber": "199001012385",
+        },
+        "web": {
+            "referringDomain": "login.example.se",
+            "userAgent": "Mozilla/5.0",
+            "deviceIdentifier": "d" * 64,
+        },
+    }
+
+
+def test_sign_collect_and_cancel_have_their_own_addresses(bankid: Recorder) -> None:
+    bankid.client.sign(replace(SMALLEST, visible_data="Avtal"))
+    bankid.response = httpx2.Response(200, json={"status": "pending", "hintCode": "userSign"})
+    assert bankid.client.collect("ref-1") == Pending("userSign")
+    bankid.response = httpx2.Response(200, json={})
+    bankid.client.cancel("ref-1")
+    assert [request.url.path for request in bankid.requests] == [
+        "/rp/v6.0/sign",
+        "/rp/v6.0/collect",
+        "/rp/v6.0/cancel",
+    ]
+    assert [json.loads(request.content) for request in bankid.requests[1:]] == [{"orderRef": "ref-1"}] * 2
+
+
+@pytest.mark.parametrize(
+    ("address", "sent"),
+    [("::ffff:192.0.2.7", "192.0.2.7"), ("2001:DB8:0:0::7", "2001:db8::7"), ("127.0.0.1", "127.0.0.1")],
+)
+def test_the_users_address_is_sent_in_its_plain_form(bankid: Recorder, address: str, sent: str) -> None:
+    bankid.client.auth(OrderRequest(end_user_ip=address))
+    assert bankid.body == {"endUserIp": sent}
+
+
+def test_a_long_user_agent_is_cut_and_an_empty_one_left_out(bankid: Recorder) -> None:
+    bankid.client.auth(replace(SMALLEST, web=Web(user_agent="m" * 300)))
+    assert bankid.body["web"] == {"userAgent": "m" * 256}
+    bankid.requests.clear()
+    bankid.client.auth(replace(SMALLEST, web=Web(user_agent="")))
+    assert "web" not in bankid.body
+
+
+@pytest.mark.parametrize(
+    ("kind", "fits", "too_long"),
+    [
+        ("auth", {"visible_data": "é" * 562}, {"visible_data": "é" * 563}),
+        ("auth", {"visible_data": "x" * 1125}, {"visible_data": "x" * 1126}),
+        ("auth", {"non_visible_data": b"x" * 1125}, {"non_visible_data": b"x" * 1126}),
+        ("sign", {"visible_data": "x" * 30_000}, {"visible_data": "x" * 30_001}),
+        ("sign", {"non_visible_data": b"x" * 150_000}, {"non_visible_data": b"x" * 150_001}),
+        ("auth", {"return_url": "https://a/" + "x" * 502}, {"return_url": "https://a/" + "x" * 503}),
+        ("auth", {"web": Web(device_identifier="d" * 64)}, {"web": Web(device_identifier="d" * 65)}),
+        ("auth", {"web": Web(referring_domain="d" * 253)}, {"web": Web(referring_domain="d" * 254)}),
+    ],
+)
+def test_limits_count_what_is_sent(
+    bankid: Recorder, kind: str, fits: dict[str, Any], too_long: dict[str, Any]
+) -> None:
+    start = bankid.client.auth if kind == "auth" else bankid.client.sign
+    valid = SMALLEST if kind == "auth" else replace(SMALLEST, visible_data="Avtal")
+    assert start(replace(valid, **fits))
+    with pytest.raises(ValueError, match=r"must (have|be)"):
+        start(replace(valid, **too_long))
+    assert len(bankid.requests) == 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"end_user_ip": ""},
+        {"end_user_ip": "localhost"},
+        {"end_user_ip": "192.0.2.7:443"},
+        {"end_user_ip": "fe80::1%eth0"},
+        {"visible_data": ""},
+        {"visible_data": "\ud800"},
+        {"visible_format": "simpleMarkdownV1"},
+        {"non_visible_data": b""},
+        {"return_url": ""},
+        {"requirement": Requirement(personal_number="9001012385")},
+        {"requirement": Requirement(personal_number="19900101-2385")},
+        {"requirement": Requirement(personal_number="١٩٩٠٠١٠١٢٣٨٥")},
+        {"requirement": Requirement(personal_number="199001012385\n")},
+        {"requirement": Requirement(certificate_policies=("1.2.752.*",))},
+        {"requirement": Requirement(certificate_policies=("1.2.752.78.*.*",))},
+        {"requirement": Requirement(certificate_policies=("1.2.752.78.x",))},
+        {"requirement": Requirement(certificate_policies=("",))},
+        {"requirement": Requirement(card_reader="class1")},
+        {"requirement": Requirement(card_reader="class1", certificate_policies=("1.2.752.78.1.2",))},
+        {"web": Web(referring_domain="Login.Example.se")},
+        {"web": Web(referring_domain="åkeri.se")},
+        {"web": Web(referring_domain="")},
+        {"web": Web(device_identifier="")},
+    ],
+)
+def test_what_bankid_would_refuse_is_not_sent(bankid: Recorder, change: dict[str, Any]) -> None:
+    bankid.client.auth(SMALLEST)
+    with pytest.raises(ValueError, match=r"."):
+        bankid.client.auth(replace(SMALLEST, **change))
+    assert len(bankid.requests) == 1
+
+
+def test_a_signature_needs_a_text(bankid: Recorder) -> None:
+    with pytest.raises(ValueError, match="userVisibleData is missing"):
+        bankid.client.sign(SMALLEST)
+    assert bankid.requests == []
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b"<html>"])
+def test_cancel_does_not_care_what_its_answer_holds(bankid: Recorder, content: bytes) -> None:
+    bankid.response = httpx2.Response(200, content=content)
+    bankid.client.cancel("ref-1")
+    assert len(bankid.requests) == 1
+
+
+def test_cancelling_what_is_over_is_fine_but_other_errors_are_told(bankid: Recorder) -> None:
+    bankid.response = httpx2.Response(
+        400, json={"errorCode": "invalidParameters", "details": "No such order"}
+    )
+    bankid.client.cancel("ref-1")
+    bankid.response = httpx2.Response(503, json={"errorCode": "maintenance"})
+    with pytest.raises(BankIdError) as refusal:
+        bankid.client.cancel("ref-1")
+    assert refusal.value.code is ErrorCode.MAINTENANCE
+
+
+@pytest.mark.parametrize("call", ["auth", "sign", "collect"])
+def test_no_call_is_sent_twice(call: str) -> None:
+    sent: list[httpx2.Request] = []
+
+    def hang_up(request: httpx2.Request) -> httpx2.Response:
+        sent.append(request)
+        raise httpx2.ReadTimeout("too slow")
+
+    client = BankIdClient(environment.test(), httpx2.Client(transport=httpx2.MockTransport(hang_up)))
+    calls: dict[str, Callable[[], object]] = {
+        "auth": lambda: client.auth(SMALLEST),
+        "sign": lambda: client.sign(replace(SMALLEST, visible_data="Avtal")),
+        "collect": lambda: client.collect("ref-1"),
+    }
+    with pytest.raises(BankIdError) as refusal:
+        calls[call]()
+    assert refusal.value.code is ErrorCode.NO_ANSWER
+    assert len(sent) == 1
+
+
+def test_orders_do_not_show_what_they_carry() -> None:
+    request = replace(
+        SMALLEST,
+        return_url="https://login.example.se/#nonce=secret",
+        requirement=Requirement(personal_number="199001012385"),
+        web=Web(device_identifier="device-1"),
+    )
+    for secret in ("nonce", "199001012385", "device-1"):
+        assert secret not in repr(request)
+
+
+class Clock:
+    """The simulator's time, moved by hand. From here on everything goes over real mutual TLS."""
+
+    def __init__(self) -> None:
+        self.now = datetime.now(UTC)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("simulator")
+
+
+@pytest.fixture(scope="module")
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture(scope="module")
+def simulator(folder: Path, clock: Clock) -> Iterator[Simulator]:
+    with Simulator(folder, now=clock) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def simulated(simulator: Simulator, folder: Path) -> Environment:
+    return environment.simulator(folder)
+
+
+@pytest.fixture(scope="module")
+def ours(simulator: Simulator, folder: Path) -> RpCertificate:
+    return RpCertificate.from_pkcs12(folder / "rp.p12", PASSPHRASE)
+
+
+@pytest.fixture
+def client(simulated: Environment, ours: RpCertificate) -> Iterator[BankIdClient]:
+    with make_http_client(simulated, ours) as http:
+        yield BankIdClient(simulated, http)
+
+
+@pytest.fixture
+def phone(simulator: Simulator) -> Iterator[Callable[..., None]]:
+    """Does something on the simulator's phone."""
+    with httpx2.Client(base_url=simulator.phone_url, trust_env=False) as http:
+
+        def do(action: str, **body: str) -> None:
+            body["personal_number"] = PEOPLE[0].personal_number
+            assert http.post(f"/api/{action}", json=body).is_success
+
+        yield do
+
+
+def test_a_login_by_qr_code(client: BankIdClient, phone: Callable[..., None], clock: Clock) -> None:
+    started = client.auth(replace(SMALLEST, visible_data="Logga in hos Portalen", return_risk=True))
+    assert client.collect(started.order_ref) == Pending("outstandingTransaction")
+    clock.now += timedelta(seconds=3)
+    phone("scan", qr=qr_payload(started.qr_start_token, started.qr_start_secret, 3))
+    assert client.collect(started.order_ref) == Pending("userSign")
+    phone("approve")
+    clock.now += timedelta(seconds=3)
+    result = client.collect(started.order_ref)
+    assert isinstance(result, Complete)
+    data = result.completion_data
+    assert data.personal_number == PEOPLE[0].personal_number
+    assert data.name == PEOPLE[0].name
+    assert b64decode(data.signature).startswith(b"<?xml")
+    assert data.bank_id_issue_date is not None
+    with pytest.raises(BankIdError) as refusal:
+        client.collect(started.order_ref)
+    assert refusal.value.order_is_lost
+
+
+def test_a_signature_on_the_same_device_and_a_cancelled_order(
+    client: BankIdClient, phone: Callable[..., None]
+) -> None:
+    signing = client.sign(
+        replace(SMALLEST, visible_data="Avtal", return_url="https://login.example.se/#nonce=n")
+    )
+    phone("open", autostart_token=signing.auto_start_token)
+    phone("cancel")
+    assert client.collect(signing.order_ref) == Failed("userCancel")
+    other = client.auth(SMALLEST)
+    client.cancel(other.order_ref)
+    client.cancel(other.order_ref)
+    with pytest.raises(BankIdError):
+        client.collect(other.order_ref)
+
+
+def test_connections_are_kept(client: BankIdClient, simulated: Environment, ours: RpCertificate) -> None:
+    connections: list[str] = []
+
+    def trace(event: str, _info: object) -> None:
+        if event.endswith("start_tls.complete"):
+            connections.append(event)
+
+    with make_http_client(simulated, ours) as http:
+        http.event_hooks["request"] = [lambda request: request.extensions.update(trace=trace)]
+        traced = BankIdClient(simulated, http)
+        order = traced.auth(SMALLEST)
+        for _ in range(3):
+            traced.collect(order.order_ref)
+    assert len(connections) == 1
+
+
+@pytest.mark.parametrize(
+    ("fault", "code"),
+    [
+        (HttpFault.UNAUTHORIZED, ErrorCode.UNAUTHORIZED),
+        (HttpFault.FORBIDDEN_HTML, ErrorCode.UNAUTHORIZED),
+        (HttpFault.TOO_MANY, ErrorCode.TOO_MANY_REQUESTS),
+        (HttpFault.INTERNAL, ErrorCode.INTERNAL_ERROR),
+        (HttpFault.BAD_GATEWAY_HTML, ErrorCode.INTERNAL_ERROR),
+        (HttpFault.MAINTENANCE, ErrorCode.MAINTENANCE),
+        (HttpFault.UNAVAILABLE_HTML, ErrorCode.MAINTENANCE),
+        (HttpFault.EMPTY, ErrorCode.UNREADABLE_ANSWER),
+        (HttpFault.HTML, ErrorCode.UNREADABLE_ANSWER),
+        (HttpFault.IN_PROGRESS, ErrorCode.ALREADY_IN_PROGRESS),
+        (HttpFault.DROP, ErrorCode.NO_ANSWER),
+    ],
+)
+def test_the_simulators_faults(
+    client: BankIdClient, simulator: Simulator, fault: HttpFault, code: ErrorCode
+) -> None:
+    assert client.auth(SMALLEST)
+    simulator.faults.add(Switch(Fault.HTTP, fault, left=1))
+    with pytest.raises(BankIdError) as refusal:
+        client.auth(SMALLEST)
+    assert refusal.value.code is code
+    assert client.auth(SMALLEST)
+
+
+def test_a_server_from_another_root_is_not_trusted(
+    client: BankIdClient, simulated: Environment, ours: RpCertificate
+) -> None:
+    assert client.auth(SMALLEST)
+    elsewhere = replace(simulated, ssl_root=environment.production().ssl_root)
+    with make_http_client(elsewhere, ours) as http, pytest.raises(BankIdError) as refusal:
+        BankIdClient(elsewhere, http).auth(SMALLEST)
+    assert refusal.value.code is ErrorCode.UNTRUSTED_SERVER
+    assert refusal.value.alarms_operators
+
+
+def test_a_server_with_another_name_is_not_trusted(
+    client: BankIdClient, simulated: Environment, ours: RpCertificate
+) -> None:
+    assert client.auth(SMALLEST)
+    with make_http_client(simulated, ours) as http:
+        name = {"sni_hostname": "appapi2.bankid.com"}  # what the certificate is then checked against
+        http.event_hooks["request"] = [lambda request: request.extensions.update(name)]
+        with pytest.raises(BankIdError) as refusal:
+            BankIdClient(simulated, http).auth(SMALLEST)
+    assert refusal.value.code is ErrorCode.UNTRUSTED_SERVER
+
+
+def test_a_certificate_that_bankid_does_not_know_is_told_as_such(
+    client: BankIdClient, simulator: Simulator, simulated: Environment
+) -> None:
+    assert client.auth(SMALLEST)
+    foreign = simulator.pki.pair("ssl-server")
+    with (
+        make_http_client(simulated, RpCertificate(foreign.certificate, foreign.key)) as http,
+        pytest.raises(BankIdError) as refusal,
+    ):
+        BankIdClient(simulated, http).auth(SMALLEST)
+    assert refusal.value.code is ErrorCode.UNAUTHORIZED
+    assert refusal.value.alarms_operators
+
+
+def test_setting_up_a_connection_is_tried_three_times(simulated: Environment, ours: RpCertificate) -> None:
+    """Against a server that hangs up on every handshake, as BankID's does now and then."""
+    hung_up = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def hang_up() -> None:
+            with suppress(OSError):
+                while True:
+                    server.accept()[0].close()
+                    hung_up.append(1)
+
+        thread = threading.Thread(target=hang_up)
+        thread.start()
+        elsewhere = replace(simulated, base_url=f"https://127.0.0.1:{server.getsockname()[1]}/rp/v6.0/")
+        with make_http_client(elsewhere, ours) as http, pytest.raises(BankIdError) as refusal:
+            BankIdClient(elsewhere, http).auth(SMALLEST)
+        server.shutdown(socket.SHUT_RDWR)
+    thread.join()
+    assert (refusal.value.code, refusal.value.may_retry) == (ErrorCode.UNREACHABLE, True)
+    assert len(hung_up) == 3
