@@ -37,10 +37,10 @@ bench: $(VENV)/.test $(VENV)/.system
 
 TEXTS := idp/translations
 texts: $(VENV)/.test
-	$(BIN)/pybabel extract -q -F $(TEXTS)/babel.cfg -k lazy_gettext -k lazy_ngettext:1,2 --no-location --no-wrap \
+	$(BIN)/pybabel -q extract -F $(TEXTS)/babel.cfg -k lazy_gettext -k lazy_ngettext:1,2 --no-location --no-wrap \
 	    --sort-output --project=leasify-idp --version=1 --copyright-holder=Leasify \
 	    --header-comment="# Texts of the identity provider. The originals are Swedish." -o $(TEXTS)/messages.pot idp
-	$(BIN)/pybabel update -q -i $(TEXTS)/messages.pot -d $(TEXTS) -l en --no-wrap --no-fuzzy-matching --ignore-obsolete
+	$(BIN)/pybabel -q update -i $(TEXTS)/messages.pot -d $(TEXTS) -l en --no-wrap --no-fuzzy-matching --ignore-obsolete
 	$(BIN)/pybabel compile -d $(TEXTS) --statistics
 
 clean:

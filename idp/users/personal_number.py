@@ -46,7 +46,7 @@ class PersonalNumber:
         else:
             raise NotAPersonalNumber("no date of birth")
         if not number.has_right_check_digit or number.digits[8:11] == "000":
-            raise NotAPersonalNumber("wrong check digit")
+            raise NotAPersonalNumber("wrong check digit or serial number")
         return number
 
     @classmethod

@@ -119,6 +119,7 @@ def test_a_whole_login(rp: RelyingParty, statements: Statements) -> None:
 )
 def test_without_a_session_these_ask_nothing(rp: RelyingParty, statements: Statements, path: str) -> None:
     response, sent = statements.of(lambda: rp.browser.get(path, **HTTPS))
+    response.close()
     assert response.status_code == 200
     assert sent == []
 

@@ -149,11 +149,12 @@ def test_without_a_logo_there_is_none(browser: FlaskClient) -> None:
 
 @pytest.mark.parametrize("name", sorted(path.name for path in STATIC.iterdir() if path.is_file()))
 def test_static_files_may_be_kept_for_an_hour(browser: FlaskClient, name: str) -> None:
-    response = browser.get(f"/static/{name}", **HTTPS)
-    assert response.status_code == 200
-    assert "max-age=3600" in response.headers["Cache-Control"]
-    again = browser.get(f"/static/{name}", headers={"If-None-Match": response.headers["ETag"]}, **HTTPS)
-    assert (again.status_code, again.data) == (304, b"")
+    with browser.get(f"/static/{name}", **HTTPS) as response:
+        assert response.status_code == 200
+        assert "max-age=3600" in response.headers["Cache-Control"]
+    known = {"If-None-Match": response.headers["ETag"]}
+    with browser.get(f"/static/{name}", headers=known, **HTTPS) as again:
+        assert (again.status_code, again.data) == (304, b"")
 
 
 @pytest.mark.parametrize(

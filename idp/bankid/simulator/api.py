@@ -10,7 +10,8 @@ from werkzeug.wrappers import Request, Response
 
 from idp.bankid.simulator.faults import Fault, Faults, HttpFault
 from idp.bankid.simulator.http_server import CLIENT_CERTIFICATE
-from idp.bankid.simulator.orders import AlreadyInProgressError, Order, Orders, Status, UnknownOrderError
+from idp.bankid.simulator.order import Order, Status
+from idp.bankid.simulator.orders import AlreadyInProgressError, Orders, UnknownOrderError
 from idp.bankid.simulator.validation import (
     MAX_BODY_BYTES,
     AuthRequest,

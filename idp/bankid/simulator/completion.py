@@ -9,7 +9,7 @@ from cryptography import x509
 
 from idp.bankid.simulator.evidence import Defect, make_evidence
 from idp.bankid.simulator.faults import ABSENT, DIFFERENT, NO, SAME, Fault, Faults
-from idp.bankid.simulator.orders import Order
+from idp.bankid.simulator.order import Order
 from idp.bankid.simulator.people import Person
 from idp.bankid.simulator.pki import Kind, Pki
 from idp.bankid.simulator.validation import AuthRequest

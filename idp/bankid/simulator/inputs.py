@@ -3,7 +3,8 @@
 import re
 from urllib.parse import parse_qs, urlsplit
 
-from idp.bankid.simulator.orders import Order, Orders, Refusal, RefusedError
+from idp.bankid.simulator.order import Order
+from idp.bankid.simulator.orders import Orders, Refusal, RefusedError
 from idp.bankid.simulator.people import Person
 from idp.bankid.simulator.pki import Kind
 

@@ -1,59 +1,36 @@
-"""Orders from their start to their end: the states, the time limits, and who may do what when.
+"""Orders from their start to their end: who may do what when.
 
 The relying party starts, collects and cancels; the app opens, signs and refuses. One `Orders` serves
 many threads of one process.
 """
 
-import hashlib
 import hmac
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any
-from uuid import uuid4
 
 from cryptography import x509
 
+from idp.bankid.simulator.order import (
+    PROCESSING,
+    STARTED,
+    USER_CALL_CONFIRM,
+    Completion,
+    OpenedBy,
+    Order,
+    Status,
+)
 from idp.bankid.simulator.people import Person
 from idp.bankid.simulator.pki import Kind
-from idp.bankid.simulator.validation import AuthRequest, PhoneAuthRequest, StartRequest, matches_policy
+from idp.bankid.simulator.validation import PhoneAuthRequest, StartRequest, matches_policy
 
-START_WINDOW = timedelta(seconds=30)
-LIFETIME = timedelta(seconds=180)
-COMPLETE_KEPT = timedelta(minutes=3)
-FAILED_KEPT = timedelta(minutes=5)
 SHOWN = timedelta(minutes=10)
 """How long the phone page remembers an order that has ended."""
 QR_OLDEST, QR_NEWEST = 2, -1
 """The ages in seconds between which a scanned code is fresh."""
 CODE_TRIES = 3
-
-OUTSTANDING, STARTED, USER_SIGN, USER_MRTD = "outstandingTransaction", "started", "userSign", "userMrtd"
-USER_CALL_CONFIRM, PROCESSING = "userCallConfirm", "processing"
-
-Completion = Mapping[str, Any]
-
-
-def _new_token() -> str:
-    return str(uuid4())
-
-
-class Status(StrEnum):
-    """What `/collect` says of an order."""
-
-    PENDING = "pending"
-    FAILED = "failed"
-    COMPLETE = "complete"
-
-
-class OpenedBy(StrEnum):
-    """How the app got hold of an order."""
-
-    QR = "qr"
-    AUTOSTART = "autostart"
-    CALL = "call"
 
 
 class UnknownOrderError(Exception):
@@ -84,78 +61,6 @@ class RefusedError(Exception):
     def __init__(self, reason: Refusal) -> None:
         super().__init__(reason)
         self.reason = reason
-
-
-@dataclass(frozen=True)
-class Order:
-    """One order as it is at a moment. Times are aware; `number` is its name on the phone page."""
-
-    number: int
-    request: StartRequest
-    relying_party: x509.Certificate
-    created_at: datetime
-    order_ref: str = field(default_factory=_new_token, repr=False)
-    auto_start_token: str = field(default_factory=_new_token, repr=False)
-    qr_start_token: str = field(default_factory=_new_token, repr=False)
-    qr_start_secret: str = field(default_factory=_new_token, repr=False)
-    status: Status = Status.PENDING
-    hint_code: str = OUTSTANDING
-    opened_by: OpenedBy | None = None
-    opened_at: datetime | None = None
-    person: Person | None = None
-    kind: Kind | None = None
-    redirect: str | None = None
-    wrong_codes: int = 0
-    mrtd: bool | None = None
-    completion: Completion | None = field(default=None, repr=False)
-    ended_at: datetime | None = None
-    is_gone: bool = False
-
-    @property
-    def is_call(self) -> bool:
-        """Whether it belongs to a telephone call, and has no tokens."""
-        return isinstance(self.request, PhoneAuthRequest)
-
-    @property
-    def is_open(self) -> bool:
-        """Whether a person has it in the app and can still decide."""
-        return self.status is Status.PENDING and self.person is not None and not self.is_gone
-
-    @property
-    def return_url(self) -> str | None:
-        """Where the app goes afterwards; only orders opened on the same device have such a place.
-
-        The order's own place wins over the launch link's, which is the older way.
-        """
-        if self.opened_by is not OpenedBy.AUTOSTART or not isinstance(self.request, AuthRequest):
-            return None
-        return self.request.returnUrl or self.redirect
-
-    def qr(self, elapsed: int) -> str:
-        """The QR text, `elapsed` whole seconds after the order began (RP API, animated QR)."""
-        code = hmac.new(self.qr_start_secret.encode(), str(elapsed).encode(), hashlib.sha256).hexdigest()
-        return f"bankid.{self.qr_start_token}.{elapsed}.{code}"
-
-    def at(self, now: datetime) -> "Order":
-        """The order after the time limits that have passed."""
-        if self.status is not Status.PENDING or self.is_gone:
-            return self
-        begun = self.created_at if self.is_call else self.opened_at
-        if begun is None and now >= self.created_at + START_WINDOW:
-            return self.failed("startFailed", self.created_at + START_WINDOW)
-        if begun is not None and now >= begun + LIFETIME:
-            return self.failed("expiredTransaction", begun + LIFETIME)
-        return self
-
-    def failed(self, hint_code: str, now: datetime) -> "Order":
-        return replace(self, status=Status.FAILED, hint_code=hint_code, ended_at=now)
-
-    def is_collectable(self, now: datetime) -> bool:
-        """Whether the relying party may still hear of it: a result is kept for a while, and told once."""
-        if self.is_gone:
-            return False
-        kept = COMPLETE_KEPT if self.status is Status.COMPLETE else FAILED_KEPT
-        return self.ended_at is None or now < self.ended_at + kept
 
 
 class Orders:
@@ -294,7 +199,7 @@ class Orders:
             order = self._pending(number, self._now())
             if order.hint_code != USER_CALL_CONFIRM:
                 raise RefusedError(Refusal.NOT_NOW)
-            return self._put(replace(order, hint_code=_first_hint(order)))
+            return self._put(replace(order, hint_code=order.first_hint))
 
     def step(self, number: int, hint_code: str, *, mrtd: bool | None = None) -> Order:
         """An open order with another pending hint, `mrtd` telling how the reading of a document went."""
@@ -402,7 +307,7 @@ class Orders:
         if wanted not in {None, person.personal_number}:
             raise RefusedError(Refusal.OTHER_PERSON)
         self._end_open_order(person.personal_number, now)
-        return self._open_with(replace(order, person=person), kind, _first_hint(order), now)
+        return self._open_with(replace(order, person=person), kind, order.first_hint, now)
 
     def _open_with(self, order: Order, kind: Kind, hint_code: str, now: datetime) -> Order:
         """The order shown to its person, or failed when this kind of BankID is not what was asked for."""
@@ -425,11 +330,6 @@ class Orders:
                 return
             del self._orders[order.number]
             del self._by_ref[order.order_ref]
-
-
-def _first_hint(order: Order) -> str:
-    """What a person is asked for first, once the order is theirs."""
-    return USER_MRTD if order.request.requirement.mrtd else USER_SIGN
 
 
 def _is_count(text: str) -> bool:

@@ -11,7 +11,6 @@ from markupsafe import Markup
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as BaseResponse
 
-from idp.bankid.simulator import orders as states
 from idp.bankid.simulator import phone_api
 from idp.bankid.simulator.completion import display_name
 from idp.bankid.simulator.faults import (
@@ -26,7 +25,8 @@ from idp.bankid.simulator.faults import (
 )
 from idp.bankid.simulator.inputs import NotACodeError, enter_code, launch_redirect, read_text
 from idp.bankid.simulator.markdown import as_markdown, as_plain
-from idp.bankid.simulator.orders import Order, Orders, RefusedError, Status
+from idp.bankid.simulator.order import USER_SIGN, Order, Status
+from idp.bankid.simulator.orders import Orders, RefusedError
 from idp.bankid.simulator.people import PEOPLE, Person, find
 from idp.bankid.simulator.pki import POLICIES, Kind
 from idp.bankid.simulator.texts import LANGUAGES, TEXTS
@@ -191,7 +191,7 @@ def _act(orders: Orders, order: Order, action: str) -> None:
     elif action == "confirm":
         orders.confirm_call(number)
     elif action == "mrtd":
-        orders.step(number, states.USER_SIGN, mrtd=request.form.get("passed") == "yes")
+        orders.step(number, USER_SIGN, mrtd=request.form.get("passed") == "yes")
     elif action == "approve":
         enter_code(orders, number, request.form.get("code", "").strip())
     elif action == "cancel":
@@ -199,7 +199,7 @@ def _act(orders: Orders, order: Order, action: str) -> None:
     elif action == "fail":
         orders.fail(number, request.form.get("hint_code", "userCancel"))
     elif action == "step":
-        orders.step(number, request.form.get("hint_code", states.USER_SIGN))
+        orders.step(number, request.form.get("hint_code", USER_SIGN))
     else:
         abort(404)
 

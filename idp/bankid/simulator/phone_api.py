@@ -12,7 +12,8 @@ from werkzeug.exceptions import HTTPException
 from idp.bankid.simulator.completion import display_name
 from idp.bankid.simulator.faults import Fault, Faults, Switch
 from idp.bankid.simulator.inputs import RIGHT_CODE, NotACodeError, enter_code
-from idp.bankid.simulator.orders import Order, Orders, RefusedError
+from idp.bankid.simulator.order import Order
+from idp.bankid.simulator.orders import Orders, RefusedError
 from idp.bankid.simulator.people import PEOPLE, Person, find
 from idp.bankid.simulator.pki import POLICIES, Kind
 

@@ -11,7 +11,8 @@ from lxml import html
 
 from idp.bankid.simulator import phone
 from idp.bankid.simulator.faults import Faults
-from idp.bankid.simulator.orders import Order, Orders
+from idp.bankid.simulator.order import Order
+from idp.bankid.simulator.orders import Orders
 from idp.bankid.simulator.people import PEOPLE
 from idp.bankid.simulator.pki import POLICIES, Pki
 from idp.bankid.simulator.texts import TEXTS
@@ -213,7 +214,7 @@ def test_three_wrong_codes_end_the_order(screen: Screen) -> None:
     order = screen.start()
     screen.do(order, "open", person=ANNA.personal_number)
     page = screen.do(order, "approve", code="000000")
-    assert "Fel kod 1 gånger av 3." in visible(page)
+    assert "Fel säkerhetskod: 1 av 3." in visible(page)
     screen.do(order, "approve", code="000000")
     assert screen.state(order) == ("pending", "userSign")
     page = screen.do(order, "approve", code="000000")

@@ -54,11 +54,11 @@ def test_nobody_without_a_certificate_is_let_in(simulator: Simulator, simulator_
 
 
 def test_a_certificate_from_elsewhere_is_refused(
-    simulator: Simulator, simulator_directory: Path, tmp_path: Path
+    simulator: Simulator, simulator_directory: Path, simulator_clock: SimulatorClock, tmp_path: Path
 ) -> None:
     # Issued by a real authority of this simulator, only not by the one for relying parties.
     pki = Pki.load(simulator_directory)
-    user = pki.user_certificate(ANNA, "mobile", "Identification", now=simulator.orders._now())
+    user = pki.user_certificate(ANNA, "mobile", "Identification", now=simulator_clock.now)
     (tmp_path / "user.pem").write_bytes(user.certificate.public_bytes(Encoding.PEM))
     key = user.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     (tmp_path / "user.key").write_bytes(key)

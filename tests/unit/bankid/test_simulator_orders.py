@@ -8,14 +8,12 @@ import pytest
 from cryptography import x509
 
 from idp.bankid.simulator.inputs import NotACodeError, enter_code, read_text
+from idp.bankid.simulator.order import OpenedBy, Order, Status
 from idp.bankid.simulator.orders import (
     AlreadyInProgressError,
-    OpenedBy,
-    Order,
     Orders,
     Refusal,
     RefusedError,
-    Status,
     UnknownOrderError,
 )
 from idp.bankid.simulator.people import PEOPLE
