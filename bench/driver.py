@@ -10,7 +10,7 @@ import json
 import math
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib import import_module
 from importlib.util import find_spec
@@ -18,9 +18,12 @@ from itertools import count
 from typing import Any
 
 from bench.usage import cpu_ms, machine_ms, worker_memory_mib
-from bench.visitor import Account, Client, Provider, Visitor
+from bench.visitor import Account, Client, Provider, Visitor, ok
+from bench.waiting import WaitingVisitor
+from bench.wire import Browser
 
 WARM_UP_SECONDS = 2.0
+SET_UP_SECONDS = 90.0
 OPERATION_SECONDS = 30.0  # no operation may take longer
 MOST_FAILURES_IN_A_ROW = 10  # a visitor gives up: the scenario does not work at all
 FIRST_ERRORS = 3
@@ -28,10 +31,17 @@ FIRST_ERRORS = 3
 
 @dataclass(frozen=True)
 class Scenario:
-    """What one operation is, and whether the visitor must have logged in before."""
+    """What one operation is, what each visitor does before the first, and how long a window is.
 
-    operation: Callable[[Visitor], Awaitable[None]]
-    logged_in: bool = False
+    Visitors begin an operation when the last has ended or, with `every` given, so many seconds after it was
+    due, however late it was: what waits in the provider's queue is then seen as latency.
+    """
+
+    operation: Callable[[Any], Awaitable[None]]
+    prepare: Callable[[Any], Awaitable[None]] | None = None
+    visitor: type[Visitor] = Visitor
+    seconds: float = 5.0
+    every: float | None = None
 
 
 def _endpoint(name: str) -> Callable[[Visitor], Awaitable[None]]:
@@ -46,14 +56,18 @@ async def _authorize(visitor: Visitor) -> None:
     await visitor.authorize()
 
 
+BANKID_WAIT = "bankid_wait"
 SCENARIOS = {
     "discovery": Scenario(_path("/.well-known/openid-configuration")),
     "jwks": Scenario(_endpoint("jwks_uri")),
     "health": Scenario(_path("/healthz")),
-    "authorize_only": Scenario(_authorize, logged_in=True),
-    "userinfo": Scenario(Visitor.read_userinfo, logged_in=True),
-    "sso_flow": Scenario(Visitor.sign_on, logged_in=True),
+    "authorize_only": Scenario(_authorize, prepare=Visitor.log_in),
+    "userinfo": Scenario(Visitor.read_userinfo, prepare=Visitor.log_in),
+    "sso_flow": Scenario(Visitor.sign_on, prepare=Visitor.log_in),
     "login": Scenario(Visitor.log_in),
+    BANKID_WAIT: Scenario(
+        WaitingVisitor.poll, prepare=WaitingVisitor.open, visitor=WaitingVisitor, seconds=20.0, every=1.0
+    ),
 }
 
 
@@ -61,16 +75,20 @@ SCENARIOS = {
 class Plan:
     """What to drive: one visitor for each account, the scenarios round robin `repeat` times.
 
-    `processes` names the process trees whose CPU time is charged to the operations; "provider" is one.
+    `seconds` None: each scenario's own window. `waiting` people wait for BankID, whose simulator's calls are
+    at `simulator_url`. `processes` names the process trees whose CPU time is charged to the operations;
+    "provider" is one.
     """
 
     issuer: str
     client: Client
     accounts: list[Account]
     scenarios: list[str]
-    seconds: float
+    seconds: float | None
     repeat: int
     processes: dict[str, int]
+    waiting: int = 0
+    simulator_url: str | None = None
 
     @classmethod
     def from_json(cls, text: str) -> "Plan":
@@ -78,6 +96,14 @@ class Plan:
         client = Client(**values.pop("client"))
         accounts = [Account(**account) for account in values.pop("accounts")]
         return cls(client=client, accounts=accounts, **values)
+
+    def window(self, name: str) -> float:
+        """How many seconds of a scenario are measured."""
+        return self.seconds or SCENARIOS[name].seconds
+
+    def people(self, name: str) -> list[Account]:
+        """Whose visits a scenario is made of. Whoever waits for BankID has no account."""
+        return [Account("", "")] * self.waiting if name == BANKID_WAIT else self.accounts
 
 
 @dataclass(frozen=True)
@@ -91,10 +117,13 @@ class Run:
     operations_per_second: float | None = None
     p50_ms: float | None = None
     p99_ms: float | None = None
+    max_ms: float | None = None
     requests_per_operation: float | None = None
     cpu_ms: dict[str, float] = field(default_factory=dict)
     elsewhere_percent: float | None = None
+    memory_before_mib: list[float] = field(default_factory=list)
     worker_memory_mib: list[float] = field(default_factory=list)
+    bankid: dict[str, int] = field(default_factory=dict)  # what the simulator was asked for
 
 
 @dataclass
@@ -110,14 +139,16 @@ def percentile(ordered: list[float], percent: float) -> float:
     return ordered[max(0, math.ceil(len(ordered) * percent / 100) - 1)]
 
 
-async def drive(scenario: Scenario, visitors: Iterable[Visitor], seconds: float) -> Window:
+async def drive(scenario: Scenario, visitors: Sequence[Visitor], seconds: float) -> Window:
     """Let every visitor repeat the operation for so long; what is under way then is finished and counted."""
     window = Window()
-    end = time.perf_counter() + seconds
+    start = time.perf_counter()
+    end = start + seconds
 
-    async def visit(visitor: Visitor) -> None:
+    async def visit(visitor: Visitor, due: float) -> None:
         failures = 0
-        while (start := time.perf_counter()) < end and failures < MOST_FAILURES_IN_A_ROW:
+        while due < end and failures < MOST_FAILURES_IN_A_ROW:
+            await asyncio.sleep(due - time.perf_counter())
             try:
                 async with asyncio.timeout(OPERATION_SECONDS):
                     await scenario.operation(visitor)
@@ -127,32 +158,37 @@ async def drive(scenario: Scenario, visitors: Iterable[Visitor], seconds: float)
                 visitor.browser.close()
             else:
                 failures = 0
-                window.latencies_ms.append((time.perf_counter() - start) * 1000)
+                window.latencies_ms.append((time.perf_counter() - due) * 1000)
+            due = due + scenario.every if scenario.every else time.perf_counter()
 
-    await asyncio.gather(*(visit(visitor) for visitor in visitors))
+    share = (scenario.every or 0) / len(visitors)  # not all at once
+    await asyncio.gather(*(visit(visitor, start + share * turn) for turn, visitor in enumerate(visitors)))
     return window
 
 
 async def measure(name: str, provider: Provider, plan: Plan, turns: "count[int]") -> Run:
     """Set up, warm up, then one measured window of a scenario."""
     scenario = SCENARIOS[name]
-    visitors = [Visitor(provider, account, turns) for account in plan.accounts]
+    visitors = [scenario.visitor(provider, account, turns) for account in plan.people(name)]
     try:
-        if scenario.logged_in:
-            async with asyncio.timeout(OPERATION_SECONDS):
-                await asyncio.gather(*(visitor.log_in() for visitor in visitors))
+        if scenario.prepare:
+            async with asyncio.timeout(SET_UP_SECONDS):
+                await asyncio.gather(*map(scenario.prepare, visitors))
         await drive(scenario, visitors, WARM_UP_SECONDS)
         for visitor in visitors:
             visitor.browser.requests = 0
+        memory = worker_memory_mib(plan.processes["provider"])
+        asked = await simulator_counts(plan, name)
         worked, passed = machine_ms()
         used = {process: cpu_ms(pid) for process, pid in plan.processes.items()}
         own, start = time.process_time(), time.perf_counter()
-        window = await drive(scenario, visitors, plan.seconds)
+        window = await drive(scenario, visitors, plan.window(name))
         elapsed, own = time.perf_counter() - start, (time.process_time() - own) * 1000
         used = {process: cpu_ms(pid) - used[process] for process, pid in plan.processes.items()}
         worked, passed = (
             after - before for before, after in zip((worked, passed), machine_ms(), strict=True)
         )
+        asked = {call: count - asked[call] for call, count in (await simulator_counts(plan, name)).items()}
     except Exception as error:  # the server may be gone or refuse: say so and go on to the next scenario
         return Run(name, 0, 1, [f"set-up: {type(error).__name__}: {error}"])
     finally:
@@ -172,17 +208,33 @@ async def measure(name: str, provider: Provider, plan: Plan, turns: "count[int]"
         operations_per_second=operations / elapsed,
         p50_ms=percentile(ordered, 50),
         p99_ms=percentile(ordered, 99),
+        max_ms=ordered[-1],
         requests_per_operation=sum(visitor.browser.requests for visitor in visitors) / (operations + errors),
         cpu_ms={process: ms / operations for process, ms in used.items()},
         elsewhere_percent=max(0.0, 100 * (worked - sum(used.values())) / passed),
+        memory_before_mib=memory,
         worker_memory_mib=worker_memory_mib(plan.processes["provider"]),
+        bankid=asked,
     )
+
+
+async def simulator_counts(plan: Plan, name: str) -> dict[str, int]:
+    """How many orders BankID's simulator has started, and how often it was asked how one stands."""
+    if name != BANKID_WAIT or plan.simulator_url is None:
+        return {}
+    browser = Browser(plan.simulator_url)
+    try:
+        counts: dict[str, int] = ok(await browser.get(f"{plan.simulator_url}/api/counts")).json()
+    finally:
+        browser.close()
+    return counts
 
 
 async def follow(plan: Plan) -> None:
     """Run the whole plan, one JSON line for each window. Raises `TimeoutError` when it hangs."""
-    longest = WARM_UP_SECONDS + plan.seconds + 3 * OPERATION_SECONDS  # set-up and two last operations
-    async with asyncio.timeout(plan.repeat * len(plan.scenarios) * longest):
+    least = SET_UP_SECONDS + WARM_UP_SECONDS + 2 * OPERATION_SECONDS  # two last operations
+    longest = sum(least + plan.window(name) for name in plan.scenarios)
+    async with asyncio.timeout(plan.repeat * longest):
         provider = await Provider.discover(plan.issuer, plan.client)
         turns = count()
         for _ in range(plan.repeat):

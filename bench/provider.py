@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from urllib.request import urlopen
 
 import yaml
 
+from bench import waiting
 from bench.visitor import SCOPE, Account, Client
 
 COMMAND = (sys.executable, "-c", "from idp.cli import main; main()")  # needs no installed script
@@ -26,11 +28,23 @@ REDIRECT_URI = "http://127.0.0.1:9/cb"  # nobody listens there: the driver stops
 START_SECONDS = 60
 STOP_SECONDS = 20
 NO_LIMIT = "100000/second"
-LIMITS = ("LOGIN_PER_ADDRESS", "LOGIN_PER_ACCOUNT", "LOGIN_OVERALL", "CLIENT_AUTHENTICATION")
+LIMITS = (
+    *("LOGIN_PER_ADDRESS", "LOGIN_PER_ACCOUNT", "LOGIN_OVERALL", "CLIENT_AUTHENTICATION"),
+    "BANKID_PER_ADDRESS",
+)
 
 
 class StartError(Exception):
     """The provider could not be set up or did not become ready; holds what it said."""
+
+
+@dataclass(frozen=True)
+class Simulator:
+    """BankID's simulator, a process of its own; `url` is where its phone answers."""
+
+    pid: int
+    url: str
+    environ: dict[str, str]  # the settings of a provider that uses it
 
 
 @dataclass(frozen=True)
@@ -42,11 +56,36 @@ class RunningProvider:
 
 
 @contextmanager
-def running(*, database_url: str | None, workers: int, accounts: int) -> Iterator[RunningProvider]:
+def simulated() -> Iterator[Simulator]:
+    """`idp bankid-simulator` on free ports, ready; stopped afterwards. Raises `StartError`."""
+    with TemporaryDirectory(prefix="idp-bench-") as name:
+        folder = Path(name)
+        ports = {"--port": _free_port(), "--phone-port": _free_port()}
+        options = [text for option, port in ports.items() for text in (option, str(port))]
+        url = f"http://127.0.0.1:{ports['--phone-port']}"
+        with _started(folder, "bankid-simulator", "--dir", name, *options) as process:
+            _wait_until_ready(process, f"{url}/api/counts", folder / "log")
+            yield Simulator(
+                process.pid,
+                url,
+                {
+                    "IDP_BANKID_ENVIRONMENT": "simulator",
+                    "IDP_BANKID_SIMULATOR_DIR": name,
+                    "IDP_BANKID_CERTIFICATE": str(folder / "rp.pem"),
+                    "IDP_BANKID_KEY": str(folder / "rp.key"),
+                    "IDP_PERSONAL_NUMBER_KEYS": f"k1:{b64encode(secrets.token_bytes(32)).decode()}",
+                },
+            )
+
+
+@contextmanager
+def running(
+    *, database_url: str | None, workers: int, accounts: int, simulator: Simulator | None
+) -> Iterator[RunningProvider]:
     """`idp serve` on a free port, ready, with so many accounts; stopped afterwards.
 
     Everything but the rate limits, which one address would reach at once, is at its default, Argon2
-    included. `database_url` None: an SQLite file. Raises `StartError`.
+    included. `database_url` None: an SQLite file. `simulator` None: without BankID. Raises `StartError`.
     """
     with TemporaryDirectory(prefix="idp-bench-") as name:
         folder = Path(name)
@@ -54,26 +93,37 @@ def running(*, database_url: str | None, workers: int, accounts: int) -> Iterato
         port = _free_port()
         issuer = f"http://127.0.0.1:{port}"
         environ = _environ(folder, issuer, database_url or f"sqlite:///{folder}/idp.sqlite3")
+        if simulator is not None:
+            environ |= simulator.environ
         (folder / "keys").mkdir(mode=0o700)
         (folder / "clients.yaml").write_text(_clients(client))
         _idp(environ, "db", "upgrade")
         _idp(environ, "keys", "rotate")
         people = _add_people(environ, accounts)
-        log = folder / "log"
-        with log.open("wb") as output:
-            server = subprocess.Popen(
-                [*COMMAND, "serve", "--host", "127.0.0.1", "--port", str(port), "--workers", str(workers)],
-                env=environ,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                start_new_session=True,  # Ctrl-C is ours to pass on
-            )
-        try:
-            _wait_until_ready(server, issuer, log)
+        arguments = ("serve", "--host", "127.0.0.1", "--port", str(port), "--workers", str(workers))
+        with _started(folder, *arguments, environ=environ) as server:
+            _wait_until_ready(server, f"{issuer}/readyz", folder / "log")
             yield RunningProvider(issuer, server.pid, client, people)
-        finally:
-            _stop(server)
+
+
+@contextmanager
+def _started(
+    folder: Path, *arguments: str, environ: Mapping[str, str] | None = None
+) -> Iterator["subprocess.Popen[bytes]"]:
+    """An `idp` command that runs until this ends; what it says is in the folder's file `log`."""
+    with (folder / "log").open("wb") as output:
+        process = subprocess.Popen(
+            [*COMMAND, *arguments],
+            env=environ,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,  # Ctrl-C is ours to pass on
+        )
+    try:
+        yield process
+    finally:
+        _stop(process)
 
 
 def _environ(folder: Path, issuer: str, database_url: str) -> dict[str, str]:
@@ -90,14 +140,19 @@ def _environ(folder: Path, issuer: str, database_url: str) -> dict[str, str]:
 
 
 def _clients(client: Client) -> str:
+    """The relying app, and one whose people log in with BankID alone."""
     entry = {
         "client_name": "Benchmark",
+        "login_methods": ["password"],
         "redirect_uris": [client.redirect_uri],
         "token_endpoint_auth_method": "client_secret_basic",
         "client_secrets": [{"sha256": hashlib.sha256(client.client_secret.encode()).hexdigest()}],
         "scope": SCOPE,
     }
-    return yaml.safe_dump({"version": 1, "clients": {client.client_id: entry}})
+    with_bankid = {**entry, "login_methods": ["bankid"]}
+    return yaml.safe_dump(
+        {"version": 1, "clients": {client.client_id: entry, waiting.CLIENT_ID: with_bankid}}
+    )
 
 
 def _add_people(environ: Mapping[str, str], number: int) -> list[Account]:
@@ -129,17 +184,17 @@ def _free_port() -> int:
         return port
 
 
-def _wait_until_ready(server: subprocess.Popen[bytes], issuer: str, log: Path) -> None:
+def _wait_until_ready(server: subprocess.Popen[bytes], url: str, log: Path) -> None:
     deadline = time.monotonic() + START_SECONDS
-    while not _is_ready(issuer):
+    while not _is_ready(url):
         if server.poll() is not None or time.monotonic() > deadline:
-            raise StartError(f"the provider did not become ready:\n{log.read_text()[-3000:]}")
+            raise StartError(f"{url} did not become ready:\n{log.read_text()[-3000:]}")
         time.sleep(0.1)
 
 
-def _is_ready(issuer: str) -> bool:
+def _is_ready(url: str) -> bool:
     try:
-        with urlopen(f"{issuer}/readyz", timeout=5) as answer:
+        with urlopen(url, timeout=5) as answer:
             return bool(answer.status == 200)
     except (URLError, OSError):  # not listening yet, or 503
         return False

@@ -17,14 +17,15 @@ from typing import Any
 
 import psycopg
 
-from bench.driver import SCENARIOS, Plan, Run
-from bench.provider import StartError, running
+from bench.driver import BANKID_WAIT, SCENARIOS, Plan, Run
+from bench.provider import StartError, running, simulated
 from tests.fakes.postgres import PostgresError, PrivatePostgres
 
 COLUMNS = {
     "ops/s": ("operations_per_second", ".1f"),
     "p50 ms": ("p50_ms", ".1f"),
     "p99 ms": ("p99_ms", ".1f"),
+    "max ms": ("max_ms", ".0f"),
     "provider": ("cpu_ms.provider", ".2f"),
     "database": ("cpu_ms.database", ".2f"),
     "driver": ("cpu_ms.driver", ".2f"),
@@ -48,6 +49,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     summary = summarise(runs)
     print(table(summary))
+    for run in runs:
+        if run.bankid:
+            print(bankid_figures(run, options.waiting))
     if options.json is not None:
         options.json.write_text(json.dumps(report(options, runs, summary), indent=1) + "\n")
     for run in runs:
@@ -62,8 +66,13 @@ def _leave(_signal: int, _frame: FrameType | None) -> None:
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--seconds", type=float, default=5.0, help="measured window of a run (default 5)")
+    parser.add_argument(
+        "--seconds", type=float, help=f"measured window of a run (default 5; {BANKID_WAIT} 20)"
+    )
     parser.add_argument("--concurrency", type=int, default=8, help="visitors at once (default 8)")
+    parser.add_argument(
+        "--waiting", type=int, default=300, help=f"people who wait in {BANKID_WAIT} (default 300)"
+    )
     parser.add_argument("--repeat", type=int, default=3, help="runs of each scenario (default 3)")
     parser.add_argument("--workers", type=int, default=2, help="processes of the provider (default 2)")
     parser.add_argument("--scenarios", default=",".join(SCENARIOS), help="with commas (default %(default)s)")
@@ -79,8 +88,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     options.scenarios = options.scenarios.split(",")
     if unknown := [name for name in options.scenarios if name not in SCENARIOS]:
         parser.error(f"no such scenario: {', '.join(unknown)}; there are {', '.join(SCENARIOS)}")
-    for name, most in {"seconds": 60, "concurrency": 64, "repeat": 20, "workers": 32}.items():
-        if not 0 < getattr(options, name) <= most:
+    limits = {"seconds": 60, "concurrency": 64, "waiting": 2000, "repeat": 20, "workers": 32}
+    for name, most in limits.items():
+        if (value := getattr(options, name)) is not None and not 0 < value <= most:
             parser.error(f"--{name} must be above 0 and at most {most}")
     return options
 
@@ -95,9 +105,19 @@ def benchmark(options: argparse.Namespace) -> Iterator[Run]:
             database = stack.enter_context(PrivatePostgres())
             database_url = database.create_database("idp")
             processes["database"] = database.pid
+        simulator = None
+        if BANKID_WAIT in options.scenarios:
+            _tell("starting BankID's simulator")
+            simulator = stack.enter_context(simulated())
+            processes["simulator"] = simulator.pid
         _tell("setting up the provider")
         provider = stack.enter_context(
-            running(database_url=database_url, workers=options.workers, accounts=options.concurrency)
+            running(
+                database_url=database_url,
+                workers=options.workers,
+                accounts=options.concurrency,
+                simulator=simulator,
+            )
         )
         processes["provider"] = provider.pid
         plan = Plan(
@@ -108,6 +128,8 @@ def benchmark(options: argparse.Namespace) -> Iterator[Run]:
             seconds=options.seconds,
             repeat=options.repeat,
             processes=processes,
+            waiting=options.waiting,
+            simulator_url=simulator.url if simulator else None,
         )
         if database_url is not None:
             _give_statistics(plan, database_url)
@@ -183,7 +205,7 @@ def table(summary: dict[str, dict[str, Any]]) -> str:
     rows = [["", *COLUMNS, "errors", "workers MiB"]]
     for scenario, figures in summary.items():
         cells = [format(figures[name], form) if name in figures else "-" for name, form in COLUMNS.values()]
-        memory = " ".join(f"{size:.0f}" for size in figures["worker_memory_mib"]) or "-"
+        memory = _sizes(figures["worker_memory_mib"]) or "-"
         rows.append([scenario, *cells, str(figures["errors"]), memory])
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = []
@@ -194,11 +216,26 @@ def table(summary: dict[str, dict[str, Any]]) -> str:
     return "\n".join([*lines, note])
 
 
+def bankid_figures(run: Run, waiting: int) -> str:
+    """What waiting for BankID did beside answering polls. A collect in every two seconds may be made."""
+    polls, collects = run.operations + run.errors, run.bankid["collects"]
+    return (
+        f"{run.scenario}: {waiting} waited; {collects} collects for {polls} polls, "
+        f"{2 * collects / polls:.2f} in two seconds for an order; {run.bankid['orders']} orders renewed; "
+        f"simulator {run.cpu_ms['simulator']:.2f} ms; "
+        f"workers {_sizes(run.memory_before_mib)} MiB before, {_sizes(run.worker_memory_mib)} after"
+    )
+
+
+def _sizes(memory: Sequence[float]) -> str:
+    return " ".join(f"{size:.0f}" for size in memory)
+
+
 def report(
     options: argparse.Namespace, runs: Sequence[Run], summary: dict[str, dict[str, Any]]
 ) -> dict[str, Any]:
     """Everything, for a machine to read. The database URL is left out: it may hold a password."""
-    kept = ("seconds", "concurrency", "repeat", "workers", "scenarios")
+    kept = ("seconds", "concurrency", "waiting", "repeat", "workers", "scenarios")
     return {
         "options": {name: getattr(options, name) for name in kept},
         "machine": {"cpus": os.cpu_count(), "python": platform.python_version()},

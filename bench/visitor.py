@@ -89,8 +89,8 @@ class Provider:
     async def discover(cls, issuer: str, client: Client) -> Self:
         browser = Browser(issuer)
         try:
-            metadata = _ok(await browser.get(f"{issuer}/.well-known/openid-configuration")).json()
-            keys = _ok(await browser.get(metadata["jwks_uri"])).json()
+            metadata = ok(await browser.get(f"{issuer}/.well-known/openid-configuration")).json()
+            keys = ok(await browser.get(metadata["jwks_uri"])).json()
         finally:
             browser.close()
         return cls(issuer, client, metadata, KeySet.import_key_set(keys))
@@ -129,7 +129,7 @@ class Visitor:
 
     async def plain(self, url: str) -> None:
         """A GET that must answer 200 with something."""
-        if not _ok(await self.browser.get(url)).body:
+        if not ok(await self.browser.get(url)).body:
             raise FlowError(f"{urlsplit(url).path}: empty")
 
     async def sign_on(self) -> None:
@@ -156,7 +156,7 @@ class Visitor:
             "scope": SCOPE,
             "state": state,
             "nonce": nonce,
-            "code_challenge": _base64url(hashlib.sha256(verifier.encode()).digest()),
+            "code_challenge": s256(verifier),
             "code_challenge_method": "S256",
         }
         url = f"{endpoint}?{urlencode(parameters)}"
@@ -184,7 +184,7 @@ class Visitor:
             },
             {"Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"},
         )
-        tokens = _ok(answer).json()
+        tokens = ok(answer).json()
         self.access_token = tokens["access_token"]
         verify = next(self.turns) % SIGNATURE_EVERY == 0
         return self.provider.check_id_token(tokens, granted.nonce, signature=verify)
@@ -192,7 +192,7 @@ class Visitor:
     async def read_userinfo(self, sub: str | None = None) -> None:
         """GET /userinfo; with `sub` given the answer must be about that person (OIDC Core §5.3.4)."""
         headers = {"Authorization": f"Bearer {self.access_token}"}
-        claims = _ok(await self.browser.get(self.provider.metadata["userinfo_endpoint"], headers)).json()
+        claims = ok(await self.browser.get(self.provider.metadata["userinfo_endpoint"], headers)).json()
         if not claims["sub"] or sub not in (None, claims["sub"]):
             raise FlowError("userinfo: another sub")
 
@@ -200,7 +200,7 @@ class Visitor:
         page = LoginPage(answer.body)
         if page.action is None and page.tab is not None:
             url = urljoin(url, page.tab)
-            page = LoginPage(_ok(await self.browser.get(url)).body)
+            page = LoginPage(ok(await self.browser.get(url)).body)
         if page.action is None:
             raise FlowError(f"{urlsplit(url).path}: no login form")
         target = urljoin(url, page.action) if page.action else url
@@ -215,7 +215,7 @@ class Visitor:
         """Where redirects end: a page of the provider, or the relying app's address (and no page)."""
         for _ in range(MOST_REDIRECTS):
             if answer.status not in (302, 303):
-                return url, _ok(answer)
+                return url, ok(answer)
             url = urljoin(url, answer.headers["location"])
             if url.startswith(f"{self.provider.client.redirect_uri}?"):
                 return url, None
@@ -223,11 +223,17 @@ class Visitor:
         raise FlowError(f"{urlsplit(url).path}: too many redirects")
 
 
-def _ok(answer: Answer) -> Answer:
+def ok(answer: Answer) -> Answer:
+    """The answer, if it is 200. Raises `FlowError`."""
     if answer.status != 200:
         beginning = answer.body[:160].decode(errors="replace")
         raise FlowError(f"{answer.path}: {answer.status} {beginning}")
     return answer
+
+
+def s256(verifier: str) -> str:
+    """The code challenge of a verifier (RFC 7636 §4.2)."""
+    return _base64url(hashlib.sha256(verifier.encode()).digest())
 
 
 def _base64url(data: bytes) -> str:

@@ -37,7 +37,7 @@ from idp.users.models import Role, User
 P = ParamSpec("P")
 MAX_PASSWORD_INPUT = 4096
 MISSING_TABLE = re.compile(r"no such (table|column)|(relation|column) .* does not exist")
-RESERVED_PORT = "Reserved for the BankID simulator, which this version does not have yet."
+PORT = click.IntRange(1, 65535)
 
 WEAKNESS_TEXTS = {
     Weakness.TOO_SHORT: "the password is too short: at least 12 characters",
@@ -157,7 +157,7 @@ def main(context: click.Context, env_file: Path | None) -> None:
 
 @main.command()
 @click.option("--host", default="127.0.0.1", show_default=True)
-@click.option("--port", default=8000, show_default=True, type=click.IntRange(1, 65535))
+@click.option("--port", default=8000, show_default=True, type=PORT)
 @click.option("--workers", default=2, show_default=True, type=click.IntRange(1, 64))
 @click.option("--unix-socket", type=click.Path(path_type=Path), help="Listen here instead of on a port.")
 @command
@@ -170,10 +170,10 @@ def serve(context: Context, host: str, port: int, workers: int, unix_socket: Pat
 
 @main.command()
 @click.option("--host", default="127.0.0.1", show_default=True)
-@click.option("--port", default=8000, show_default=True, type=click.IntRange(1, 65535))
-@click.option("--portal-port", default=8001, show_default=True, type=click.IntRange(1, 65535))
-@click.option("--phone-port", default=8002, type=click.IntRange(1, 65535), help=RESERVED_PORT)
-@click.option("--bankid-port", default=8443, type=click.IntRange(1, 65535), help=RESERVED_PORT)
+@click.option("--port", default=8000, show_default=True, type=PORT)
+@click.option("--portal-port", default=8001, show_default=True, type=PORT)
+@click.option("--phone-port", default=8002, show_default=True, type=PORT, help="The BankID simulator's page.")
+@click.option("--bankid-port", default=8443, show_default=True, type=PORT, help=BANKID_PORT)
 @click.option("--data-dir", default="var/demo", show_default=True, type=click.Path(path_type=Path))
 @command
 def demo(  # noqa: PLR0917 - click hands its options over by name
@@ -185,8 +185,9 @@ def demo(  # noqa: PLR0917 - click hands its options over by name
     bankid_port: int,
     data_dir: Path,
 ) -> None:
-    """Try it out: the provider and a demo portal on this machine, with ready accounts."""
-    runner.run(host=host, port=port, portal_port=portal_port, data_dir=data_dir, environ=context.environ())
+    """Try it out: the provider, a demo portal and a BankID simulator on this machine, with ready accounts."""
+    ports = runner.Ports(port, portal_port, phone_port, bankid_port)
+    runner.run(host=host, ports=ports, data_dir=data_dir, environ=context.environ())
 
 
 # Database
@@ -557,12 +558,15 @@ def rotate_personal_number_key(settings: Settings) -> None:
 @main.command("bankid-simulator")
 @click.option("--dir", "directory", default="var/bankid", show_default=True, type=click.Path(path_type=Path))
 @click.option("--host", default="127.0.0.1", show_default=True)
-@click.option("--port", default=8443, show_default=True, type=click.IntRange(1, 65535))
-@click.option("--phone-port", default=8002, show_default=True, type=click.IntRange(1, 65535))
+@click.option("--port", default=8443, show_default=True, type=PORT)
+@click.option("--phone-host", help="Where the phone page listens, if not on --host.")
+@click.option("--phone-port", default=8002, show_default=True, type=PORT)
 @command
-def bankid_simulator(_context: Context, directory: Path, host: str, port: int, phone_port: int) -> None:
+def bankid_simulator(
+    _context: Context, directory: Path, host: str, port: int, phone_host: str | None, phone_port: int
+) -> None:
     """Play BankID on this machine, with a page that stands for the app. For try-outs and tests only."""
-    simulator.run(directory, host, port, host, phone_port)
+    simulator.run(directory, host, port, phone_host or host, phone_port)
 
 
 # Audit

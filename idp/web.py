@@ -81,7 +81,8 @@ class TrustedProxies:
         self._networks = networks
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
-        address = environ.get("REMOTE_ADDR", "")
+        # The peer of a Unix socket has no address: it is on this machine.
+        address = environ.get("REMOTE_ADDR") or "127.0.0.1"
         hops = [hop.strip() for hop in environ.get("HTTP_X_FORWARDED_FOR", "").split(",") if hop.strip()]
         while hops and self._trusts(address):
             hop = _address(hops.pop())

@@ -9,10 +9,12 @@ import pytest
 import sqlalchemy as sa
 import time_machine
 import yaml
+from click.testing import CliRunner
 from flask import Flask
 from flask.testing import FlaskClient
 
 from idp.app import create_app
+from idp.cli import main
 from idp.clock import utcnow
 from idp.config import Settings
 from idp.db import db
@@ -139,10 +141,6 @@ def rp(app: Flask, browser: FlaskClient) -> RelyingParty:
 @pytest.fixture
 def run(environ: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     """Run an `idp` command with the test's settings; gives click's result."""
-    from click.testing import CliRunner
-
-    from idp.cli import main
-
     for name, value in environ.items():
         monkeypatch.setenv(name, value)
 

@@ -3,6 +3,7 @@
 import fcntl
 import os
 import secrets
+from base64 import b64encode
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 from pydantic import BaseModel, ValidationError
 
 from idp.config import ConfigError
+from idp.crypto import KEY_BYTES
 from idp.tokens import new_token
 
 CONSONANTS = "bdfgklmnprstv"
@@ -20,6 +22,7 @@ class Kept(BaseModel):
     """What stays the same from run to run. `clients_file` is the SHA-256 of clients.yaml as generated."""
 
     secret_key: str
+    personal_number_keys: str = ""
     client_secrets: dict[str, str] = {}
     passwords: dict[str, str] = {}
     clients_file: str | None = None
@@ -49,6 +52,7 @@ def load_kept(directory: Path, *, client_ids: Iterable[str], emails: Iterable[st
             raise ConfigError([f"{path} is damaged: remove it, and new passwords are made"]) from None
     else:
         kept = Kept(secret_key=new_token())
+    kept.personal_number_keys = kept.personal_number_keys or new_personal_number_keys()
     for client_id in client_ids:
         kept.client_secrets.setdefault(client_id, new_token())
     for email in emails:
@@ -72,6 +76,11 @@ def write_private(path: Path, text: str) -> None:
     except OSError as error:
         new.unlink(missing_ok=True)
         raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def new_personal_number_keys() -> str:
+    """A value for IDP_PERSONAL_NUMBER_KEYS: one random key."""
+    return f"demo:{b64encode(secrets.token_bytes(KEY_BYTES)).decode()}"
 
 
 def new_password() -> str:

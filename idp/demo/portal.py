@@ -200,10 +200,18 @@ def in_words(name: str, value: Any) -> str:
 
 
 def how(claims: Mapping[str, Any]) -> str:
-    """How the person logged in, after the ID token's amr (RFC 8176)."""
+    """How the person logged in, after the ID token's amr (RFC 8176) in words."""
     texts = TEXTS[language()]
     methods = claims.get("amr", [])
-    return ", ".join(texts.get(f"amr_{name}", name) for name in methods) or texts["unknown_how"]
+    words = ", ".join(texts.get(f"amr_{name}", name) for name in methods)
+    return words or texts["unknown_how"]
+
+
+def assurance(claims: Mapping[str, Any]) -> str:
+    """How sure it is who logged in, after the ID token's acr; the value itself where it has no words here."""
+    acr = claims.get("acr", "")
+    name = acr.rpartition("/")[2].replace("-", "_")
+    return TEXTS[language()].get(f"acr_{name}", acr)
 
 
 # The application
@@ -215,7 +223,7 @@ def create_app(told: Mapping[str, Any]) -> Flask:
     app.config.update(SECRET_KEY=new_token(), SESSION_COOKIE_NAME="portal_session")
     app.session_interface = MemorySessions()
     app.jinja_env.undefined = StrictUndefined
-    app.jinja_env.globals.update(in_words=in_words, moment=moment, how=how)
+    app.jinja_env.globals.update(in_words=in_words, moment=moment, how=how, assurance=assurance)
     csrf.init_app(app)
     csrf.exempt(callback)  # it is the provider's form that is posted there; `state` protects it
     app.register_blueprint(blueprint)

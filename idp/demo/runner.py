@@ -1,4 +1,4 @@
-"""What `idp demo` starts: the provider, the portal, and their data directory."""
+"""What `idp demo` starts: the BankID simulator, the provider, the portal, and their data directory."""
 
 import errno
 import json
@@ -18,6 +18,7 @@ import flask_migrate
 from idp import app as application
 from idp.clock import utcnow
 from idp.config import LOOPBACK_HOSTS, SECRETS, ConfigError, Settings, is_loopback_url
+from idp.crypto import PersonalNumberKeys
 from idp.db import db
 from idp.demo import folder, parts, relying_apps, seed
 from idp.demo.folder import Kept
@@ -27,17 +28,39 @@ from idp.password.hashing import PasswordHasher
 
 ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - where such a server is reached from here
 PRIVATE_UMASK = 0o077
+LOOPBACK = "127.0.0.1"
+SIMULATOR = "simulator"
+
+
+@dataclass(frozen=True)
+class Ports:
+    """The ports that the demo listens on, each by its option's name."""
+
+    port: int
+    portal_port: int
+    phone_port: int
+    bankid_port: int
+
+    def options(self, *, with_simulator: bool) -> dict[str, int]:
+        """Those in use, by the option that chooses them."""
+        chosen = {"--port": self.port, "--portal-port": self.portal_port}
+        if with_simulator:
+            chosen |= {"--phone-port": self.phone_port, "--bankid-port": self.bankid_port}
+        return chosen
 
 
 @dataclass(frozen=True)
 class Addresses:
-    """Where the parts listen, and under which URLs a browser finds them."""
+    """Where the parts listen, and under which URLs a browser finds them.
+
+    `phone_url` is None when no simulator plays BankID.
+    """
 
     host: str
-    port: int
-    portal_port: int
+    ports: Ports
     issuer: str
     portal_url: str
+    phone_url: str | None
 
     @property
     def local_host(self) -> str:
@@ -79,7 +102,7 @@ class Stop:
         self.asked = True
 
 
-def run(*, host: str, port: int, portal_port: int, data_dir: Path, environ: Mapping[str, str]) -> None:
+def run(*, host: str, ports: Ports, data_dir: Path, environ: Mapping[str, str]) -> None:
     """Run every part of the demo until Ctrl-C.
 
     Raises `ConfigError` when something stands in the way or a part ends by itself, `OSError` for the data
@@ -87,7 +110,8 @@ def run(*, host: str, port: int, portal_port: int, data_dir: Path, environ: Mapp
     """
     stop = Stop()
     os.umask(PRIVATE_UMASK)
-    addresses = choose_addresses(host, port, portal_port, environ.get("IDP_ISSUER"))
+    has_simulator = (environ.get("IDP_BANKID_ENVIRONMENT") or SIMULATOR) == SIMULATOR
+    addresses = choose_addresses(host, ports, environ.get("IDP_ISSUER"), with_simulator=has_simulator)
     files = Files(data_dir.absolute())
     with folder.claimed(files.directory):
         kept = folder.load_kept(
@@ -96,9 +120,14 @@ def run(*, host: str, port: int, portal_port: int, data_dir: Path, environ: Mapp
             emails=[account.email for account in seed.ACCOUNTS],
         )
         variables = choose_settings(addresses, files, kept, environ)
-        notes = _prepare(Settings.from_environ(variables), addresses, files, kept, variables)
+        settings = Settings.from_environ(variables)
+        notes = _prepare(settings, addresses, files, kept, variables)
         started: list[parts.Part] = []
         try:
+            if settings.bankid.environment == SIMULATOR:
+                started.append(_simulator(addresses, settings, environ))
+                # The provider reads at its start where the simulator is and what certificate it gave out.
+                parts.wait_for_answers(started, stopping=lambda: stop.asked)
             for start in (_provider, _portal):
                 started.append(start(addresses, files, environ))
             parts.wait_for_answers(started, stopping=lambda: stop.asked)
@@ -112,13 +141,17 @@ def run(*, host: str, port: int, portal_port: int, data_dir: Path, environ: Mapp
 # Where and how
 
 
-def choose_addresses(host: str, port: int, portal_port: int, issuer: str | None) -> Addresses:
-    """Check that both ports can be had. Raises `ConfigError`."""
-    if port == portal_port:
-        raise ConfigError([f"--port and --portal-port are both {port}: give two ports"])
-    url_host = f"[{host}]" if ":" in host else host
-    issuer = issuer or f"http://{url_host}:{port}"
-    if not is_loopback_url(issuer) and issuer == f"http://{url_host}:{port}":
+def choose_addresses(host: str, ports: Ports, issuer: str | None, *, with_simulator: bool) -> Addresses:
+    """Check that every port can be had. Raises `ConfigError`."""
+    options = ports.options(with_simulator=with_simulator)
+    by_port: dict[int, str] = {}
+    for option, number in options.items():
+        if number in by_port:
+            raise ConfigError([f"{by_port[number]} and {option} are both {number}: give each its own port"])
+        by_port[number] = option
+    url_host = _in_url(host)
+    issuer = issuer or f"http://{url_host}:{ports.port}"
+    if not is_loopback_url(issuer) and issuer == f"http://{url_host}:{ports.port}":
         raise ConfigError(
             [
                 f"--host {host}: a browser must reach the provider under one address, and http is for this"
@@ -129,15 +162,20 @@ def choose_addresses(host: str, port: int, portal_port: int, issuer: str | None)
     listen = _ip_address(host)
     problems = [
         problem
-        for number, option in ((port, "--port"), (portal_port, "--portal-port"))
-        if (problem := _port_problem(listen, number, option))
+        for option, number in options.items()
+        if (problem := _port_problem(LOOPBACK if option == "--bankid-port" else listen, number, option))
     ]
     if problems:
         raise ConfigError(problems)
     # The portal goes by the name that people use for the provider; off this machine it has none of its own.
-    portal_host = (urlsplit(issuer).hostname if is_loopback_url(issuer) else None) or "127.0.0.1"
-    portal_host = f"[{portal_host}]" if ":" in portal_host else portal_host
-    return Addresses(listen, port, portal_port, issuer, f"http://{portal_host}:{portal_port}")
+    portal_host = (urlsplit(issuer).hostname if is_loopback_url(issuer) else None) or LOOPBACK
+    portal_url = f"http://{_in_url(portal_host)}:{ports.portal_port}"
+    phone_url = f"http://{_in_url(ANY_ADDRESS.get(listen, listen))}:{ports.phone_port}"
+    return Addresses(listen, ports, issuer, portal_url, phone_url if with_simulator else None)
+
+
+def _in_url(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
 
 
 def _ip_address(host: str) -> str:
@@ -174,7 +212,14 @@ def choose_settings(
         "IDP_CLIENTS_FILE": str(files.clients),
         "IDP_MAIL_URL": f"file:{files.outbox}",
         "IDP_LOG_FORMAT": "text",
+        "IDP_PERSONAL_NUMBER_KEYS": kept.personal_number_keys,
     }
+    if addresses.phone_url is not None:
+        directory = Path(given.get("IDP_BANKID_SIMULATOR_DIR", files.directory / "bankid"))
+        own |= {"IDP_BANKID_ENVIRONMENT": SIMULATOR, "IDP_BANKID_SIMULATOR_DIR": str(directory)}
+        if "IDP_BANKID_CERTIFICATE" not in given:  # else the key goes with it, or it needs none
+            own["IDP_BANKID_CERTIFICATE"] = str(directory / "rp.pem")
+            own["IDP_BANKID_KEY"] = str(directory / "rp.key")
     for name in SECRETS:
         if f"{name}_FILE" in given:
             own.pop(name, None)
@@ -226,7 +271,9 @@ def _prepare_database(settings: Settings, kept: Kept) -> None:
     with tools.app_context():
         flask_migrate.upgrade()
         hasher = PasswordHasher(settings.password, lambda: None)
-        seed.seed(kept.passwords, hasher=hasher, now=utcnow())
+        assert settings.personal_number_keys is not None  # the demo's own, unless another is given
+        keys = PersonalNumberKeys(settings.personal_number_keys.get_secret_value())
+        seed.seed(kept.passwords, hasher=hasher, keys=keys, now=utcnow())
         db.session.remove()
         db.engine.dispose()
 
@@ -236,7 +283,7 @@ def _facts(addresses: Addresses, files: Files, kept: Kept) -> dict[str, Any]:
     return {
         "issuer": addresses.issuer,
         "portal_url": addresses.portal_url,
-        "phone_url": None,
+        "phone_url": addresses.phone_url,
         "outbox_dir": str(files.outbox),
         "users": [
             {
@@ -266,40 +313,58 @@ def _facts(addresses: Addresses, files: Files, kept: Kept) -> dict[str, Any]:
 # The parts
 
 
+def _simulator(addresses: Addresses, settings: Settings, environ: Mapping[str, str]) -> parts.Part:
+    ports = addresses.ports
+    api = ["--host", LOOPBACK, "--port", str(ports.bankid_port)]
+    phone = ["--phone-host", addresses.host, "--phone-port", str(ports.phone_port)]
+    return parts.Part(
+        "the BankID simulator",
+        ["-m", "idp", "bankid-simulator", "--dir", str(settings.bankid.simulator_dir), *api, *phone],
+        environ=_without_settings(environ),
+        address=(addresses.local_host, ports.phone_port, "/"),
+    )
+
+
 def _provider(addresses: Addresses, files: Files, environ: Mapping[str, str]) -> parts.Part:
-    # Its settings are in the env file, which has those that this process was started with.
-    inherited = {name: value for name, value in environ.items() if not name.startswith("IDP_")}
-    listen = ["--host", addresses.host, "--port", str(addresses.port), "--workers", "1"]
+    listen = ["--host", addresses.host, "--port", str(addresses.ports.port), "--workers", "1"]
     return parts.Part(
         "the identity provider",
         ["-m", "idp", "--env-file", str(files.env), "serve", *listen],
-        environ=inherited,
-        address=(addresses.local_host, addresses.port, "/readyz"),
+        environ=_without_settings(environ),
+        address=(addresses.local_host, addresses.ports.port, "/readyz"),
     )
 
 
 def _portal(addresses: Addresses, files: Files, environ: Mapping[str, str]) -> parts.Part:
-    inherited = {name: value for name, value in environ.items() if not name.startswith("IDP_")}
+    portal_port = addresses.ports.portal_port
     # What it asks a provider on this machine is no business of a proxy's.
     direct = filter(None, [environ.get("no_proxy") or environ.get("NO_PROXY"), *LOOPBACK_HOSTS])
     return parts.Part(
         "the demo portal",
-        ["-m", "idp.demo.portal", str(files.demo), addresses.host, str(addresses.portal_port)],
-        environ={**inherited, "no_proxy": ",".join(direct)},
-        address=(addresses.local_host, addresses.portal_port, "/"),
+        ["-m", "idp.demo.portal", str(files.demo), addresses.host, str(portal_port)],
+        environ={**_without_settings(environ), "no_proxy": ",".join(direct)},
+        address=(addresses.local_host, portal_port, "/"),
     )
+
+
+def _without_settings(environ: Mapping[str, str]) -> dict[str, str]:
+    """A part's variables: its settings are in the env file, which has those this process was started with."""
+    return {name: value for name, value in environ.items() if not name.startswith("IDP_")}
 
 
 def _tell(addresses: Addresses, files: Files, kept: Kept, notes: list[str]) -> None:
     """Say in plain words what there is, then the line that scripts wait for."""
+    phone = [f"BankID simulator   {addresses.phone_url}   <- the phone: scan, enter 123456, approve"]
     lines = [
         "",
         f"Identity provider  {addresses.issuer}",
         f"Demo portal        {addresses.portal_url}   <- begin here",
+        *(phone if addresses.phone_url else []),
         "",
         "Accounts (e-mail, password)",
         *(
             f"  {account.email:17} {kept.passwords[account.email]}   {account.name}, {account.role.value}"
+            f"{', BankID linked' if account.has_bankid else ', no BankID linked'}"
             for account in seed.ACCOUNTS
         ),
         "",

@@ -6,33 +6,39 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
+from idp.crypto import PersonalNumberKeys
 from idp.db import db
 from idp.password.hashing import PasswordHasher
+from idp.users import bankid_links
 from idp.users import service as users
 from idp.users.models import Company, Role
+from idp.users.personal_number import PersonalNumber
 
 COMPANY = "Exempel AB"
 
 
 @dataclass(frozen=True)
 class Account:
-    """Somebody who can log in. `personal_number` is one of Skatteverket's published test numbers."""
+    """Somebody who can log in. `personal_number` is one of the BankID simulator's test persons."""
 
     email: str
     name: str
     title: str
     role: Role
     personal_number: str
+    has_bankid: bool = False
 
 
 ACCOUNTS = (
-    Account("anna@example.se", "Anna Åkesson", "Ekonom", Role.USER, "189001019802"),
+    Account("anna@example.se", "Anna Åkesson", "Ekonom", Role.USER, "189001019802", has_bankid=True),
     Account("bjorn@example.se", "Björn Öberg", "Kontorschef", Role.COMPANY_ADMIN, "199001012385"),
 )
 
 
-def seed(passwords: Mapping[str, str], *, hasher: PasswordHasher, now: datetime) -> None:
-    """Add company and accounts where they are missing, and let each password be the one given."""
+def seed(
+    passwords: Mapping[str, str], *, hasher: PasswordHasher, keys: PersonalNumberKeys, now: datetime
+) -> None:
+    """Add what is missing: company, accounts, BankID links; and let each password be the one given."""
     if db.session.scalar(sa.select(Company).where(Company.name == COMPANY)) is None:
         users.add_company(COMPANY, None, now=now)
     for account in ACCOUNTS:
@@ -52,3 +58,13 @@ def seed(passwords: Mapping[str, str], *, hasher: PasswordHasher, now: datetime)
         elif found.password_hash and not hasher.check(password, found.password_hash).ok:
             users.store_password_hash(found.id, found.password_hash, hasher.hash(password))
             db.session.commit()
+        if account.has_bankid:
+            _link(account, keys=keys, now=now)
+
+
+def _link(account: Account, *, keys: PersonalNumberKeys, now: datetime) -> None:
+    number = PersonalNumber(account.personal_number)
+    opened = {user.email for user in bankid_links.find_accounts(number, keys=keys)}
+    owner = users.find_by_email(account.email)
+    if owner is not None and owner.email not in opened:
+        bankid_links.link(owner.id, number, account.name, keys=keys, now=now)

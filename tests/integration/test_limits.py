@@ -332,6 +332,14 @@ def test_forwarded_addresses_count_as_far_as_trusted_proxies_wrote_them(
     assert logged_address(request.getfixturevalue("app"), peer, forwarded) == client
 
 
+def test_a_proxy_on_a_unix_socket_is_on_this_machine(environ: dict[str, str], request: Any) -> None:
+    environ["IDP_TRUSTED_PROXIES"] = "127.0.0.1"
+    app = request.getfixturevalue("app")
+    assert logged_address(app, "", "203.0.113.9") == "203.0.113.9"
+    assert logged_address(app, "", "6.6.6.6, 203.0.113.9") == "203.0.113.9"
+    assert logged_address(app, "198.51.100.66", "203.0.113.9") == "198.51.100.66"
+
+
 def test_without_trusted_proxies_nothing_forwarded_counts(app: Flask) -> None:
     for peer in ("127.0.0.1", "10.0.0.1", "198.51.100.66"):
         assert logged_address(app, peer, "203.0.113.9") == peer

@@ -86,6 +86,7 @@ class Orders:
         self._orders: dict[int, Order] = {}
         self._by_ref: dict[str, int] = {}
         self._last_number = 0
+        self._collects = 0
 
     # The relying party
 
@@ -116,6 +117,7 @@ class Orders:
     def collect(self, order_ref: str, relying_party: x509.Certificate) -> Order:
         """Like `peek`, but a final result is handed out once."""
         with self._lock:
+            self._collects += 1
             order = self.peek(order_ref, relying_party)
             if order.status is not Status.PENDING:
                 self._put(replace(order, is_gone=True))
@@ -256,6 +258,11 @@ class Orders:
             now = self._now()
             self._forget(now)
             return list(self._each(now))[::-1]
+
+    def counts(self) -> dict[str, int]:
+        """How many orders there have been, and how many collects."""
+        with self._lock:
+            return {"orders": self._last_number, "collects": self._collects}
 
     def open_order_of(self, person: Person) -> Order:
         """The order that this person has to decide on. Raises `RefusedError` when there is none."""

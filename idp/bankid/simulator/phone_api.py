@@ -45,6 +45,12 @@ def orders() -> Response:
     return jsonify([_view(order) for order in _orders().all()])
 
 
+@blueprint.get("/counts")
+def counts() -> Response:
+    """How many orders were started (`orders`) and how often one was collected (`collects`)."""
+    return jsonify(_orders().counts())
+
+
 @blueprint.post("/scan")
 def scan() -> Response:
     """Scan `qr` as `personal_number`, with `kind` of BankID (mobile)."""

@@ -74,7 +74,6 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_bankid_links_number_lookup"), ["number_lookup"], unique=False)
 
 
-
 def downgrade() -> None:
     with op.batch_alter_table("bankid_links", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_bankid_links_number_lookup"))

@@ -1,25 +1,19 @@
 """The provider with BankID switched on, against a running simulator."""
 
-import re
 from collections.abc import Iterator
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
-import time_machine
 from flask import Flask
-from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from idp.bankid.simulator.people import PEOPLE
 from idp.bankid.simulator.server import Simulator
 from idp.clock import utcnow
-from idp.login import guard
 from idp.users import bankid_links
 from idp.users.personal_number import PersonalNumber
-from idp.users.service import find_by_email
 from tests.factories import make_client, make_user
 from tests.fakes.relying_party import HTTPS, RelyingParty
 

@@ -47,6 +47,7 @@ def reissue(
     subject: x509.Name | None = None,
     public_key: Any = None,
     valid: tuple[datetime, datetime] | None = None,
+    algorithm: hashes.SHA224 | hashes.SHA256 = hashes.SHA256(),  # noqa: B008 - it has no state
 ) -> x509.Certificate:
     """The same certificate but for the changes."""
     since, until = valid or (old.not_valid_before_utc, old.not_valid_after_utc)
@@ -64,7 +65,7 @@ def reissue(
             builder = builder.add_extension(extension.value, extension.critical)
     for value, critical in add:
         builder = builder.add_extension(value, critical)
-    return builder.sign(issuer.key, hashes.SHA256())
+    return builder.sign(issuer.key, algorithm)
 
 
 @dataclass

@@ -1,7 +1,5 @@
-"""The certificate chain and the OCSP response of evidence."""
+"""The certificate chain of evidence, from the person to the root."""
 
-import hashlib
-from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -9,11 +7,9 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.serialization import Encoding
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.x509.oid import NameOID
 
-from idp.bankid import evidence_ocsp
 from idp.bankid.evidence import Reason
 from idp.bankid.simulator import evidence as make
 from idp.bankid.simulator.evidence import b64
@@ -27,8 +23,6 @@ from tests.unit.bankid.forger import (
     reissue,
     swap,
 )
-
-# Certificates
 
 
 def test_the_root_may_come_along(pki: Pki, forger: Forger) -> None:
@@ -182,6 +176,20 @@ def test_the_key_is_rsa(pki: Pki, forger: Forger) -> None:
     assert forger.refusal() == Reason.ALGORITHM
 
 
+def test_the_key_is_of_a_known_kind(forger: Forger) -> None:
+    der = forger.signer.certificate.public_bytes(Encoding.DER)
+    rsa_encryption = bytes.fromhex("06092a864886f70d010101")
+    assert rsa_encryption in der
+    forger.info = swap(b64(der), b64(der.replace(rsa_encryption, rsa_encryption[:-1] + b"\x7f")))
+    assert forger.refusal() == Reason.CERTIFICATE
+
+
+def test_a_chain_signed_by_a_weak_hash_is_refused(pki: Pki, forger: Forger) -> None:
+    changed = reissue(forger.signer.certificate, pki.pair("customer-ca"), algorithm=hashes.SHA224())
+    forger.signer = Pair(changed, forger.signer.key)
+    assert forger.refusal() == Reason.CHAIN
+
+
 @pytest.mark.parametrize("numbers", [[], [ANNA.personal_number, PEOPLE[1].personal_number]])
 def test_the_certificate_names_one_person(pki: Pki, forger: Forger, numbers: list[str]) -> None:
     old = forger.signer.certificate.subject
@@ -191,122 +199,3 @@ def test_the_certificate_names_one_person(pki: Pki, forger: Forger, numbers: lis
     forger.signer = Pair(changed, forger.signer.key)
     for number in (ANNA.personal_number, "", "None"):
         assert forger.refusal(personal_number=number) == Reason.PERSONAL_NUMBER
-
-
-# OCSP
-
-
-@pytest.mark.parametrize("minutes", [-11, 11])
-def test_an_answer_of_another_time_is_refused(forger: Forger, minutes: int) -> None:
-    forger.produced_at = NOW + timedelta(minutes=minutes)
-    assert forger.refusal() == Reason.OCSP_TIME
-
-
-@pytest.mark.parametrize(
-    ("nonce", "reason"),
-    [
-        (lambda digest: digest + b"anything....", None),
-        (lambda digest: digest, None),
-        (lambda digest: b"\x04\x20" + digest + bytes(12), None),  # wrapped, as RFC 6960 means it
-        (lambda digest: digest[:19] + bytes([digest[19] ^ 1]) + bytes(12), Reason.OCSP_NONCE),
-        (lambda digest: bytes(12) + digest, Reason.OCSP_NONCE),
-        (lambda digest: digest[:19], Reason.OCSP_NONCE),
-        (lambda digest: b"\x04\x1e" + bytes(30), Reason.OCSP_NONCE),
-        (lambda digest: b"", Reason.OCSP_NONCE),
-    ],
-)
-def test_the_nonce_begins_with_the_signatures_digest(
-    forger: Forger, nonce: Callable[[bytes], bytes], reason: Reason | None
-) -> None:
-    forger.nonce = nonce
-    if reason is None:
-        assert forger.verify().personal_number == ANNA.personal_number
-    else:
-        assert forger.refusal() == reason
-
-
-def test_a_bare_nonce_that_looks_wrapped_is_read_bare(forger: Forger) -> None:
-    """One digest in 65 536 begins as an OCTET STRING of 30 bytes does; the library then unwraps it."""
-    forger.nonce = lambda digest: b"\x04\x1e" + bytes(18) + bytes(12)
-    response = evidence_ocsp.read(b64(forger.ocsp("")))
-    nonce = response.extensions.get_extension_for_class(x509.OCSPNonce).value.nonce
-    assert evidence_ocsp.is_bound(nonce, b"\x04\x1e" + bytes(18))
-    assert not evidence_ocsp.is_bound(nonce, b"\x04\x1e" + bytes(17) + b"\x01")
-
-
-def responder(pki: Pki, issuer: Pair, **changes: Any) -> Pair:
-    old = pki.pair("ocsp")
-    return Pair(reissue(old.certificate, issuer, **changes), old.key)
-
-
-@pytest.mark.parametrize(
-    ("make_responder", "reason"),
-    [
-        (lambda pki: responder(pki, pki.pair("customer-ca")), None),
-        (lambda pki: responder(pki, pki.pair("bank-ca")), Reason.RESPONDER),
-        (lambda pki: responder(pki, pki.pair("signature-root")), Reason.RESPONDER),
-        (lambda pki: Pair(pki.pair("customer-ca").certificate, pki.key("customer-ca")), Reason.RESPONDER),
-        (
-            lambda pki: responder(pki, pki.pair("customer-ca"), drop=[x509.ExtendedKeyUsage]),
-            Reason.RESPONDER_USAGE,
-        ),
-        (
-            lambda pki: responder(
-                pki,
-                pki.pair("customer-ca"),
-                drop=[x509.ExtendedKeyUsage],
-                add=[(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), True)],
-            ),
-            Reason.RESPONDER_USAGE,
-        ),
-        (
-            lambda pki: pki.user_certificate(PEOPLE[1], "mobile", "Identification", now=NOW),
-            Reason.RESPONDER_USAGE,
-        ),
-        (
-            lambda pki: responder(
-                pki, pki.pair("customer-ca"), valid=(NOW - timedelta(days=9), NOW - timedelta(seconds=5))
-            ),
-            Reason.RESPONDER_VALIDITY,
-        ),
-    ],
-)
-def test_the_issuer_chose_the_responder(
-    pki: Pki, forger: Forger, make_responder: Callable[[Pki], Pair], reason: Reason | None
-) -> None:
-    forger.responder = make_responder(pki)
-    if reason is None:
-        assert forger.verify().personal_number == ANNA.personal_number
-    else:
-        assert forger.refusal() == reason
-
-
-@pytest.mark.parametrize(
-    "algorithm", [hashes.SHA256(), hashes.SHA512()], ids=lambda algorithm: algorithm.name
-)
-def test_only_the_responder_signs(pki: Pki, forger: Forger, algorithm: hashes.SHA256 | hashes.SHA512) -> None:
-    """Another's key over the same answer, or the right key by another algorithm than the answer says."""
-    signature = b64(forger.xml().encode())
-    der = forger.ocsp(signature)
-    response = evidence_ocsp.read(b64(der))
-    for name in ("stranger",) if algorithm.name == "sha256" else ("stranger", "ocsp"):
-        signed = pki.key(name).sign(response.tbs_response_bytes, PKCS1v15(), algorithm)
-        changed = b64(der.replace(response.signature, signed))
-        assert forger.refusal(signature=signature, ocsp_response=changed) == Reason.OCSP_SIGNATURE
-
-
-def test_the_answer_is_about_the_signers_certificate(pki: Pki, forger: Forger) -> None:
-    """Same serial number at another authority, and another number at the same."""
-    signature = b64(forger.xml().encode())
-    nonce = hashlib.sha1(signature.encode()).digest()
-    leaf, other = forger.signer.certificate, pki.user_certificate(PEOPLE[1], "mobile", "Signing", now=NOW)
-    for certificate, issuer in ((leaf, "bank-ca"), (other.certificate, "customer-ca")):
-        response = make.ocsp_response(
-            certificate, pki.pair(issuer).certificate, forger.responder, nonce=nonce, now=NOW
-        )
-        assert forger.refusal(signature=signature, ocsp_response=b64(response)) == Reason.OCSP_CERTIFICATE
-
-
-@pytest.mark.parametrize("der", [b"", b"\x30\x00", b"<xml/>", b"\x30\x03\x0a\x01\x00", bytes(40_000)])
-def test_what_is_no_ocsp_response_is_refused(forger: Forger, der: bytes) -> None:
-    assert forger.refusal(ocsp_response=b64(der)) == Reason.OCSP_FORMAT
