@@ -5,7 +5,6 @@ from datetime import datetime, timedelta
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.x509 import ocsp
@@ -99,8 +98,7 @@ def _check_answer(response: ocsp.OCSPResponse, leaf: x509.Certificate, issuer: x
     if len(answers) != 1:
         raise EvidenceError(Reason.OCSP_CERTIFICATE)
     answer = answers[0]
-    if not isinstance(answer.hash_algorithm, (hashes.SHA1, hashes.SHA256)):  # SHA-1: a name for the issuer
-        raise EvidenceError(Reason.OCSP_CERTIFICATE)
+    # BankID's hash is SHA-1; here it only names the issuer, whose key signed the responder.
     question = ocsp.OCSPRequestBuilder().add_certificate(leaf, issuer, answer.hash_algorithm).build()
     if (answer.serial_number, answer.issuer_name_hash, answer.issuer_key_hash) != (
         question.serial_number,

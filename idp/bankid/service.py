@@ -3,9 +3,9 @@
 import json
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 import sqlalchemy as sa
 import structlog
@@ -22,7 +22,8 @@ from idp.bankid.launch import ReturnUrl
 from idp.bankid.messages import RfaId
 from idp.bankid.models import Evidence, Order
 from idp.crypto import Sealer
-from idp.db import db
+from idp.db import db, execute_alone
+from idp.login.models import Interaction
 from idp.tokens import new_token, sha256_hex
 
 log = structlog.get_logger("idp.bankid")
@@ -69,6 +70,23 @@ class Starter:
 
 
 @dataclass(frozen=True)
+class PendingOrder:
+    """What answers a poll while an order is pending."""
+
+    id: str
+    order_ref: str
+    started_by: str
+    device: str
+    started_at: datetime
+    qr_start_token: str
+    qr_start_secret: str
+    next_collect_at: datetime
+    state: str
+    hint_code: str | None
+    ui_locales: str | None
+
+
+@dataclass(frozen=True)
 class VerifiedPerson:
     """Who a completed order was made by, read from the verified signature."""
 
@@ -103,15 +121,76 @@ def current(interaction_uid: str, *, browser: str) -> Order | None:
     )
 
 
+_order_table = cast(sa.Table, Order.__table__)
+_orders, _interactions = _order_table.c, Interaction.__table__.c
+_NEWEST = (
+    sa.select(
+        _orders.id,
+        _orders.order_ref,
+        _orders.started_by,
+        _orders.device,
+        _orders.started_at,
+        _orders.qr_start_token,
+        _orders.qr_start_secret,
+        _orders.next_collect_at,
+        _orders.state,
+        _orders.hint_code,
+        _interactions.request["ui_locales"].as_string().label("ui_locales"),
+    )
+    .select_from(_order_table)
+    .join(Interaction.__table__, _interactions.uid == _orders.interaction_uid)
+    .where(
+        _orders.interaction_uid == sa.bindparam("uid"),
+        _orders.browser_hash == sa.bindparam("browser_hash"),
+        _interactions.browser_hash == sa.bindparam("browser_hash"),
+        _interactions.answered_at.is_(None),
+        _interactions.expires_at > sa.bindparam("now"),
+    )
+    .order_by(_orders.started_at.desc())
+    .limit(1)
+)
+_LEASE = (
+    sa.update(_order_table)
+    .where(
+        _orders.id == sa.bindparam("b_id"),
+        _orders.state == "pending",
+        _orders.next_collect_at == sa.bindparam("b_due"),
+    )
+    .values(next_collect_at=sa.bindparam("b_until"))
+    .returning(_orders.id)
+)
+_STILL_PENDING = (
+    sa.update(_order_table)
+    .where(_orders.id == sa.bindparam("b_id"), _orders.state == "pending")
+    .values(hint_code=sa.bindparam("b_hint"), next_collect_at=sa.bindparam("b_next"))
+    .returning(_orders.id)
+)
+
+
+def poll_pending(bankid: BankId, interaction_uid: str, *, browser: str, now: datetime) -> PendingOrder | None:
+    """The interaction's order if it is pending and stays so, collected when that is due; else None.
+
+    This is `current` and `poll` for nearly every poll there is, in one statement, or in three when it
+    collects. The interaction is open and, like the order, this browser's.
+    """
+    rows = execute_alone(_NEWEST, {"uid": interaction_uid, "browser_hash": sha256_hex(browser), "now": now})
+    if not rows or rows[0].state != "pending":
+        return None
+    order = PendingOrder(*rows[0])
+    if now < order.next_collect_at or not _take_lease(order, now):
+        return order
+    hint = _collect(bankid, order, now)
+    return None if hint is None else replace(order, hint_code=hint)
+
+
 def poll(bankid: BankId, order: Order, starter: Callable[[Order], Starter], *, now: datetime) -> Order:
     """The order as it is now: collected when that is due, renewed when its QR code found nobody.
 
     Of all who poll at the same time, on all machines, one collects (a conditional UPDATE moves
     `next_collect_at` ahead), and the result is stored before anybody is told of it.
     """
-    if order.state == "pending" and order.next_collect_at <= now and _take_lease(order, now):
-        _collect(bankid, order, now)
-        db.session.refresh(order)
+    if order.state == "pending" and order.next_collect_at <= now:
+        due = PendingOrder(*(getattr(order, field.name) for field in fields(PendingOrder)))
     if _renewable(order, now):
         renewed = _take_renewal(order)
         if renewed:

@@ -21,20 +21,20 @@ def make(settings: BankIdSettings, *, sealer: Sealer, now: datetime) -> BankId:
     """What using BankID needs. Raises `ConfigError` for a certificate or environment that cannot be used."""
     try:
         where = _environment(settings)
-        certificate = _certificate(settings)
+        rp = certificate(settings)
         if where.name == "production":
-            refuse_in_production(certificate)
+            refuse_in_production(rp)
     except SetupError as error:
         raise ConfigError([f"BankID: {error}"]) from None
     try:
-        certificate.check_validity(now)
+        rp.check_validity(now)
     except SetupError as error:
         # Said, not refused: people can still log in by e-mail.
         log.error("bankid_certificate", problem=str(error))
     return BankId(
-        client=BankIdClient(where, make_http_client(where, certificate)),
+        client=BankIdClient(where, make_http_client(where, rp)),
         environment=where,
-        rp_certificate=certificate.certificate,
+        rp_certificate=rp.certificate,
         circuit=Circuit(),
         sealer=sealer,
         retention=timedelta(days=settings.evidence_days),
@@ -61,7 +61,8 @@ def _environment(settings: BankIdSettings) -> Environment:
     return environment.simulator(settings.simulator_dir)
 
 
-def _certificate(settings: BankIdSettings) -> RpCertificate:
+def certificate(settings: BankIdSettings) -> RpCertificate:
+    """Our certificate at BankID, from PEM or PKCS#12. Raises `SetupError`."""
     if settings.certificate is None:
         raise SetupError("IDP_BANKID_CERTIFICATE is missing: the certificate that the bank issued for us")
     passphrase = settings.passphrase.get_secret_value() if settings.passphrase else None

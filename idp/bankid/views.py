@@ -224,6 +224,7 @@ def _page(waiting: Waiting, order: Order, *, error: str | None = None, status: i
         qr=_frame(order) if order.state == "pending" else None,
         launch_url=_launch_url(order) if order.state == "pending" else None,
         uid=waiting.uid,
+        on_phone=_device().kind is launch.Kind.PHONE,
         wait_seconds=None,
         **guard.page_facts(waiting, METHOD),
     )
@@ -253,6 +254,7 @@ def _message_page(
         qr=None,
         launch_url=None,
         uid=waiting.uid,
+        on_phone=_device().kind is launch.Kind.PHONE,
         wait_seconds=wait_seconds,
         **guard.page_facts(waiting, METHOD),
     )

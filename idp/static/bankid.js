@@ -2,21 +2,28 @@
 const panel = document.getElementById("bankid");
 const picture = document.getElementById("bankid-qr");
 const status = document.getElementById("bankid-status");
-const instruction = panel?.querySelector("[data-while-waiting]");
+const instruction = panel?.querySelector("[data-with-qr]");
 
 const EVERY = 1000;
 const SLOWEST = 8000;
 let failures = 0;
 let timer;
+let asking = false;
+let nonce = null;
 
 // The app brings the browser back with a nonce in the fragment, which shows that this is where it was started.
-const nonce = new URLSearchParams(location.hash.slice(1)).get("nonce");
-if (nonce) history.replaceState(null, "", location.pathname + location.search);
+function takeNonce() {
+  const found = new URLSearchParams(location.hash.slice(1)).get("nonce");
+  if (!found) return;
+  nonce = found;
+  history.replaceState(null, "", location.pathname + location.search);
+}
 
 async function follow() {
   clearTimeout(timer);
   // A hidden page in QR mode shows its code to nobody; the app on this device hides it while it works.
-  if (document.hidden && panel.dataset.mode === "qr") return;
+  if (asking || (document.hidden && panel.dataset.mode === "qr")) return;
+  asking = true;
   try {
     const url = new URL(panel.dataset.poll, location.href);
     if (nonce) url.searchParams.set("nonce", nonce);
@@ -30,16 +37,23 @@ async function follow() {
     if (status.textContent !== order.text) status.textContent = order.text;
     if (picture) {
       picture.hidden = !order.qr;
-      if (instruction) instruction.hidden = !order.qr;
+      instruction.hidden = !order.qr;
       picture.innerHTML = order.qr ?? "";
     }
   } catch {
     failures += 1; // a sleeping tab's first request after waking often fails: go on
+  } finally {
+    asking = false;
   }
   timer = setTimeout(follow, Math.min(EVERY * 2 ** failures, SLOWEST));
 }
 
 if (panel?.dataset.state === "pending") {
+  takeNonce();
+  window.addEventListener("hashchange", () => {
+    takeNonce();
+    follow();
+  });
   document.addEventListener("visibilitychange", () => {
     if (!document.hidden) follow();
   });

@@ -128,6 +128,8 @@ def wrap(where: str, other_id: str = "bidOther") -> Alter:
         swap("<Object>", '<Object><x xmlns="urn:x"/>'),
         swap("<SignatureValue>", "<SignatureValue/><SignatureValue>"),
         swap("</KeyInfo>", "</KeyInfo><KeyInfo/>"),
+        swap("</Object>", '<x xmlns="urn:x"/></Object>'),
+        lambda text: text.replace("<Signature ", "<Other ").replace("</Signature>", "</Other>"),
         swap('xmlns="http://www.w3.org/2000/09/xmldsig#"', 'xmlns="urn:x"'),
         lambda text: f"<x>{text.removeprefix(DECLARATION)}</x>",
         lambda text: "<Signature/>",

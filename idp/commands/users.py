@@ -1,0 +1,225 @@
+"""`idp companies`, `idp users`, `idp personal-numbers`: the people who log in."""
+
+import json
+import sys
+from typing import Any
+
+import click
+
+from idp import audit
+from idp.clock import utcnow
+from idp.commands.base import fail, json_option, show, with_database
+from idp.config import Settings
+from idp.crypto import PersonalNumberKeys
+from idp.db import db
+from idp.password.hashing import PasswordHasher
+from idp.password.policy import Weakness, weakness
+from idp.users import bankid_links
+from idp.users import service as users
+from idp.users.models import Role, User
+
+MAX_PASSWORD_INPUT = 4096
+
+WEAKNESS_TEXTS = {
+    Weakness.TOO_SHORT: "the password is too short: at least 12 characters",
+    Weakness.TOO_LONG: "the password is too long: at most 256 characters",
+    Weakness.EASY_TO_GUESS: "the password is too easy to guess: make it longer or less ordinary",
+}
+
+
+@click.group()
+def companies() -> None:
+    """The customers whose people log in."""
+
+
+@companies.command("add")
+@click.argument("name")
+@click.option("--org-number", help="Ten digits, with or without hyphen.")
+@with_database
+def add_company(_settings: Settings, name: str, org_number: str | None) -> None:
+    """Add company NAME."""
+    company = users.add_company(name, org_number, now=utcnow())
+    click.echo(f"added {company.name}")
+
+
+@companies.command("list")
+@json_option
+@with_database
+def list_companies(_settings: Settings, as_json: bool) -> None:
+    """Every company with its number of users."""
+    rows = [
+        {"name": company.name, "org_number": company.org_number, "users": number}
+        for company, number in users.list_companies()
+    ]
+    show(rows, as_json=as_json, empty="no companies: add one with `idp companies add NAME`")
+
+
+@click.group("users")
+def users_group() -> None:
+    """The people who log in."""
+
+
+@users_group.command("add")
+@click.argument("email")
+@click.option("--name", required=True)
+@click.option("--company", required=True)
+@click.option("--title")
+@click.option("--role", default="user", show_default=True, type=click.Choice([role.value for role in Role]))
+@click.option("--locale", default="sv", show_default=True, type=click.Choice(["sv", "en"]))
+@click.option("--email-verified", is_flag=True, help="The address is known to be the person's own.")
+@click.option("--password-stdin", is_flag=True, help="Read a password from standard input.")
+@click.option("--password-hash-stdin", is_flag=True, help="Read an older system's hash instead.")
+@with_database
+def add_user(  # noqa: PLR0917 - click hands its options over by name
+    settings: Settings,
+    email: str,
+    name: str,
+    company: str,
+    title: str | None,
+    role: str,
+    locale: str,
+    email_verified: bool,
+    password_stdin: bool,
+    password_hash_stdin: bool,
+) -> None:
+    """Add the person with the address EMAIL. Without a password they cannot log in by e-mail yet."""
+    if password_stdin and password_hash_stdin:
+        fail("--password-stdin and --password-hash-stdin: give one of them")
+    password_hash = None
+    if password_stdin or password_hash_stdin:
+        given = sys.stdin.read(MAX_PASSWORD_INPUT).rstrip("\r\n")
+        password_hash = (
+            _hashed(settings, given, (email, name, company))
+            if password_stdin
+            else _older_hash(settings, given)
+        )
+    new = users.NewUser(
+        email=email,
+        name=name,
+        company=company,
+        role=Role(role),
+        title=title,
+        locale=locale,
+        email_verified=email_verified,
+        password_hash=password_hash,
+    )
+    user = users.add_user(new, now=utcnow())
+    click.echo(f"added {user.email} ({user.id})")
+
+
+def _hashed(settings: Settings, password: str, own_data: tuple[str, ...]) -> str:
+    weak = weakness(password, own_data)
+    if weak is not None:
+        fail(WEAKNESS_TEXTS[weak])
+    return PasswordHasher(settings.password, lambda: None).hash(password)
+
+
+def _older_hash(settings: Settings, stored: str) -> str:
+    if PasswordHasher(settings.password, lambda: None).identify(stored) is None:
+        fail("the hash is of no kind that can be checked: bcrypt, argon2 or PBKDF2 in their usual forms")
+    return stored
+
+
+@users_group.command("list")
+@click.option("--company")
+@json_option
+@with_database
+def list_users(_settings: Settings, company: str | None, as_json: bool) -> None:
+    """Every user, or those of one company."""
+    rows = [_row(user) for user in users.list_users(company=company)]
+    show(rows, as_json=as_json, empty="no users: add one with `idp users add EMAIL`")
+
+
+@users_group.command("show")
+@click.argument("email")
+@json_option
+@with_database
+def show_user(_settings: Settings, email: str, as_json: bool) -> None:
+    """All about one user, with the newest events: why could they not log in?"""
+    user = _existing(email)
+    facts = {
+        "id": user.id,
+        **_row(user),
+        "title": user.title,
+        "locale": user.locale,
+        "email_verified": user.email_verified_at,
+        "password": "set" if user.password_hash else "none",
+        "created": user.created_at,
+        "updated": user.updated_at,
+    }
+    events = [
+        {"at": row.at, "event": row.event, "address": row.address, "detail": json.dumps(row.detail)}
+        for row in audit.newest(10, user_id=user.id)
+    ]
+    if as_json:
+        click.echo(json.dumps({**facts, "events": events}, ensure_ascii=False, indent=2, default=str))
+        return
+    for name, value in facts.items():
+        click.echo(f"{name:15} {'' if value is None else value}")
+    click.echo()
+    show(events, as_json=False, empty="no events")
+
+
+@users_group.command("unlink-bankid")
+@click.argument("email")
+@with_database
+def unlink_bankid(_settings: Settings, email: str) -> None:
+    """Take the BankID away from EMAIL's account."""
+    removed = bankid_links.unlink(_existing(email).id, now=utcnow())
+    click.echo(f"{email} has no BankID linked any more" if removed else f"{email} had no BankID linked")
+
+
+@users_group.command()
+@click.argument("email")
+@with_database
+def disable(_settings: Settings, email: str) -> None:
+    """Shut EMAIL out at once; sessions and tokens end."""
+    changed = users.disable(_existing(email).id, now=utcnow())
+    click.echo(f"{email} is disabled" if changed else f"{email} was disabled already")
+
+
+@users_group.command()
+@click.argument("email")
+@with_database
+def enable(_settings: Settings, email: str) -> None:
+    """Let EMAIL in again."""
+    changed = users.enable(_existing(email).id, now=utcnow())
+    click.echo(f"{email} is enabled" if changed else f"{email} was not disabled")
+
+
+def _existing(email: str) -> User:
+    user = users.find_by_email(email)
+    if user is None:
+        fail(f"there is no user with the address {email}")
+    return user
+
+
+def _row(user: User) -> dict[str, Any]:
+    return {
+        "email": user.email,
+        "name": user.name,
+        "company": user.company.name,
+        "role": user.role,
+        "status": user.status,
+    }
+
+
+@click.group("personal-numbers")
+def personal_numbers() -> None:
+    """The stored personal numbers, which are encrypted."""
+
+
+@personal_numbers.command("rotate-key")
+@with_database
+def rotate_personal_number_key(settings: Settings) -> None:
+    """Encrypt every stored number with the first key of IDP_PERSONAL_NUMBER_KEYS.
+
+    Put the new key first and keep the old one behind it, restart the servers, run this, then drop the old.
+    """
+    if settings.personal_number_keys is None:
+        fail("IDP_PERSONAL_NUMBER_KEYS is missing")
+    keys_in_use = PersonalNumberKeys(settings.personal_number_keys.get_secret_value())
+    changed = bankid_links.rotate_key(keys=keys_in_use)
+    audit.record(audit.Event.PERSONAL_NUMBER_KEY_ROTATED, now=utcnow(), numbers=changed)
+    db.session.commit()
+    click.echo(f"{changed} {'number' if changed == 1 else 'numbers'} encrypted anew")

@@ -1,0 +1,84 @@
+"""The `claims` parameter: claims asked for one by one, and what they should say (OIDC Core §5.5). Pure."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
+
+Value = str | int | float | bool
+
+
+@dataclass(frozen=True)
+class Spec:
+    """How one claim is asked for. `values` are those it may have (one for `value`), empty: any will do."""
+
+    essential: bool = False
+    values: tuple[Value, ...] = ()
+
+
+@dataclass(frozen=True)
+class ClaimsRequest:
+    """Every claim asked for, known to us or not, by the place where it should be."""
+
+    id_token: Mapping[str, Spec] = field(default_factory=dict)
+    userinfo: Mapping[str, Spec] = field(default_factory=dict)
+
+
+class MalformedClaims(ValueError):
+    """The parameter is no claims request; says why in ASCII, without quotes and without what was sent."""
+
+
+def parse(text: str) -> ClaimsRequest:
+    """The claims request in `text`. Raises `MalformedClaims`.
+
+    Members that nobody has heard of are ignored (OIDC Core §5.5, §5.5.1).
+    """
+    try:
+        found = json.loads(text, object_pairs_hook=_without_repeats, parse_constant=_refuse_constant)
+    except MalformedClaims:
+        raise
+    except RecursionError:
+        raise MalformedClaims("is nested too deep") from None
+    except ValueError:  # also a number of too many digits
+        raise MalformedClaims("is not JSON") from None
+    if not isinstance(found, dict):
+        raise MalformedClaims("is not a JSON object")
+    return ClaimsRequest(id_token=_member(found, "id_token"), userinfo=_member(found, "userinfo"))
+
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise MalformedClaims("names a member twice")
+    return found
+
+
+def _refuse_constant(_name: str) -> NoReturn:
+    raise MalformedClaims("is not JSON")
+
+
+def _member(found: dict[str, Any], name: str) -> dict[str, Spec]:
+    member = found.get(name)
+    if member is None:
+        return {}
+    if not isinstance(member, dict):
+        raise MalformedClaims(f"has an {name} that is not an object")
+    return {claim: _spec(spec) for claim, spec in member.items()}
+
+
+def _spec(spec: Any) -> Spec:
+    if spec is None:
+        return Spec()
+    if not isinstance(spec, dict):
+        raise MalformedClaims("asks for a claim with neither null nor an object")
+    essential = spec.get("essential", False)
+    if not isinstance(essential, bool):
+        raise MalformedClaims("holds an essential that is neither true nor false")
+    if "value" in spec and "values" in spec:
+        raise MalformedClaims("holds value and values for the same claim")
+    values = [spec["value"]] if "value" in spec else spec.get("values", [])
+    if not isinstance(values, list) or (not values and "values" in spec):
+        raise MalformedClaims("holds values that are no list of at least one")
+    if not all(isinstance(value, Value) for value in values):
+        raise MalformedClaims("holds a value that is not text, a number, true or false")
+    return Spec(essential, tuple(values))
