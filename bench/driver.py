@@ -65,8 +65,8 @@ SCENARIOS = {
     "userinfo": Scenario(Visitor.read_userinfo, prepare=Visitor.log_in),
     "sso_flow": Scenario(Visitor.sign_on, prepare=Visitor.log_in),
     "login": Scenario(Visitor.log_in),
-    BANKID_WAIT: Scenario(
-        WaitingVisitor.poll, prepare=WaitingVisitor.open, visitor=WaitingVisitor, seconds=20.0, every=1.0
+    BANKID_WAIT: Scenario(  # longer than an order waits for its code to be scanned, so that each is renewed
+        WaitingVisitor.poll, prepare=WaitingVisitor.open, visitor=WaitingVisitor, seconds=40.0, every=1.0
     ),
 }
 

@@ -67,7 +67,7 @@ def _leave(_signal: int, _frame: FrameType | None) -> None:
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument(
-        "--seconds", type=float, help=f"measured window of a run (default 5; {BANKID_WAIT} 20)"
+        "--seconds", type=float, help=f"measured window of a run (default 5; {BANKID_WAIT} 40)"
     )
     parser.add_argument("--concurrency", type=int, default=8, help="visitors at once (default 8)")
     parser.add_argument(
@@ -217,12 +217,13 @@ def table(summary: dict[str, dict[str, Any]]) -> str:
 
 
 def bankid_figures(run: Run, waiting: int) -> str:
-    """What waiting for BankID did beside answering polls. A collect in every two seconds may be made."""
-    polls, collects = run.operations + run.errors, run.bankid["collects"]
+    """What waiting for BankID did beside answering polls. An order may be collected once in two seconds."""
+    assert run.operations_per_second is not None
+    collects, orders = run.bankid["collects"], run.bankid["orders"]
+    two_seconds = run.operations / run.operations_per_second / 2
     return (
-        f"{run.scenario}: {waiting} waited; {collects} collects for {polls} polls, "
-        f"{2 * collects / polls:.2f} in two seconds for an order; {run.bankid['orders']} orders renewed; "
-        f"simulator {run.cpu_ms['simulator']:.2f} ms; "
+        f"{run.scenario}: {waiting} waited; {collects} collects, {collects / waiting / two_seconds:.2f} in "
+        f"two seconds for each; {orders} orders renewed; simulator {run.cpu_ms['simulator']:.2f} ms; "
         f"workers {_sizes(run.memory_before_mib)} MiB before, {_sizes(run.worker_memory_mib)} after"
     )
 

@@ -1,6 +1,8 @@
 """A person who waits at the BankID tab: the page with its QR code, and the polls of its script."""
 
 import re
+import time
+from collections import deque
 from html import unescape
 from typing import Any
 from urllib.parse import urlencode, urljoin
@@ -15,8 +17,8 @@ class WaitingVisitor(Visitor):
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
-        self._poll_url = ""
-        self._frames: tuple[str | None, str | None] = (None, None)  # the last two
+        self.poll_url = ""
+        self.frames: deque[tuple[float, str]] = deque(maxlen=2)  # the last two, and when they came
 
     async def open(self) -> None:
         """Come to the page with the QR code in a fresh browser, which starts an order."""
@@ -36,17 +38,18 @@ class WaitingVisitor(Visitor):
         found = re.search(r'data-poll="([^"]+)"', page.body.decode()) if page else None
         if found is None:
             raise FlowError("no page with a QR code")
-        self._poll_url = urljoin(url, unescape(found[1]))
-        self._frames = (None, None)
+        self.poll_url = urljoin(url, unescape(found[1]))
+        self.frames.clear()
 
     async def poll(self) -> None:
-        """How the order stands: pending, with a frame that is not the one of two polls ago.
+        """How the order stands: pending, with a frame that was not shown a second ago or before.
 
-        Two polls a second apart may meet the same second of the code; three may not.
+        At one poll a second that is the frame of two polls ago: the last one may be of the same second.
         """
-        order = ok(await self.browser.get(self._poll_url)).json()
+        sent = time.perf_counter()
+        order = ok(await self.browser.get(self.poll_url)).json()
         if order["state"] != "pending" or not (order["qr"] or "").startswith("<svg"):
             raise FlowError(f"{order['state']}, {'with' if order.get('qr') else 'without'} a QR code")
-        if order["qr"] == self._frames[0]:
+        if any(frame == order["qr"] and sent - came >= 1 for came, frame in self.frames):
             raise FlowError("the QR code stands still")
-        self._frames = (self._frames[1], order["qr"])
+        self.frames.append((time.perf_counter(), order["qr"]))

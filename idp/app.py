@@ -4,13 +4,15 @@ import hashlib
 import hmac
 import os
 from collections.abc import Callable, Mapping
+from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from flask import Flask
+from flask import Flask, current_app
 from flask_migrate import Migrate
 from jinja2 import StrictUndefined
 from sqlalchemy.engine import make_url
@@ -19,11 +21,14 @@ from sqlalchemy.exc import SQLAlchemyError
 from idp import errors, i18n, logs, web
 from idp.account import views as account_views
 from idp.audit import AuditRow
+from idp.bankid import event_claims
+from idp.bankid import service as bankid_service
 from idp.bankid import setup as bankid_setup
 from idp.bankid import views as bankid_views
+from idp.bankid.service import BankId
 from idp.clock import utcnow
 from idp.config import ConfigError, Settings
-from idp.crypto import PersonalNumberKeys, Sealer
+from idp.crypto import PersonalNumberKeys
 from idp.db import db
 from idp.login import guard, methods
 from idp.login import service as login_service
@@ -38,6 +43,7 @@ from idp.password import views as password_views
 from idp.password.hashing import PasswordHasher
 from idp.password.service import LegacySample
 from idp.ratelimit import RateLimiter
+from idp.users import bankid_links
 from idp.users import service as users_service
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -76,17 +82,21 @@ def create_app(settings: Settings) -> Flask:
     keys, clients = _load(settings)
     limiter = RateLimiter(settings)
     secret = settings.secret_key.get_secret_value()
+    offered = [password_views.login_method(settings.issuer)]
+    if settings.bankid.environment != "off":
+        offered.insert(0, bankid_views.login_method(settings.bankid.acr))
+        _add_bankid(app, settings)
+    bankid: BankId | None = app.extensions.get("idp.bankid")
+    numbers: PersonalNumberKeys | None = app.extensions.get("idp.personal_number_keys")
     issuer = Provider(
         issuer=settings.issuer,
         clients=clients,
         keys=keys,
         limiter=limiter,
         subject_key=hmac.new(secret.encode(), b"pairwise subjects", hashlib.sha256).digest(),
+        person_number=partial(bankid_links.number_of, keys=numbers) if numbers else None,
+        event_claims={bankid_views.METHOD: partial(event_claims.read, bankid.sealer)} if bankid else {},
     )
-    offered = [password_views.login_method(settings.issuer)]
-    if settings.bankid.environment != "off":
-        offered.insert(0, bankid_views.login_method(settings.bankid.acr))
-        _add_bankid(app, settings)
     app.extensions.update(
         {
             "idp.provider": issuer,
@@ -159,17 +169,17 @@ def migrations_behind() -> str | None:
 
 
 def _add_bankid(app: Flask, settings: Settings) -> None:
-    if settings.personal_number_keys is None:
-        raise ConfigError(["IDP_PERSONAL_NUMBER_KEYS is missing: BankID links are stored encrypted"])
-    secret = settings.personal_number_keys.get_secret_value()
+    secret = settings.personal_number_keys.get_secret_value() if settings.personal_number_keys else ""
+    bankid = bankid_setup.make(settings.bankid, personal_number_keys=secret, now=utcnow())
     app.extensions.update(
         {
-            "idp.bankid": bankid_setup.make(settings.bankid, sealer=Sealer(secret), now=utcnow()),
+            "idp.bankid": bankid,
             "idp.bankid_opener": bankid_setup.opener(settings.bankid),
             "idp.personal_number_keys": PersonalNumberKeys(secret),
         }
     )
     app.register_blueprint(bankid_views.blueprint)
+    login_service.moved_on.connect(_abandon_order)
 
 
 def _load(settings: Settings) -> tuple[KeyRing, ClientRegistry]:
@@ -202,6 +212,12 @@ def _describe(clients: ClientRegistry, client_id: str, language: str) -> guard.A
 
 def _end_sessions(_sender: object, *, user_id: Any, now: Any) -> None:
     login_service.end_all_of(user_id, now=now, reason="user disabled")
+
+
+def _abandon_order(_sender: object, *, uid: str, method: str | None, now: datetime) -> None:
+    bankid: BankId | None = current_app.extensions.get("idp.bankid")
+    if bankid is not None and method != bankid_views.METHOD:
+        bankid_service.abandon(bankid, uid, now=now)
 
 
 def _prepared_url(url: str) -> str:

@@ -26,11 +26,15 @@ class Event(StrEnum):
     LOGIN_REFUSED = "login.refused"
     SESSION_ENDED = "session.ended"
     PASSWORD_REHASHED = "password.rehashed"  # noqa: S105 - an event's name
+    PASSWORD_CHANGED = "password.changed"  # noqa: S105
+    PASSWORD_RESET_ASKED = "password.reset_asked"  # noqa: S105
+    PASSWORD_RESET_LIMITED = "password.reset_limited"  # noqa: S105
     CONSENT_GIVEN = "consent.given"
     CONSENT_DENIED = "consent.denied"
     CODE_REPLAYED = "code.replayed"
     CLIENT_AUTHENTICATION_FAILED = "client.authentication_failed"
     BANKID_STARTED = "bankid.started"
+    BANKID_COMPLETED = "bankid.completed"
     BANKID_FAILED = "bankid.failed"
     BANKID_REFUSED = "bankid.refused"
     BANKID_LINKED = "bankid.linked"

@@ -120,6 +120,8 @@ class LimitSettings(Part):
     login_overall: Rate = "3000/minute"
     client_authentication: Rate = "20/minute"
     bankid_per_address: Rate = "60/minute; 600/hour"
+    reset_per_address: Rate = "60/hour; 300/day"
+    reset_per_account: Rate = "5/hour; 20/day"
 
 
 class BrandSettings(Part):
@@ -140,6 +142,12 @@ class PasswordSettings(Part):
     hash_time: Annotated[int, Field(ge=1)] = 2
     hash_parallelism: Annotated[int, Field(ge=1)] = 1
     hashes_at_once: Annotated[int, Field(ge=1)] = 2
+
+
+class ResetSettings(Part):
+    """How long a mailed link to choose a password may be used."""
+
+    link_minutes: Annotated[int, Field(ge=5, le=1440)] = 60
 
 
 class SessionSettings(Part):
@@ -188,6 +196,7 @@ class Settings(Part):
     limits: LimitSettings = LimitSettings()
     brand: BrandSettings = BrandSettings()
     password: PasswordSettings = PasswordSettings()
+    reset: ResetSettings = ResetSettings()
     session: SessionSettings = SessionSettings()
     log: LogSettings = LogSettings()
 
@@ -234,6 +243,7 @@ GROUPS: dict[str, tuple[str, type[Part]]] = {
     "limits": ("LIMIT", LimitSettings),
     "brand": ("BRAND", BrandSettings),
     "password": ("PASSWORD", PasswordSettings),
+    "reset": ("RESET", ResetSettings),
     "session": ("SESSION", SessionSettings),
     "log": ("LOG", LogSettings),
     "bankid": ("BANKID", BankIdSettings),

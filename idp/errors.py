@@ -1,5 +1,6 @@
 """Errors that people meet: one code each, shown in plain words with a reference that finds the log line."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -149,6 +150,7 @@ TEXTS: Mapping[str, ErrorText] = {
 
 HTTP_CODES = {400: "bad_request", 404: "not_found", 405: "method_not_allowed", 413: "request_too_large"}
 MAX_DETAIL = 500
+MAILED_TOKEN = re.compile(r"[0-9a-fA-F]{64}")
 
 
 def render(error: IdpError) -> Response:
@@ -185,7 +187,7 @@ def report(error: IdpError) -> None:
     """Write the log line that the reference on the page finds."""
     level = log.error if error.status >= 500 else log.warning
     level(
-        "refused", code=error.code, status=error.status, detail=error.detail[:MAX_DETAIL], path=request.path
+        "refused", code=error.code, status=error.status, detail=error.detail[:MAX_DETAIL], path=_logged_path()
     )
 
 
@@ -224,13 +226,13 @@ def register(app: Flask, *, is_protocol_endpoint: Callable[[], bool]) -> None:
     def on_database_trouble(error: DBAPIError | PoolTimeout) -> Response:
         # Only the class is logged: the driver's words can hold the statement's values.
         cause = error.orig if isinstance(error, DBAPIError) else error
-        log.error("database_unavailable", kind=type(cause).__name__, path=request.path)
+        log.error("database_unavailable", kind=type(cause).__name__, path=_logged_path())
         g.database_down = True  # the page is not to wait for it once more
         return answer(Busy("the database does not answer"))
 
     @app.errorhandler(Exception)
     def on_anything(error: Exception) -> Response:
-        log.error("unexpected_error", kind=type(error).__name__, path=request.path, exc_info=True)
+        log.error("unexpected_error", kind=type(error).__name__, path=_logged_path(), exc_info=True)
         return answer(_with_code("server_error", 500))
 
 
@@ -243,6 +245,11 @@ HTTP_WORDS = {
     500: "unexpected error",
     503: "temporarily unavailable, try again shortly",
 }
+
+
+def _logged_path() -> str:
+    """The path without the secret that a mailed link carries in it."""
+    return MAILED_TOKEN.sub("…", request.path)
 
 
 def _with_code(code: str, status: int) -> IdpError:

@@ -53,5 +53,5 @@ def configure(settings: LogSettings, facts: Callable[[], dict[str, str]]) -> Non
     root.handlers = [handler]
     root.setLevel(settings.level.upper())
     # Authlib and the drivers write whole tokens and statements at DEBUG and INFO.
-    for chatty in ("authlib", "sqlalchemy", "psycopg", "httpx", "httpcore", "alembic"):
+    for chatty in ("authlib", "sqlalchemy", "psycopg", "httpx2", "httpcore2", "alembic"):
         logging.getLogger(chatty).setLevel(max(logging.WARNING, root.level))

@@ -12,6 +12,11 @@ def new_token() -> str:
     return secrets.token_urlsafe(TOKEN_BYTES)
 
 
+def new_hex_token() -> str:
+    """A 256-bit random value in 64 hex digits, which no mail program breaks or decorates: mailed links."""
+    return secrets.token_hex(TOKEN_BYTES)
+
+
 def sha256_hex(value: str) -> str:
     """The form in which a random value is stored: 64 hex digits.
 

@@ -29,6 +29,7 @@ CONNECT_SECONDS = 4.0
 CONNECT_RETRIES = 2
 READ_SECONDS = 10.0
 POOL_SECONDS = 2.0
+CANCEL_SECONDS = 2.0  # somebody on their way elsewhere would wait for it
 MAX_CONNECTIONS = 64
 KEEP_ALIVE_SECONDS = 60.0
 
@@ -162,7 +163,7 @@ class BankIdClient:
     def cancel(self, order_ref: str) -> None:
         """Ends an order; one that is over already is fine."""
         try:
-            self._post("cancel", {"orderRef": order_ref})
+            self._post("cancel", {"orderRef": order_ref}, timeout=httpx2.Timeout(CANCEL_SECONDS))
         except BankIdError as error:
             if not error.order_is_lost:
                 raise
@@ -176,7 +177,9 @@ class BankIdClient:
             raise ValueError("cardReader needs the policy of BankID on card")
         return read_order(self._post(kind, order.body(kind)))
 
-    def _post(self, call: str, body: Mapping[str, object]) -> httpx2.Response:
+    def _post(
+        self, call: str, body: Mapping[str, object], *, timeout: httpx2.Timeout | None = None
+    ) -> httpx2.Response:
         """BankID's answer if it is 200, unread: that of cancel may be empty."""
         try:
             response = self._http.post(
@@ -184,6 +187,7 @@ class BankIdClient:
                 content=json.dumps(body).encode(),
                 # Exactly this: with a charset BankID answers 415.
                 headers={"Content-Type": "application/json", "Accept": "application/json"},
+                timeout=timeout or self._http.timeout,
             )
         except httpx2.RequestError as error:
             raise unanswered(error) from None

@@ -33,7 +33,8 @@ class Order(Base):
     nonce_hash: Mapped[str | None] = mapped_column(sa.String(64))  # set when the app can return to the page
     returned_at: Mapped[datetime | None]
     next_collect_at: Mapped[datetime]  # nobody collects before; a collector moves it ahead first
-    state: Mapped[str] = mapped_column(sa.String(10))  # pending, failed, complete, refused, cancelled, used
+    # pending, complete, used; failed, refused, cancelled by the person, abandoned for another way
+    state: Mapped[str] = mapped_column(sa.String(10))
     hint_code: Mapped[str | None] = mapped_column(sa.String(60))
     result: Mapped[str | None] = mapped_column(sa.Text)  # encrypted: who it was
     finished_at: Mapped[datetime | None] = mapped_column(index=True)

@@ -1,15 +1,19 @@
 """Orders: start, collect, renew, cancel, and hand over who it was."""
 
+import ipaddress
 import json
+from base64 import b64encode
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from threading import BoundedSemaphore
 from typing import Any, cast
 
 import sqlalchemy as sa
 import structlog
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from idp import audit
 from idp.bankid import evidence
@@ -29,9 +33,15 @@ from idp.tokens import new_token, sha256_hex
 log = structlog.get_logger("idp.bankid")
 
 COLLECT_EVERY = timedelta(seconds=2)
-COLLECT_LEASE = timedelta(seconds=20)  # longer than a collect can take: nobody else collects meanwhile
+COLLECT_LEASE = timedelta(seconds=40)  # longer than a collect can take: nobody else collects meanwhile
+LONGEST_ORDER = timedelta(minutes=4)  # BankID ends an order after 30 s unopened and 3 minutes in the app
+RETURN_WITHIN = timedelta(seconds=15)  # from completion until the app has brought its browser back
+CALLS_AT_ONCE = 4  # of a worker's 8 threads: when BankID is slow, the others go on
+START_WAITS_SECONDS = 1.0
 RENEW_WITHIN = timedelta(minutes=3)
 MAX_ATTEMPTS = 5
+UNREACHABLE = "unreachable"  # hints of ours beside BankID's: the circuit is open …
+LOST = "lost"  # … and BankID tells nothing of the order any more
 EVIDENCE_PURPOSE = "bankid evidence"
 RESULT_PURPOSE = "bankid result"
 MAX_VISIBLE = 1100  # bytes of text; 1,500 characters in base64 is BankID's limit
@@ -49,6 +59,7 @@ class BankId:
     retention: timedelta
     same_device_policy: str  # enforce or log
     refuse_high_risk: bool
+    calls: BoundedSemaphore = field(default_factory=lambda: BoundedSemaphore(CALLS_AT_ONCE))
 
 
 @dataclass(frozen=True)
@@ -82,8 +93,8 @@ class PendingOrder:
     qr_start_secret: str
     next_collect_at: datetime
     state: str
-    hint_code: str | None
-    ui_locales: str | None
+    hint_code: str
+    ui_locales: str | None  # of the request that waits
 
 
 @dataclass(frozen=True)
@@ -121,8 +132,8 @@ def current(interaction_uid: str, *, browser: str) -> Order | None:
     )
 
 
-_order_table = cast(sa.Table, Order.__table__)
-_orders, _interactions = _order_table.c, Interaction.__table__.c
+_order_table, _interaction_table = cast(sa.Table, Order.__table__), cast(sa.Table, Interaction.__table__)
+_orders, _interactions = _order_table.c, _interaction_table.c
 _NEWEST = (
     sa.select(
         _orders.id,
@@ -138,7 +149,7 @@ _NEWEST = (
         _interactions.request["ui_locales"].as_string().label("ui_locales"),
     )
     .select_from(_order_table)
-    .join(Interaction.__table__, _interactions.uid == _orders.interaction_uid)
+    .join(_interaction_table, _interactions.uid == _orders.interaction_uid)
     .where(
         _orders.interaction_uid == sa.bindparam("uid"),
         _orders.browser_hash == sa.bindparam("browser_hash"),
@@ -176,10 +187,12 @@ def poll_pending(bankid: BankId, interaction_uid: str, *, browser: str, now: dat
     rows = execute_alone(_NEWEST, {"uid": interaction_uid, "browser_hash": sha256_hex(browser), "now": now})
     if not rows or rows[0].state != "pending":
         return None
-    order = PendingOrder(*rows[0])
-    if now < order.next_collect_at or not _take_lease(order, now):
+    order = PendingOrder(**rows[0]._asdict())
+    if now < order.next_collect_at:
         return order
-    hint = _collect(bankid, order, now)
+    hint = _collect_once(
+        bankid, order.id, order.order_ref, order.hint_code, due=order.next_collect_at, now=now
+    )
     return None if hint is None else replace(order, hint_code=hint)
 
 
@@ -190,39 +203,54 @@ def poll(bankid: BankId, order: Order, starter: Callable[[Order], Starter], *, n
     `next_collect_at` ahead), and the result is stored before anybody is told of it.
     """
     if order.state == "pending" and order.next_collect_at <= now:
-        due = PendingOrder(*(getattr(order, field.name) for field in fields(PendingOrder)))
+        order_id, order_ref, hint, due = order.id, order.order_ref, order.hint_code, order.next_collect_at
+        db.session.commit()  # no connection is held while BankID is asked
+        _collect_once(bankid, order_id, order_ref, hint or "", due=due, now=now)
+        db.session.refresh(order)
     if _renewable(order, now):
-        renewed = _take_renewal(order)
-        if renewed:
-            with suppress(Unavailable):
-                return _order(
-                    bankid,
-                    starter(order),
-                    attempt=order.attempt + 1,
-                    first_started_at=order.first_started_at,
-                    now=now,
-                )
+        renewed = _renew(bankid, order, starter, now) if _take_renewal(order, now) else None
+        if renewed is not None:
+            return renewed
         db.session.refresh(order)
     return order
 
 
 def cancel(bankid: BankId, interaction_uid: str, *, browser: str, now: datetime) -> None:
     """End the interaction's pending order here and at BankID, if this browser started it."""
+    mine = Order.browser_hash == sha256_hex(browser)
+    _cancel(bankid, Order.interaction_uid == interaction_uid, mine, state="cancelled", now=now)
+
+
+def abandon(bankid: BankId, interaction_uid: str, *, now: datetime) -> None:
+    """End the interaction's pending order here and at BankID: its person has gone another way.
+
+    Who comes back to BankID gets a new order, and is told of no cancelling.
+    """
+    _cancel(bankid, Order.interaction_uid == interaction_uid, state="abandoned", now=now)
+
+
+def _cancel(bankid: BankId, *which: sa.ColumnElement[bool], state: str, now: datetime) -> None:
     statement = (
         sa.update(Order)
-        .where(
-            Order.interaction_uid == interaction_uid,
-            Order.browser_hash == sha256_hex(browser),
-            Order.state.in_(("pending", "complete")),
-        )
-        .values(state="cancelled", finished_at=now, result=None)
+        .where(*which, Order.state.in_(("pending", "complete")))
+        .values(state=state, finished_at=now, result=None)
         .returning(Order.order_ref)
     )
     references = list(db.session.scalars(statement))
     db.session.commit()
     for reference in references:
-        with suppress(BankIdError):
-            bankid.client.cancel(reference)
+        # A courtesy to the app, which forgets the order by itself in time: nobody waits for it.
+        if not bankid.calls.acquire(blocking=False):
+            return
+        try:
+            if bankid.circuit.allows():
+                bankid.client.cancel(reference)
+                bankid.circuit.note(None)
+        except BankIdError as error:
+            bankid.circuit.note(error)
+            _report("bankid_cancel_failed", error)
+        finally:
+            bankid.calls.release()
 
 
 def note_return(order: Order, nonce: str, *, now: datetime) -> None:
@@ -240,8 +268,19 @@ def person_of(bankid: BankId, order: Order) -> VerifiedPerson:
     """Who completed the order. It must be complete."""
     if order.result is None:
         raise ValueError("the order has no result")
-    found: dict[str, Any] = json.loads(bankid.sealer.open(order.result, purpose=RESULT_PURPOSE))
-    return VerifiedPerson(**found)
+    opened = bankid.sealer.open(order.result, purpose=RESULT_PURPOSE, context=order.id)
+    return VerifiedPerson(**json.loads(opened))
+
+
+def awaits_return(bankid: BankId, order: Order, person: VerifiedPerson, *, now: datetime) -> bool:
+    """Whether only the nonce is missing, and the app may still be on its way back to the browser with it."""
+    return (
+        bankid.same_device_policy == "enforce"
+        and order.nonce_hash is not None
+        and order.finished_at is not None
+        and now < order.finished_at + RETURN_WITHIN
+        and _may_be_elsewhere(order, person)
+    )
 
 
 def refusal(bankid: BankId, order: Order, person: VerifiedPerson) -> str | None:
@@ -253,15 +292,29 @@ def refusal(bankid: BankId, order: Order, person: VerifiedPerson) -> str | None:
     """
     if bankid.refuse_high_risk and person.risk == "high":
         return "high_risk"
-    if (
-        order.started_by == "autostart"
-        and order.returned_at is None
-        and person.device_ip != order.end_user_ip
-    ):
+    if _may_be_elsewhere(order, person):
         if bankid.same_device_policy == "enforce":
             return "other_device"
         log.warning("bankid_other_address", order=order.id)
     return None
+
+
+def _may_be_elsewhere(order: Order, person: VerifiedPerson) -> bool:
+    return (
+        order.started_by == "autostart"
+        and order.returned_at is None
+        and _plain_address(person.device_ip) != _plain_address(order.end_user_ip)
+    )
+
+
+def _plain_address(literal: str | None) -> str | None:
+    """One spelling for each address: IPv6 has many, and IPv4 can come inside it."""
+    try:
+        address = ipaddress.ip_address(literal or "")
+    except ValueError:
+        return literal
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return str(mapped or address)
 
 
 def use(order: Order, *, state: str, user_id: Any, now: datetime) -> bool:
@@ -287,15 +340,18 @@ def visible_text(client_name: str, language: str) -> str:
 def _order(
     bankid: BankId, starter: Starter, *, attempt: int, first_started_at: datetime, now: datetime
 ) -> Order:
-    if not bankid.circuit.allows():
-        raise Unavailable(RfaId.RFA5)
     nonce = new_token()
     return_url = starter.return_url(nonce) if starter.started_by == "autostart" else None
     visible = visible_text(starter.client_name, starter.language)
     interaction = sha256_hex(starter.interaction_uid)
     bound = {"client_id": starter.client_id, "interaction": interaction, "once": new_token()}
     non_visible = json.dumps(bound, separators=(",", ":"))
+    if not bankid.calls.acquire(timeout=START_WAITS_SECONDS):
+        log.warning("bankid_busy")
+        raise Unavailable(RfaId.RFA5)
     try:
+        if not bankid.circuit.allows():
+            raise Unavailable(RfaId.RFA5)
         started = bankid.client.auth(
             OrderRequest(
                 end_user_ip=starter.end_user_ip,
@@ -312,10 +368,10 @@ def _order(
         )
     except BankIdError as error:
         bankid.circuit.note(error)
-        log.error(
-            "bankid_start_failed", code=str(error.code), status=error.http_status, details=error.details
-        )
+        _report("bankid_start_failed", error)
         raise Unavailable(error.rfa) from None
+    finally:
+        bankid.calls.release()
     bankid.circuit.note(None)
     order = Order(
         id=new_token(),
@@ -348,16 +404,8 @@ def _order(
     return order
 
 
-def _take_lease(order: Order, now: datetime) -> bool:
-    statement = (
-        sa.update(Order)
-        .where(Order.id == order.id, Order.state == "pending", Order.next_collect_at == order.next_collect_at)
-        .values(next_collect_at=now + COLLECT_LEASE)
-        .returning(Order.id)
-    )
-    taken = db.session.scalar(statement) is not None
-    db.session.commit()
-    return taken
+def _take_lease(order_id: str, due: datetime, now: datetime) -> bool:
+    return bool(execute_alone(_LEASE, {"b_id": order_id, "b_due": due, "b_until": now + COLLECT_LEASE}))
 
 
 def _renewable(order: Order, now: datetime) -> bool:
@@ -370,12 +418,15 @@ def _renewable(order: Order, now: datetime) -> bool:
     )
 
 
-def _take_renewal(order: Order) -> bool:
-    """Of parallel polls one renews: the order's hint says who was first."""
+def _take_renewal(order: Order, now: datetime) -> bool:
+    """Of parallel polls one renews. To the others the order is pending until the new one is there.
+
+    Should the one who renews die of it, a collect finds the order lost.
+    """
     statement = (
         sa.update(Order)
         .where(Order.id == order.id, Order.state == "failed", Order.hint_code == "startFailed")
-        .values(hint_code="renewed")
+        .values(state="pending", hint_code="renewing", next_collect_at=now + COLLECT_LEASE)
         .returning(Order.id)
     )
     taken = db.session.scalar(statement) is not None
@@ -383,33 +434,76 @@ def _take_renewal(order: Order) -> bool:
     return taken
 
 
-def _collect(bankid: BankId, order: Order, now: datetime) -> None:
-    """Ask BankID, and store what it answers."""
-    if not bankid.circuit.allows():
-        _store(order, next_collect_at=now + COLLECT_EVERY)
-        return
+def _renew(bankid: BankId, order: Order, starter: Callable[[Order], Starter], now: datetime) -> Order | None:
+    order_id, attempt, first_started_at = order.id, order.attempt + 1, order.first_started_at
+    asker = starter(order)
+    db.session.commit()  # no connection is held while BankID is asked
+    renewed = None
+    with suppress(Unavailable):
+        renewed = _order(bankid, asker, attempt=attempt, first_started_at=first_started_at, now=now)
+    _end(order_id, state="failed", hint_code="renewed" if renewed else "notRenewed", finished_at=now)
+    db.session.commit()
+    return renewed
+
+
+def _collect_once(
+    bankid: BankId, order_id: str, order_ref: str, hint: str, *, due: datetime, now: datetime
+) -> str | None:
+    """The pending order's hint, None when it is over: asked for by one of all who poll, if there is room."""
+    if not bankid.calls.acquire(blocking=False):
+        return hint
     try:
-        answer = bankid.client.collect(order.order_ref)
+        return _collect(bankid, order_id, order_ref, hint, now) if _take_lease(order_id, due, now) else hint
+    finally:
+        bankid.calls.release()
+
+
+def _collect(bankid: BankId, order_id: str, order_ref: str, hint: str, now: datetime) -> str | None:
+    """Ask BankID, and store what it answers: the pending order's hint (was `hint`), None when it is over."""
+    if not bankid.circuit.allows():
+        return _unanswered(order_id, UNREACHABLE, now)
+    try:
+        answer = bankid.client.collect(order_ref)
     except BankIdError as error:
         bankid.circuit.note(error)
-        log.warning(
-            "bankid_collect_failed", code=str(error.code), status=error.http_status, details=error.details
-        )
-        if error.order_is_lost:
-            # Collected by a worker that died, or too old: nobody can be logged in by it.
-            _store(order, state="failed", hint_code="lost", finished_at=now)
-        else:
-            _store(order, next_collect_at=now + COLLECT_EVERY)
-        return
-    bankid.circuit.note(None)
-    match answer:
-        case Pending(hint_code=hint):
-            _store(order, hint_code=hint, next_collect_at=now + COLLECT_EVERY)
-        case Failed(hint_code=hint):
-            audit.record(audit.Event.BANKID_FAILED, now=now, client_id=order.client_id, hint=hint[:60])
-            _store(order, state="failed", hint_code=hint[:60], finished_at=now)
-        case Complete():
-            _complete(bankid, order, answer, now)
+        _report("bankid_collect_failed", error)
+        if not error.order_is_lost:
+            return _unanswered(order_id, hint, now)
+        # Collected by a worker that died, or too old: nobody can be logged in by it.
+        answer = Failed(LOST)
+    else:
+        bankid.circuit.note(None)
+    if isinstance(answer, Pending):
+        return _still_pending(order_id, answer.hint_code[:60], now)
+    order = db.session.get_one(Order, order_id)
+    if isinstance(answer, Failed):
+        _fail(order, answer.hint_code[:60], now)
+    else:
+        _complete(bankid, order, answer, now)
+    return None
+
+
+def _unanswered(order_id: str, hint: str, now: datetime) -> str | None:
+    """As `_still_pending`, but an order that must be over at BankID by now is over here too."""
+    order = db.session.get_one(Order, order_id)
+    if now >= order.started_at + LONGEST_ORDER:
+        _fail(order, LOST, now)
+        return None
+    db.session.commit()
+    return _still_pending(order_id, hint, now)
+
+
+def _fail(order: Order, hint: str, now: datetime) -> None:
+    client_id = order.client_id
+    if _end(order.id, state="failed", hint_code=hint, finished_at=now):
+        audit.record(audit.Event.BANKID_FAILED, now=now, client_id=client_id, hint=hint)
+    db.session.commit()
+
+
+def _still_pending(order_id: str, hint: str, now: datetime) -> str | None:
+    """`hint`, noted, and when to ask next; None when the order was ended meanwhile."""
+    noted = {"b_id": order_id, "b_hint": hint, "b_next": now + COLLECT_EVERY}
+    return hint if execute_alone(_STILL_PENDING, noted) else None
 
 
 def _complete(bankid: BankId, order: Order, answer: Complete, now: datetime) -> None:
@@ -429,11 +523,11 @@ def _complete(bankid: BankId, order: Order, answer: Complete, now: datetime) -> 
             now=now,
         )
     except EvidenceError as error:
-        log.error("bankid_evidence_refused", reason=error.reason.value, order=order.id)
-        audit.record(
-            audit.Event.BANKID_REFUSED, now=now, client_id=order.client_id, reason=error.reason.value
-        )
-        _store(order, state="refused", hint_code="evidence", finished_at=now)
+        reason = error.reason.value
+        log.error("bankid_evidence_refused", reason=reason, order=order.id)
+        if _end(order.id, state="refused", hint_code="evidence", finished_at=now):
+            audit.record(audit.Event.BANKID_REFUSED, now=now, client_id=order.client_id, reason=reason)
+        db.session.commit()
         return
     kind = next(name for name, oid in bankid.environment.policies.items() if oid == verified.policy)
     person = {
@@ -443,18 +537,38 @@ def _complete(bankid: BankId, order: Order, answer: Complete, now: datetime) -> 
         "device_ip": data.device_ip,
         "risk": data.risk,
     }
-    sealed = json.dumps({"signature": data.signature, "ocsp_response": data.ocsp_response})
+    certificate = verified.certificate.public_bytes(Encoding.DER)
+    sealed = json.dumps(
+        {
+            "signature": data.signature,
+            "ocsp_response": data.ocsp_response,
+            "certificate": b64encode(certificate).decode(),
+            "not_before": int(verified.not_before.timestamp()),
+            "not_after": int(verified.not_after.timestamp()),
+            "device_ip": data.device_ip,
+        }
+    )
+    result = bankid.sealer.seal(json.dumps(person), purpose=RESULT_PURPOSE, context=order.id)
+    if not _end(order.id, state="complete", hint_code="", result=result, finished_at=now):
+        db.session.rollback()
+        return
     db.session.add(
         Evidence(
             order_id=order.id,
             order_ref=order.order_ref,
-            sealed=bankid.sealer.seal(sealed, purpose=EVIDENCE_PURPOSE),
+            sealed=bankid.sealer.seal(sealed, purpose=EVIDENCE_PURPOSE, context=order.id),
             created_at=now,
             delete_after=now + bankid.retention,
         )
     )
-    result = bankid.sealer.seal(json.dumps(person), purpose=RESULT_PURPOSE)
-    _store(order, state="complete", hint_code=None, result=result, finished_at=now)
+    audit.record(
+        audit.Event.BANKID_COMPLETED,
+        now=now,
+        client_id=order.client_id,
+        kind=kind,
+        risk=data.risk or "unknown",
+    )
+    db.session.commit()
 
 
 def _report(event: str, error: BankIdError) -> None:
@@ -462,9 +576,12 @@ def _report(event: str, error: BankIdError) -> None:
     level(event, code=str(error.code), status=error.http_status, details=error.details)
 
 
-def _store(order: Order, **values: Any) -> None:
-    """Write what a collect brought, unless the order was cancelled meanwhile, and commit."""
-    db.session.execute(
-        sa.update(Order).where(Order.id == order.id, Order.state == "pending").values(**values)
+def _end(order_id: str, **values: Any) -> bool:
+    """Write how an order ended, in the caller's transaction. False: it had ended already, by a cancel."""
+    statement = (
+        sa.update(Order)
+        .where(Order.id == order_id, Order.state == "pending")
+        .values(**values)
+        .returning(Order.id)
     )
-    db.session.commit()
+    return db.session.scalar(statement) is not None

@@ -17,15 +17,31 @@ from idp.crypto import Sealer
 log = structlog.get_logger("idp.bankid")
 
 
-def make(settings: BankIdSettings, *, sealer: Sealer, now: datetime) -> BankId:
-    """What using BankID needs. Raises `ConfigError` for a certificate or environment that cannot be used."""
+def make(settings: BankIdSettings, *, personal_number_keys: str, now: datetime) -> BankId:
+    """What using BankID needs. Raises `ConfigError` with every problem of keys, environment, certificate."""
+    problems: list[str] = []
+    sealer: Sealer | None = None
+    where: Environment | None = None
+    rp: RpCertificate | None = None
+    if not personal_number_keys:
+        problems.append("IDP_PERSONAL_NUMBER_KEYS is missing: BankID links are stored encrypted")
+    else:
+        try:
+            sealer = Sealer(personal_number_keys)
+        except ConfigError as error:
+            problems += error.problems
     try:
         where = _environment(settings)
+    except SetupError as error:
+        problems.append(f"BankID: {error}")
+    try:
         rp = certificate(settings)
-        if where.name == "production":
+        if settings.environment == "production":
             refuse_in_production(rp)
     except SetupError as error:
-        raise ConfigError([f"BankID: {error}"]) from None
+        problems.append(f"BankID: {error}")
+    if sealer is None or where is None or rp is None or problems:
+        raise ConfigError(problems)
     try:
         rp.check_validity(now)
     except SetupError as error:

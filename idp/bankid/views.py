@@ -1,12 +1,13 @@
 """The tab "BankID": the animated QR code, the app on the same device, and what comes of it."""
 
+import json
 from typing import Any
+from urllib.parse import urlsplit
 
 from flask import (
     Blueprint,
     Response,
     current_app,
-    jsonify,
     make_response,
     redirect,
     render_template,
@@ -20,7 +21,7 @@ from werkzeug.wrappers import Response as BaseResponse
 from idp import audit, i18n, web
 from idp.bankid import launch, messages, qr, service
 from idp.bankid.models import Order
-from idp.bankid.service import BankId, Starter, Unavailable, VerifiedPerson
+from idp.bankid.service import BankId, PendingOrder, Starter, Unavailable, VerifiedPerson
 from idp.clock import utcnow
 from idp.crypto import PersonalNumberKeys
 from idp.db import db
@@ -77,7 +78,7 @@ def show(waiting: Waiting) -> BaseResponse:
     if order is not None and wanted in (None, order.started_by) and "again" not in request.args:
         order = _poll(waiting, order)
         if order.state == "complete":
-            return _finish(waiting, order)
+            return _page(waiting, order) if _awaits_return(order) else _finish(waiting, order)
         if order.state in ("pending", "failed", "refused", "cancelled"):
             return _page(waiting, order)
     return _start(waiting, wanted or (order.started_by if order else _default_mode()))
@@ -86,6 +87,12 @@ def show(waiting: Waiting) -> BaseResponse:
 @blueprint.get("/login/<uid>/bankid/poll")
 def poll(uid: str) -> Response:
     """How the order stands, for the page's script: `state`, `text`, the QR code's picture, where to go."""
+    nonce = request.args.get("nonce")
+    if not nonce:
+        pending = service.poll_pending(_bankid(), uid, browser=guard.browser(), now=utcnow())
+        if pending is not None:
+            i18n.prefer(pending.ui_locales)
+            return _json(200, state="pending", text=_text(pending), qr=_frame(pending))
     try:
         interaction = login.load(uid, browser=guard.browser(), now=utcnow())
     except (login.InteractionOver, login.ForeignBrowser):
@@ -95,11 +102,10 @@ def poll(uid: str) -> Response:
     order = service.current(uid, browser=guard.browser())
     if order is None:
         return _json(404, state="gone", url=url_for("bankid.login", uid=uid))
-    nonce = request.args.get("nonce")
     if nonce:
         service.note_return(order, nonce, now=utcnow())
     order = _poll(waiting, order)
-    if order.state == "pending":
+    if order.state == "pending" or (order.state == "complete" and _awaits_return(order)):
         return _json(200, state="pending", text=_text(order), qr=_frame(order))
     return _json(200, state=order.state, text=_text(order), url=url_for("bankid.login", uid=uid))
 
@@ -157,7 +163,7 @@ def _starter(waiting: Waiting, started_by: str) -> Starter:
         end_user_ip=request.remote_addr or "",
         user_agent=request.user_agent.string,
         device_identifier=session["device_id"],
-        referring_domain=guard.settings().issuer.split("//")[1].split(":")[0],
+        referring_domain=urlsplit(guard.settings().issuer).hostname or "",
         started_by=started_by,
         device=device.page_device,
         return_url=lambda nonce: launch.return_url(device, page, nonce),
@@ -187,10 +193,12 @@ def _direct_interaction() -> str:
 # What the page says
 
 
-def _text(order: Order) -> str:
+def _text(order: Order | PendingOrder) -> str:
     language = i18n.current_language()
     if order.state == "cancelled":
         rfa = messages.RfaId.RFA6
+    elif order.hint_code == service.UNREACHABLE:
+        rfa = messages.for_error(service.UNREACHABLE)
     elif order.state == "refused":
         rfa = messages.RfaId.RFA22
     else:
@@ -199,30 +207,41 @@ def _text(order: Order) -> str:
             status,
             order.hint_code or "",
             started_by="autostart" if order.started_by == "autostart" else "qr",
-            device=_page_device(order),
+            device=_app_device(order),
         )
     return messages.text(rfa, "en" if language == "en" else "sv")
 
 
-def _page_device(order: Order) -> messages.PageDevice:
+def _app_device(order: Order | PendingOrder) -> messages.PageDevice:
+    """Where the app is, as far as texts care: with a QR code it is on another device than our page."""
+    if order.started_by == "qr":
+        return "mobile"
     return "computer" if order.device == "computer" else "mobile" if order.device == "mobile" else "unknown"
 
 
-def _frame(order: Order) -> str | None:
+def _frame(order: Order | PendingOrder) -> str | None:
     """The QR code of this second, while no app has taken the order."""
-    if order.started_by != "qr" or order.hint_code not in ("outstandingTransaction", "noClient"):
+    if order.started_by != "qr" or order.hint_code != "outstandingTransaction":
         return None
     elapsed = max(0, int((utcnow() - order.started_at).total_seconds()))
     return qr.qr_svg(qr.qr_payload(order.qr_start_token, order.qr_start_secret, elapsed))
 
 
+def _awaits_return(order: Order) -> bool:
+    bankid = _bankid()
+    return service.awaits_return(bankid, order, service.person_of(bankid, order), now=utcnow())
+
+
 def _page(waiting: Waiting, order: Order, *, error: str | None = None, status: int = 200) -> Response:
+    # A complete order gets here while the app may yet bring the nonce: its page goes on asking.
+    state = "pending" if order.state == "complete" else order.state
     page = render_template(
         "bankid/login.html",
         order=order,
+        state=state,
         status_text=error or _text(order),
-        qr=_frame(order) if order.state == "pending" else None,
-        launch_url=_launch_url(order) if order.state == "pending" else None,
+        qr=_frame(order) if state == "pending" else None,
+        launch_url=_launch_url(order) if state == "pending" else None,
         uid=waiting.uid,
         on_phone=_device().kind is launch.Kind.PHONE,
         wait_seconds=None,
@@ -250,6 +269,7 @@ def _message_page(
     page = render_template(
         "bankid/login.html",
         order=None,
+        state="none",
         status_text=messages.text(rfa, "en" if i18n.current_language() == "en" else "sv"),
         qr=None,
         launch_url=None,
@@ -265,9 +285,8 @@ def _message_page(
 
 
 def _json(status: int, **facts: Any) -> Response:
-    response = make_response(jsonify(facts), status)
-    response.headers["Cache-Control"] = "no-store"
-    return response
+    headers = {"Cache-Control": "no-store"}
+    return Response(json.dumps(facts), status, headers, mimetype="application/json")
 
 
 # Who it was
@@ -307,6 +326,7 @@ def _finish(waiting: Waiting, order: Order, *, chosen: str | None = None) -> Bas
 
 def _log_in(waiting: Waiting, order: Order, person: VerifiedPerson, account: User) -> BaseResponse:
     now = utcnow()
+    completed_at = order.finished_at or now
     if not service.use(order, state="used", user_id=account.id, now=now):
         db.session.rollback()
         return redirect(url_for("bankid.login", uid=waiting.uid), 303)
@@ -317,7 +337,8 @@ def _log_in(waiting: Waiting, order: Order, person: VerifiedPerson, account: Use
         method=METHOD,
         acr=method.acr,
         amr=AMR.get(person.policy_kind, DEFAULT_AMR),
-        auth_time=now,
+        auth_time=completed_at,
+        reference=order.id,
     )
     try:
         return guard.complete(waiting, event)

@@ -265,10 +265,17 @@ def complete(waiting: Waiting, event: AuthenticationEvent) -> BaseResponse:
         now=utcnow(),
     )
     session["method"] = event.method
+    take_to(waiting, event.method)
     arguments: dict[str, Any] = {"uid": waiting.uid} if waiting.uid else {}
     response = redirect(url_for(waiting.return_endpoint, **arguments), 303)
     remember(response, value)
     return response
+
+
+def take_to(waiting: Waiting, method: str) -> None:
+    """Tell the other methods that the person has taken to this one."""
+    if waiting.uid is not None:
+        service.moved_on.send(uid=waiting.uid, method=method, now=utcnow())
 
 
 def account_key(account: str) -> str:

@@ -21,6 +21,10 @@ _signals = Namespace()
 sessions_ended = _signals.signal("sessions-ended")
 """Sent with `session_ids` and `now`, inside the transaction that ends them."""
 
+moved_on = _signals.signal("moved-on")
+"""Sent with `uid`, `method` and `now`, after the commit, when the person of an interaction has taken to a
+method, or to none because it is over: what other methods began for it may end."""
+
 SEEN_EVERY_SECONDS = 60  # how exactly the idle time is kept; a write for every request would be waste
 MAX_USER_AGENT = 256
 
@@ -160,6 +164,7 @@ def close(uid: str, *, now: datetime) -> bool:
     """Claim the interaction's one answer and commit: it was an error."""
     claimed = answer(uid, now=now)
     db.session.commit()
+    moved_on.send(uid=uid, method=None, now=now)
     return claimed
 
 
@@ -208,6 +213,7 @@ def finish(
         "acr": event.acr,
         "amr": list(event.amr),
         "auth_time": event.auth_time,
+        "reference": event.reference,
         "seen_at": now,
         "expires_at": now + timedelta(hours=settings.hours),
         "user_agent": user_agent[:MAX_USER_AGENT],
@@ -241,6 +247,7 @@ _LIVE = (
         _session.acr,
         _session.amr,
         _session.auth_time,
+        _session.reference,
         _session.seen_at,
         _user.name,
         _user.email,
@@ -277,7 +284,12 @@ def current(handle: str, *, settings: SessionSettings, now: datetime) -> LiveSes
     if now - row.seen_at >= timedelta(seconds=SEEN_EVERY_SECONDS):
         execute_alone(_SEEN, {"b_id": row.id, "b_seen_at": row.seen_at, "b_now": now})
     event = AuthenticationEvent(
-        user_id=row.user_id, method=row.method, acr=row.acr, amr=tuple(row.amr), auth_time=row.auth_time
+        user_id=row.user_id,
+        method=row.method,
+        acr=row.acr,
+        amr=tuple(row.amr),
+        auth_time=row.auth_time,
+        reference=row.reference,
     )
     return LiveSession(row.id, event, row.name, row.email, row.company, row.locale)
 

@@ -10,7 +10,9 @@ from uuid import UUID
 from idp.errors import IdpError
 from idp.login.event import AuthenticationEvent
 from idp.login.requirement import AuthnRequirement
-from idp.oidc.claims import SCOPE_CLAIMS
+from idp.oidc import claims_request
+from idp.oidc.claims import SCOPE_CLAIMS, AskedClaims
+from idp.oidc.claims_request import ClaimsRequest, MalformedClaims, Spec
 from idp.oidc.clients import Client
 
 RESPONSE_MODES = ("query", "form_post")
@@ -19,11 +21,12 @@ CODE_CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}")
 MAX_PARAMETER = 8000  # characters; an id_token_hint is the longest that makes sense
 MAX_AGE_DIGITS = 9
 CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+UUID_TEXT = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 KNOWN = frozenset(
     (
         *("client_id", "redirect_uri", "response_type", "response_mode", "scope", "state", "nonce"),
         *("code_challenge", "code_challenge_method", "prompt", "max_age", "acr_values", "display"),
-        *("login_hint", "id_token_hint", "ui_locales", "claims_locales"),
+        *("login_hint", "id_token_hint", "ui_locales", "claims", "claims_locales"),
         *("request", "request_uri", "registration"),
     )
 )
@@ -42,10 +45,15 @@ class ReturnTo:
 
 @dataclass(frozen=True)
 class AuthorizationRequest:
-    """A request that holds. `parameters` is what was sent, so that it can be stored and read again."""
+    """A request that holds. `parameters` is what was sent, so that it can be stored and read again.
+
+    Somebody known to the client by one of `subjects` must answer it; empty: anybody.
+    """
 
     to: ReturnTo
     scope: str
+    claims: AskedClaims
+    subjects: tuple[str, ...]
     nonce: str | None
     code_challenge: str | None
     prompt: frozenset[str]
@@ -56,6 +64,11 @@ class AuthorizationRequest:
     @property
     def client(self) -> Client:
         return self.to.client
+
+    @property
+    def shared(self) -> str:
+        """The scopes that a consent must cover: those asked for, and those of the claims asked for."""
+        return " ".join(dict.fromkeys([*self.scope.split(), *self.claims.scopes]))
 
 
 class UnknownClient(IdpError):
@@ -127,7 +140,8 @@ def parse(sent: Iterable[tuple[str, str]], environment: Environment) -> Authoriz
     if repeated:
         raise refuse("invalid_request", f"{min(repeated)} is given more than once")
     for name, value in parameters.items():
-        if _malformed(value):
+        # JSON may hold line breaks; its parser knows the control characters that it may not hold.
+        if len(value) > MAX_PARAMETER if name == "claims" else _malformed(value):
             raise refuse("invalid_request", f"{name} is too long or holds control characters")
     if "request" in parameters:
         raise refuse("request_not_supported", "request objects are not supported")
@@ -141,13 +155,17 @@ def parse(sent: Iterable[tuple[str, str]], environment: Environment) -> Authoriz
         raise refuse("unsupported_response_type", "the only response_type is code")
     if mode not in RESPONSE_MODES:
         raise refuse("invalid_request", "response_mode must be query or form_post")
+    asked = _claims(parameters, refuse)
+    subjects = _subjects(client, asked, refuse)
     return AuthorizationRequest(
         to=to,
         scope=_scope(client, parameters, refuse),
+        claims=AskedClaims.allowed(asked, client),
+        subjects=subjects,
         nonce=parameters.get("nonce"),
         code_challenge=_code_challenge(client, parameters, refuse),
         prompt=_prompt(parameters, refuse),
-        requirement=_requirement(client, parameters, environment, refuse),
+        requirement=_requirement(client, parameters, environment, refuse, asked=asked, subjects=subjects),
         parameters=parameters,
         received_at=environment.now,
     )
@@ -241,8 +259,34 @@ def _prompt(parameters: Mapping[str, str], refuse: Refusal) -> frozenset[str]:
     return prompt
 
 
+def _claims(parameters: Mapping[str, str], refuse: Refusal) -> ClaimsRequest:
+    if "claims" not in parameters:
+        return ClaimsRequest()
+    try:
+        return claims_request.parse(parameters["claims"])
+    except MalformedClaims as error:
+        raise refuse("invalid_request", f"claims {error}") from None
+
+
+def _subjects(client: Client, asked: ClaimsRequest, refuse: Refusal) -> tuple[str, ...]:
+    """Who may answer, as the client knows them: the `sub` that is asked for (OIDC Core §5.5.1)."""
+    values = asked.id_token.get("sub", Spec()).values
+    subjects = tuple(value for value in values if isinstance(value, str))
+    if client.subject_type == "public":
+        subjects = tuple(value for value in subjects if UUID_TEXT.fullmatch(value))
+    if values and not subjects:
+        raise refuse("login_required", "no account has the sub that claims asks for")
+    return subjects
+
+
 def _requirement(
-    client: Client, parameters: Mapping[str, str], environment: Environment, refuse: Refusal
+    client: Client,
+    parameters: Mapping[str, str],
+    environment: Environment,
+    refuse: Refusal,
+    *,
+    asked: ClaimsRequest,
+    subjects: tuple[str, ...],
 ) -> AuthnRequirement:
     """What the login must be. prompt=login and max_age are the same question: how old may it be?"""
     not_before: datetime | None = None
@@ -252,8 +296,8 @@ def _requirement(
     if parameters.keys() & {"prompt"} and set(parameters["prompt"].split()) & {"login", "select_account"}:
         not_before = environment.now
     acrs = {environment.acrs[method] for method in client.login_methods if method in environment.acrs}
-    asked = parameters.get("acr_values", " ".join(client.default_acr_values)).split()
-    user_id: UUID | None = None
+    # A login can be asked of one account that we know by its subject; else the answer alone is checked.
+    user_id = UUID(subjects[0]) if client.subject_type == "public" and len(subjects) == 1 else None
     if "id_token_hint" in parameters:
         try:
             hint = environment.read_hint(parameters["id_token_hint"], client)
@@ -263,14 +307,34 @@ def _requirement(
             ) from None
         if hint.user_id is None:
             raise refuse("login_required", "the person of the id_token_hint cannot log in any more")
+        if user_id not in (None, hint.user_id):
+            raise refuse("login_required", "id_token_hint and claims name different people")
         user_id = hint.user_id
     return AuthnRequirement(
-        # acr_values is a wish (OIDC Core §3.1.2.1): values that no method reaches ask for nothing.
-        acr_values=tuple(acr for acr in asked if acr in acrs),
+        acr_values=_acr_values(client, parameters, asked.id_token.get("acr", Spec()), acrs, refuse),
         methods=tuple(client.login_methods),
         not_before=not_before,
         user_id=user_id,
     )
+
+
+def _acr_values(
+    client: Client, parameters: Mapping[str, str], claim: Spec, reachable: set[str], refuse: Refusal
+) -> tuple[str, ...]:
+    """The acrs that will do, most wanted first; empty: any.
+
+    An essential acr claim is a demand (OIDC Core §5.5.1.1). All else is a wish (§3.1.2.1): values that no
+    method reaches ask for nothing.
+    """
+    wished = tuple(value for value in claim.values if isinstance(value, str) and value in reachable)
+    if claim.essential and claim.values:
+        if not wished:
+            raise refuse("unmet_authentication_requirements", "no login method reaches the essential acr")
+        return wished
+    if "acr_values" in parameters or not claim.values:
+        asked = parameters.get("acr_values", " ".join(client.default_acr_values)).split()
+        return tuple(acr for acr in asked if acr in reachable)
+    return wished
 
 
 def _max_age(client: Client, parameters: Mapping[str, str], refuse: Refusal) -> int | None:
@@ -316,15 +380,18 @@ def decide(
     *,
     company: str | None,
     consented_at: datetime | None,
+    subject: str | None = None,
 ) -> Decision:
     """Answer an authorization request (OIDC Core §3.1.2.3).
 
-    `company` is the logged-in person's, `consented_at` when they agreed to (at least) the scope asked
-    for, None if never.
+    `company` is the logged-in person's, `subject` what the client knows them by, `consented_at` when they
+    agreed to (at least) what is to be shared, None if never.
     """
     silent = "none" in request.prompt
     if event is None or not request.requirement.satisfied_by(event):
         return Refuse("login_required", "nobody is logged in as required") if silent else AskLogin()
+    if request.subjects and subject not in request.subjects:
+        return Refuse("login_required", "somebody else is logged in than claims asks for")
     if request.client.companies and company not in request.client.companies:
         return Refuse("access_denied", "this person may not use this client")
     if _needs_consent(request, consented_at):

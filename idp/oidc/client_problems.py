@@ -40,7 +40,6 @@ LATER_VALUES = {
         {
             "offline_access",
             "https://id.oidc.se/scope/naturalPersonInfo",
-            "https://id.oidc.se/scope/naturalPersonNumber",
             "https://id.oidc.se/scope/naturalPersonOrgId",
         }
     ),

@@ -26,7 +26,7 @@ from pydantic_core import PydanticCustomError
 from idp.config import LOOPBACK_HOSTS
 from idp.oidc.client_problems import LATER_VALUES, nearest, not_yet, quoted
 
-SCOPES = ("openid", "profile", "email", "phone")
+SCOPES = ("openid", "profile", "email", "phone", "https://id.oidc.se/scope/naturalPersonNumber")
 HOW_TO_MAKE_ONE = "make one with: idp clients secret"
 MAX_SECRET_LENGTH = 1024
 

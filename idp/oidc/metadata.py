@@ -3,7 +3,7 @@
 from typing import Any
 
 from idp.oidc.authorize import PROMPTS, RESPONSE_MODES
-from idp.oidc.claims import SCOPE_CLAIMS
+from idp.oidc.claims import AUTHN_PROVIDER, EVIDENCE_CLAIMS, NUMBER_SCOPE, SCOPE_CLAIMS, of_scopes
 from idp.oidc.server import TOKEN_ENDPOINT_AUTH_METHODS, CodeGrant
 
 ENDPOINTS = {
@@ -19,17 +19,27 @@ ID_TOKEN_CLAIMS = ("iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "acr
 
 
 def document(
-    issuer: str, *, algs: tuple[str, ...], acrs: tuple[str, ...], languages: tuple[str, ...]
+    issuer: str,
+    *,
+    algs: tuple[str, ...],
+    acrs: tuple[str, ...],
+    languages: tuple[str, ...],
+    numbers: bool,
+    evidence: bool,
 ) -> dict[str, Any]:
-    """The discovery document. `algs` have an active signing key, `acrs` a registered login method."""
-    claims = [*ID_TOKEN_CLAIMS, *(claim for group in SCOPE_CLAIMS.values() for claim in group)]
+    """The discovery document. `algs` have an active signing key, `acrs` a registered login method.
+
+    `numbers` says whether personal numbers are known, `evidence` whether a login method leaves any.
+    """
+    scopes = [scope for scope in SCOPE_CLAIMS if numbers or scope != NUMBER_SCOPE]
+    claims = [*ID_TOKEN_CLAIMS, *of_scopes(scopes), AUTHN_PROVIDER, *(EVIDENCE_CLAIMS if evidence else ())]
     return {
         "issuer": issuer,
         **{name: issuer + path for name, path in ENDPOINTS.items()},
-        "scopes_supported": list(SCOPE_CLAIMS),
+        "scopes_supported": scopes,
         "claims_supported": claims,
         "claim_types_supported": ["normal"],
-        "claims_parameter_supported": False,
+        "claims_parameter_supported": True,
         "response_types_supported": ["code"],
         "response_modes_supported": list(RESPONSE_MODES),
         "grant_types_supported": [CodeGrant.GRANT_TYPE],

@@ -1,6 +1,7 @@
 """What has been granted to relying apps: grants with their codes, access tokens, consents."""
 
 from datetime import datetime
+from typing import Any
 from uuid import UUID, uuid4
 
 import sqlalchemy as sa
@@ -32,6 +33,9 @@ class Grant(Base):
     acr: Mapped[str] = mapped_column(sa.String(255))
     amr: Mapped[list[str]]
     auth_time: Mapped[datetime]
+    method: Mapped[str | None] = mapped_column(sa.String(20))  # None: older than this column
+    reference: Mapped[str | None] = mapped_column(sa.String(64))  # of the login, by its method
+    claims: Mapped[dict[str, Any] | None] = mapped_column(sa.JSON(none_as_null=True))  # asked for one by one
     created_at: Mapped[datetime] = mapped_column(index=True)
     revoked_at: Mapped[datetime | None]
 

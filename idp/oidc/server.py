@@ -5,11 +5,12 @@ import json
 import re
 from base64 import b64decode
 from binascii import Error as Base64Error
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import unquote_plus
+from uuid import UUID
 
 import structlog
 from authlib.oauth2.base import OAuth2Error
@@ -33,6 +34,7 @@ from idp.oidc.keys import KeyRing
 from idp.oidc.service import ClaimedCode
 from idp.ratelimit import RateLimiter
 from idp.tokens import base64url
+from idp.users.personal_number import PersonalNumber
 
 log = structlog.get_logger("idp.oidc")
 
@@ -81,13 +83,19 @@ class InvalidClient(InvalidClientError):  # type: ignore[misc]
 
 @dataclass(frozen=True)
 class Provider:
-    """What issuing tokens needs beside the request."""
+    """What issuing tokens needs beside the request.
+
+    `person_number` tells an account's personal number, None where none are kept. `event_claims` tells, by
+    login method, what its evidence of a login says: from the login's reference and the claims wanted.
+    """
 
     issuer: str
     clients: ClientRegistry
     keys: KeyRing
     limiter: RateLimiter
     subject_key: bytes
+    person_number: Callable[[UUID], PersonalNumber | None] | None = None
+    event_claims: Mapping[str, Callable[[str, Collection[str]], dict[str, Any]]] = field(default_factory=dict)
 
 
 class TokenServer(AuthorizationServer):  # type: ignore[misc]
@@ -256,6 +264,7 @@ def token_response(provider: Provider, client: Client, exchanged: Exchanged) -> 
     }
     if code.nonce is not None:
         id_token["nonce"] = code.nonce
+    id_token |= _asked_claims(provider, code)
     return {
         "access_token": exchanged.access_token,
         "token_type": "Bearer",
@@ -263,6 +272,31 @@ def token_response(provider: Provider, client: Client, exchanged: Exchanged) -> 
         "scope": code.scope,
         "id_token": provider.keys.sign(id_token, alg=alg, now=exchanged.at),
     }
+
+
+def _asked_claims(provider: Provider, code: ClaimedCode) -> dict[str, Any]:
+    """What the scope and the `claims` parameter add to the ID token."""
+    by_scope = [scope for scope in code.scope.split() if scope in claims.ID_TOKEN_SCOPES]
+    names = {*claims.of_scopes(by_scope), *code.claims.id_token}
+    added: dict[str, Any] = {}
+    if names & claims.PERSON_CLAIMS:
+        person = service.find_person(code.user_id)
+        added |= claims.about(person, names) if person else {}
+    added |= number_claims(provider, code.user_id, names)
+    if claims.AUTHN_PROVIDER in names and code.method is not None:
+        added[claims.AUTHN_PROVIDER] = code.method
+    tell = provider.event_claims.get(code.method or "")
+    evidence = names.intersection(claims.EVIDENCE_CLAIMS)
+    if tell is not None and code.reference is not None and evidence:
+        added |= tell(code.reference, evidence)
+    return added
+
+
+def number_claims(provider: Provider, user_id: UUID, names: Collection[str]) -> dict[str, str]:
+    """The account's personal number, if `names` has a claim for it; looked up for that alone."""
+    if provider.person_number is None or not set(names) & set(claims.NUMBER_CLAIMS):
+        return {}
+    return claims.number(provider.person_number(user_id), names)
 
 
 def at_hash(access_token: str, alg: str) -> str:

@@ -14,7 +14,7 @@ from idp.db import db, execute_alone
 from idp.login import service as login
 from idp.login.service import LiveSession
 from idp.oidc.authorize import AuthorizationRequest
-from idp.oidc.claims import Person
+from idp.oidc.claims import AskedClaims, Person
 from idp.oidc.models import AccessToken, Consent, Grant
 from idp.tokens import new_token, s256_challenge, sha256_hex
 from idp.users.models import Status, User
@@ -34,6 +34,19 @@ class ClaimedCode:
     acr: str
     amr: tuple[str, ...]
     auth_time: datetime
+    method: str | None
+    reference: str | None
+    claims: AskedClaims
+
+
+@dataclass(frozen=True)
+class TokenFacts:
+    """What an access token stands for."""
+
+    person: Person
+    client_id: str
+    scope: str
+    claims: AskedClaims
 
 
 _GRANTS, _TOKENS = cast(sa.Table, Grant.__table__), cast(sa.Table, AccessToken.__table__)
@@ -61,6 +74,9 @@ _CLAIM = (
         _grant.acr,
         _grant.amr,
         _grant.auth_time,
+        _grant.method,
+        _grant.reference,
+        _grant.claims,
     )
 )
 _claimed = _CLAIM.cte("claimed")
@@ -78,18 +94,19 @@ _EXCHANGE = sa.select(_claimed).add_cte(
     .cte("stored")
 )
 """Claim and token in one statement; only PostgreSQL lets a query write."""
-_PERSON = (
-    sa.select(
-        _token.scope,
-        _grant.client_id,
-        _user.id,
-        _user.name,
-        _user.email,
-        _user.email_verified_at,
-        _user.phone,
-        _user.locale,
-        _user.updated_at,
-    )
+_FACTS = (
+    _user.id,
+    _user.name,
+    _user.email,
+    _user.email_verified_at,
+    _user.phone,
+    _user.locale,
+    _user.updated_at,
+)
+_ACTIVE = _user.status == Status.ACTIVE.value
+_USER = sa.select(*_FACTS).where(_user.id == sa.bindparam("user_id", type_=_user.id.type), _ACTIVE)
+_HOLDER = (
+    sa.select(_token.scope, _grant.client_id, _grant.claims, *_FACTS)
     .select_from(_TOKENS)
     .join(_GRANTS, _grant.id == _token.grant_id)
     .join(User.__table__, _user.id == _grant.user_id)
@@ -97,7 +114,7 @@ _PERSON = (
         _token.token_hash == sa.bindparam("token_hash"),
         _token.expires_at > sa.bindparam("now"),
         _grant.revoked_at.is_(None),
-        _user.status == Status.ACTIVE.value,
+        _ACTIVE,
     )
 )
 
@@ -125,6 +142,9 @@ def issue_code(
         "acr": live.event.acr,
         "amr": list(live.event.amr),
         "auth_time": live.event.auth_time,
+        "method": live.event.method,
+        "reference": live.event.reference,
+        "claims": request.claims.to_json(),
         "created_at": now,
     }
     if interaction is None:
@@ -170,7 +190,17 @@ def exchange_code(
         return None
     row = rows[0]
     claimed = ClaimedCode(
-        row.id, row.user_id, row.session_id, row.scope, row.nonce, row.acr, tuple(row.amr), row.auth_time
+        grant_id=row.id,
+        user_id=row.user_id,
+        session_id=row.session_id,
+        scope=row.scope,
+        nonce=row.nonce,
+        acr=row.acr,
+        amr=tuple(row.amr),
+        auth_time=row.auth_time,
+        method=row.method,
+        reference=row.reference,
+        claims=AskedClaims.from_json(row.claims),
     )
     return claimed, access_token
 
@@ -212,13 +242,23 @@ def revoke_if_replayed(code: str, *, client_id: str, now: datetime) -> bool:
     return row is not None
 
 
-def find_person(token: str, *, now: datetime) -> tuple[Person, str, str] | None:
-    """Whom an access token speaks of, its scope and its client's id; None when it does not count."""
-    rows = execute_alone(_PERSON, {"token_hash": sha256_hex(token), "now": now})
+def find_holder(token: str, *, now: datetime) -> TokenFacts | None:
+    """What an access token stands for; None when it does not count."""
+    rows = execute_alone(_HOLDER, {"token_hash": sha256_hex(token), "now": now})
     if not rows:
         return None
     row = rows[0]
-    person = Person(
+    return TokenFacts(_person(row), row.client_id, row.scope, AskedClaims.from_json(row.claims))
+
+
+def find_person(user_id: UUID) -> Person | None:
+    """The account, as long as it is active."""
+    rows = execute_alone(_USER, {"user_id": user_id})
+    return _person(rows[0]) if rows else None
+
+
+def _person(row: sa.Row[Any]) -> Person:
+    return Person(
         id=row.id,
         name=row.name,
         email=row.email,
@@ -227,7 +267,6 @@ def find_person(token: str, *, now: datetime) -> tuple[Person, str, str] | None:
         locale=row.locale,
         updated_at=row.updated_at,
     )
-    return person, row.scope, row.client_id
 
 
 def revoke_grants_of_sessions(_sender: object, *, session_ids: list[UUID], now: datetime) -> None:

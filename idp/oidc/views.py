@@ -29,7 +29,7 @@ from idp.oidc import authorize, claims, logout, metadata, service
 from idp.oidc.authorize import AuthorizationError, AuthorizationRequest, ReturnTo
 from idp.oidc.clients import Client
 from idp.oidc.keys import JWKS_MAX_AGE_SECONDS
-from idp.oidc.server import NO_STORE, Provider, TokenRequest, TokenServer, read_form
+from idp.oidc.server import NO_STORE, Provider, TokenRequest, TokenServer, number_claims, read_form
 
 log = structlog.get_logger("idp.oidc")
 blueprint = Blueprint("oidc", __name__)
@@ -64,6 +64,8 @@ def _discovery_document() -> bytes:
         algs=provider().keys.algs,
         acrs=tuple(method.acr for method in methods.registered()),
         languages=tuple(i18n.LANGUAGES),
+        numbers=provider().person_number is not None,
+        evidence=bool(provider().event_claims),
     )
     return json.dumps(made).encode()
 
@@ -127,6 +129,7 @@ def _answer(asked: AuthorizationRequest, *, interaction: str | None) -> BaseResp
         live.event if live else None,
         company=live.company if live else None,
         consented_at=_consented_at(asked, live),
+        subject=claims.subject(asked.client, live.event.user_id, provider().subject_key) if live else None,
     )
     match decision:
         case authorize.Issue() if live is not None:
@@ -177,7 +180,7 @@ def _store(asked: AuthorizationRequest, *, browser: str | None) -> str:
 def _consented_at(asked: AuthorizationRequest, live: LiveSession | None) -> Any:
     if live is None or (asked.client.consent == "implicit" and "consent" not in asked.prompt):
         return None
-    return service.consented_at(live.event.user_id, asked.client.client_id, asked.scope)
+    return service.consented_at(live.event.user_id, asked.client.client_id, asked.shared)
 
 
 def _read_hint(token: str, client: Client) -> authorize.Hint:
@@ -238,7 +241,7 @@ def consent(uid: str) -> BaseResponse:
     client, user_id = asked.client, live.event.user_id
     i18n.prefer(asked.parameters.get("ui_locales") or live.locale)
     if request.method == "POST" and request.form.get("answer") == "allow":
-        service.give_consent(user_id, client.client_id, asked.scope, now=utcnow())
+        service.give_consent(user_id, client.client_id, asked.shared, now=utcnow())
         return redirect(url_for("oidc.resume", uid=uid), 303)
     if request.method == "POST" and request.form.get("answer") == "deny":
         if not service.deny_consent(user_id, client.client_id, uid, now=utcnow()):
@@ -253,7 +256,7 @@ def consent(uid: str) -> BaseResponse:
             "tos_uri": client.tos_uri,
         },
         user={"name": live.name, "email": live.email},
-        items=[claims.SCOPE_TEXTS[name] for name in asked.scope.split()],
+        items=[claims.SCOPE_TEXTS[name] for name in asked.shared.split()],
     )
     return make_response(page)
 
@@ -285,14 +288,17 @@ def userinfo() -> Response:
     bearer = value.strip() if scheme.lower() == "bearer" else in_form
     if not bearer:
         return _bearer_error(401, None, None)
-    found = service.find_person(bearer, now=utcnow())
-    client = provider().clients.get(found[2]) if found else None
+    found = service.find_holder(bearer, now=utcnow())
+    client = provider().clients.get(found.client_id) if found else None
     if found is None or client is None:
         return _bearer_error(401, "invalid_token", "the access token is unknown, expired or revoked")
-    person, scope, _client_id = found
-    subject = claims.subject(client, person.id, provider().subject_key)
-    body = json.dumps({"sub": subject, **claims.userinfo(person, scope)})
-    return Response(body, mimetype="application/json", headers=NO_STORE)
+    names = [*claims.of_scopes(found.scope.split()), *found.claims.userinfo]
+    told = {
+        "sub": claims.subject(client, found.person.id, provider().subject_key),
+        **claims.about(found.person, names),
+        **number_claims(provider(), found.person.id, names),
+    }
+    return Response(json.dumps(told), mimetype="application/json", headers=NO_STORE)
 
 
 def _bearer_error(status: int, error: str | None, description: str | None) -> Response:

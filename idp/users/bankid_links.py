@@ -75,6 +75,14 @@ def state(user_id: UUID, *, keys: PersonalNumberKeys) -> LinkState | None:
     return LinkState(found.name, str(number), found.linked_at, found.last_used_at)
 
 
+def number_of(user_id: UUID, *, keys: PersonalNumberKeys) -> PersonalNumber | None:
+    """Whose BankID is linked to the account; None when none is."""
+    found = db.session.get(BankIdLink, user_id)
+    if found is None:
+        return None
+    return PersonalNumber(keys.decrypt(found.number_encrypted, context=str(user_id)))
+
+
 def note_use(user_id: UUID, *, now: datetime) -> None:
     """Note that the BankID was used to log in, in the caller's transaction."""
     db.session.execute(sa.update(BankIdLink).where(BankIdLink.user_id == user_id).values(last_used_at=now))

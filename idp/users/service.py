@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import joinedload
 
 from idp import audit
-from idp.db import db
+from idp.db import UTCDateTime, db
 from idp.users.models import Company, Role, Status, User
 
 _signals = Namespace()
@@ -200,6 +200,24 @@ def store_password_hash(user_id: UUID, old: str, new: str) -> bool:
         sa.update(User)
         .where(User.id == user_id, User.password_hash == old)
         .values(password_hash=new)
+        .returning(User.id)
+    )
+    return db.session.scalar(statement) is not None
+
+
+def set_password(user_id: UUID, new_hash: str, *, proven: str, now: datetime) -> bool:
+    """Give an active account a password. `proven`, an address's key, has just received mail: it is verified.
+
+    False, and nothing stored, when the account is disabled or has another address by now. The caller commits.
+    """
+    statement = (
+        sa.update(User)
+        .where(User.id == user_id, User.email_key == proven, User.status == Status.ACTIVE.value)
+        .values(
+            password_hash=new_hash,
+            email_verified_at=sa.func.coalesce(User.email_verified_at, sa.literal(now, UTCDateTime())),
+            updated_at=now,
+        )
         .returning(User.id)
     )
     return db.session.scalar(statement) is not None

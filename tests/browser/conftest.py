@@ -4,8 +4,18 @@ import shutil
 from collections.abc import Iterator
 
 import pytest
+from dotenv import dotenv_values
 from playwright.sync_api import Browser, sync_playwright
 
+from idp.app import create_tool_app
+from idp.clock import utcnow
+from idp.config import Settings
+from idp.crypto import PersonalNumberKeys
+from idp.db import db
+from idp.users import bankid_links
+from idp.users import service as users
+from idp.users.personal_number import PersonalNumber
+from tests.browser.phone import ANNA, TOLVAN, Phone
 from tests.browser.running_demo import RunningDemo, descendants, left_running
 from tests.browser.visitor import Visitor
 
@@ -27,7 +37,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningDemo]:
     running = RunningDemo(tmp_path_factory.mktemp("demo") / "data").start()
     yield running
     started = descendants(running.process.pid)
-    assert len(started) >= 3, "the provider, its worker and the portal"
+    assert len(started) >= 4, "the simulator, the provider, its worker and the portal"
     assert running.stop() == 0
     assert left_running(started) == set()
     running.errors.close()
@@ -52,3 +62,39 @@ def visitor(chromium: Browser, demo: RunningDemo) -> Iterator[Visitor]:
     yield person
     person.leave()
     assert person.complaints == []
+
+
+@pytest.fixture
+def phone(demo: RunningDemo) -> Iterator[Phone]:
+    """The test persons' phone; faults that a test switches on end with it."""
+    its_phone = Phone(demo.facts["phone_url"])
+    yield its_phone
+    its_phone.do("faults", reset=True)
+
+
+@pytest.fixture
+def two_accounts(demo: RunningDemo) -> Iterator[str]:
+    """A person whose BankID opens both of the demo's accounts; gives the personal number."""
+    settings = Settings.from_environ(
+        {name: value for name, value in dotenv_values(demo.directory / "idp.env").items() if value}
+    )
+    assert settings.personal_number_keys is not None
+    keys = PersonalNumberKeys(settings.personal_number_keys.get_secret_value())
+    tools = create_tool_app(settings)
+
+    def link(email: str, personal_number: str) -> None:
+        user = users.find_by_email(email)
+        assert user is not None
+        number = PersonalNumber.from_bankid(personal_number)
+        bankid_links.link(user.id, number, user.name, keys=keys, now=utcnow())
+
+    with tools.app_context():
+        for user in (demo.anna, demo.bjorn):
+            link(user["email"], TOLVAN)
+        yield TOLVAN
+        link(demo.anna["email"], ANNA)
+        bjorn = users.find_by_email(demo.bjorn["email"])
+        assert bjorn is not None
+        bankid_links.unlink(bjorn.id, now=utcnow())
+        db.session.remove()
+        db.engine.dispose()

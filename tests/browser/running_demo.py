@@ -21,6 +21,7 @@ TEST_SETTINGS = {
     "IDP_PASSWORD_HASH_TIME": "1",
     "IDP_LIMIT_LOGIN_PER_ADDRESS": "10000/minute",
     "IDP_LIMIT_LOGIN_PER_ACCOUNT": "10000/minute",
+    "IDP_LIMIT_BANKID_PER_ADDRESS": "10000/minute",
 }
 
 
@@ -49,11 +50,12 @@ class RunningDemo:
         self.directory = directory
         self.options = options
         self.settings = settings
-        self.port, self.portal_port = free_ports(2)
+        self.port, self.portal_port, self.phone_port, self.bankid_port = free_ports(4)
         self.output: list[str] = []
 
     def start(self) -> "RunningDemo":
         ports = ["--port", str(self.port), "--portal-port", str(self.portal_port)]
+        ports += ["--phone-port", str(self.phone_port), "--bankid-port", str(self.bankid_port)]
         self.errors = (self.directory.parent / f"{self.directory.name}.log").open("w+")
         self.process = subprocess.Popen(
             [sys.executable, "-m", "idp", "demo", *ports, "--data-dir", str(self.directory), *self.options],

@@ -11,7 +11,7 @@ pytestmark = pytest.mark.browser
 @pytest.fixture
 def page(visitor: Visitor) -> Page:
     page = visitor.page()
-    page.goto(visitor.demo.issuer + "/login")
+    page.goto(visitor.demo.issuer + "/login/password")
     assert visitor.complaints == []
     return page
 

@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import re
 import signal
 import socket
 import stat
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -52,6 +54,12 @@ def refused(directory: Path, *options: str, **settings: str) -> str:
     return ended.stderr
 
 
+def other_ports() -> list[str]:
+    """Options for four ports that nobody listens on."""
+    options = ("--port", "--portal-port", "--phone-port", "--bankid-port")
+    return [part for option, port in zip(options, free_ports(4), strict=True) for part in (option, str(port))]
+
+
 def test_what_it_says_and_writes(demo: RunningDemo) -> None:
     assert demo.output[-1] == f"ready {demo.issuer} portal {demo.portal}"
     assert [line for line in demo.output if line.startswith("ready ")] == demo.output[-1:]
@@ -62,14 +70,20 @@ def test_what_it_says_and_writes(demo: RunningDemo) -> None:
 
     assert demo.facts["issuer"] == f"http://127.0.0.1:{demo.port}"
     assert demo.facts["portal_url"] == f"http://127.0.0.1:{demo.portal_port}"
-    assert demo.facts["phone_url"] is None
+    assert demo.facts["phone_url"] == f"http://127.0.0.1:{demo.phone_port}"
+    assert f"BankID simulator   {demo.facts['phone_url']}" in said
+    assert re.search(r"anna@example\.se .*, BankID linked$", said, re.MULTILINE)
+    assert re.search(r"bjorn@example\.se .*, no BankID linked$", said, re.MULTILINE)
     assert Path(demo.facts["outbox_dir"]).is_dir()
     people = [(user["email"], user["role"], user["company"]) for user in demo.facts["users"]]
     assert people == [
         ("anna@example.se", "user", "Exempel AB"),
         ("bjorn@example.se", "company_admin", "Exempel AB"),
     ]
-    assert [user["personal_number"] for user in demo.facts["users"]] == ["189001019802", "199001012385"]
+    known = {
+        person["personal_number"] for person in json.loads(get(demo.facts["phone_url"] + "/api/people")[1])
+    }
+    assert {user["personal_number"] for user in demo.facts["users"]} <= known
     by_id = {client["client_id"]: client for client in demo.facts["clients"]}
     assert by_id["demo-portal"]["redirect_uri"] == f"{demo.portal}/callback"
     assert by_id["demo-portal"]["post_logout_redirect_uri"] == f"{demo.portal}/"
@@ -82,6 +96,7 @@ def test_its_files_are_its_owners_alone(demo: RunningDemo) -> None:
     open_to_others = [path for path in paths if stat.S_IMODE(path.stat().st_mode) & 0o077]
     assert open_to_others == []
     assert (demo.directory / "demo.json") in paths
+    assert (demo.directory / "bankid" / "rp.key") in paths
 
 
 def test_commands_work_beside_it(demo: RunningDemo) -> None:
@@ -113,24 +128,40 @@ def _wait_for(happens: Callable[[], bool], *, within_seconds: float = 20) -> Non
 
 
 def test_second_demo_on_the_same_directory(demo: RunningDemo) -> None:
-    port, portal_port = free_ports(2)
-    said = refused(demo.directory, "--port", str(port), "--portal-port", str(portal_port))
+    said = refused(demo.directory, *other_ports())
     assert "is in use by another `idp demo`" in said
     assert get(demo.issuer + "/readyz")[0] == 200
 
 
 def test_port_in_use(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as other:
-        port, portal_port = one.getsockname()[1], other.getsockname()[1]
-        said = refused(tmp_path / "data", "--port", str(port), "--portal-port", str(portal_port))
-    assert f"port {port} is in use: choose another with --port\n" in said
-    assert f"port {portal_port} is in use: choose another with --portal-port\n" in said
+    options = ("--port", "--portal-port", "--phone-port", "--bankid-port")
+    with ExitStack() as stack:
+        taken = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in options]
+        ports = {option: one.getsockname()[1] for option, one in zip(options, taken, strict=True)}
+        said = refused(tmp_path / "data", *(str(part) for pair in ports.items() for part in pair))
+    for option, port in ports.items():
+        assert f"port {port} is in use: choose another with {option}\n" in said
+
+
+def test_port_given_twice(tmp_path: Path) -> None:
+    said = refused(tmp_path / "data", "--phone-port", "8001")
+    assert "--portal-port and --phone-port are both 8001" in said
+
+
+def test_without_bankid(tmp_path: Path) -> None:
+    demo = RunningDemo(tmp_path / "data", IDP_BANKID_ENVIRONMENT="off").start()
+    assert demo.facts["phone_url"] is None
+    assert "BankID simulator" not in "\n".join(demo.output)
+    assert get(demo.issuer + "/login/bankid")[0] == 404
+    assert get(demo.issuer + "/login/password")[0] == 200
+    with pytest.raises(ConnectionError):
+        get(f"http://127.0.0.1:{demo.phone_port}/")
+    assert demo.stop() == 0
+    demo.errors.close()
 
 
 def test_address_that_is_no_browsers(tmp_path: Path) -> None:
-    port, portal_port = free_ports(2)
-    ports = ["--port", str(port), "--portal-port", str(portal_port)]
-    assert "Set IDP_ISSUER" in refused(tmp_path / "data", "--host", "0.0.0.0", *ports)
+    assert "Set IDP_ISSUER" in refused(tmp_path / "data", "--host", "0.0.0.0", *other_ports())
 
 
 def test_data_directory_that_cannot_be_made(tmp_path: Path) -> None:
@@ -139,9 +170,7 @@ def test_data_directory_that_cannot_be_made(tmp_path: Path) -> None:
 
 
 def test_setting_that_is_wrong(tmp_path: Path) -> None:
-    port, portal_port = free_ports(2)
-    ports = ["--port", str(port), "--portal-port", str(portal_port)]
-    said = refused(tmp_path / "data", *ports, IDP_SESSION_HOURS="many", IDP_BRAND_COLOR="#000000")
+    said = refused(tmp_path / "data", *other_ports(), IDP_SESSION_HOURS="many", IDP_BRAND_COLOR="#000000")
     assert "IDP_SESSION_HOURS" in said
     assert "did you mean IDP_BRAND_COLOUR?" in said
 
@@ -171,9 +200,10 @@ def test_restart_keeps_secrets_and_what_people_changed(tmp_path: Path) -> None:
     # Once changed by hand the file stays, and the demo says what it lacks.
     changed = clients.read_text().replace("Demoappen", "Min app")
     clients.write_text(changed)
-    third = RunningDemo(tmp_path / "data", options=["--host", "localhost", "--phone-port", "8002"]).start()
+    third = RunningDemo(tmp_path / "data", options=["--host", "localhost"]).start()
     assert third.issuer == f"http://localhost:{third.port}"
     assert third.portal == f"http://localhost:{third.portal_port}"
+    assert get(third.facts["phone_url"] + "/")[0] == 200
     assert clients.read_text() == changed
     assert f"demo-portal: redirect_uris lacks {third.portal}/callback" in "\n".join(third.output)
     assert third.stop() == 0
@@ -184,7 +214,7 @@ def test_restart_keeps_secrets_and_what_people_changed(tmp_path: Path) -> None:
 def test_killed_outright_it_leaves_nothing_running(tmp_path: Path, victim: str) -> None:
     demo = RunningDemo(tmp_path / "data").start()
     started = descendants(demo.process.pid)
-    assert len(started) >= 3
+    assert len(started) >= 4
     if victim == "runner":
         assert demo.stop(signal.SIGKILL) == -signal.SIGKILL
     else:

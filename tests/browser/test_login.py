@@ -78,6 +78,7 @@ def test_language_menu_changes_the_page_and_keeps_the_login(visitor: Visitor) ->
 def test_relying_app_can_ask_for_english(visitor: Visitor) -> None:
     page = visitor.page()
     page.goto(visitor.demo.portal + "/login?ui_locales=en")
+    visitor.to_email(page)
     expect(page.locator("html")).to_have_attribute("lang", "en")
     expect(page.locator("#login-submit")).to_have_text("Log in")
 
@@ -86,6 +87,7 @@ def test_wrong_password(visitor: Visitor) -> None:
     visitor.expect_status(401)
     page = visitor.page()
     page.goto(visitor.demo.portal + "/login")
+    visitor.to_email(page)
     page.locator("#login-username").fill(visitor.demo.anna["email"])
     page.locator("#login-password").fill("fel-" + visitor.demo.anna["password"])
     page.locator("#login-submit").click()
@@ -105,6 +107,9 @@ def test_keyboard_alone(visitor: Visitor) -> None:
     page = visitor.page()
     page.goto(visitor.demo.portal)
     _tab_to(page, "#login")
+    page.keyboard.press("Enter")
+    page.locator("#bankid").wait_for()
+    _tab_to(page, "#tab-password")
     page.keyboard.press("Enter")
     expect(page.locator("#login-username")).to_be_focused()  # the page puts the cursor there
     page.keyboard.type(visitor.demo.anna["email"])
@@ -129,7 +134,7 @@ def _tab_to(page: Page, selector: str) -> None:
 
 def test_password_can_be_shown(visitor: Visitor) -> None:
     page = visitor.page()
-    page.goto(visitor.demo.issuer + "/login")
+    page.goto(visitor.demo.issuer + "/login/password")
     field = page.locator("#login-password")
     field.fill("abc")
     page.locator(".password-toggle").click()
@@ -158,7 +163,6 @@ def test_back_and_reload_after_a_login(visitor: Visitor) -> None:
     page = visitor.page()
     page.goto(visitor.demo.portal)
     page.locator("#login").click()
-    page.locator("#login-form").wait_for()
     visitor.log_in(page)
     page.locator("#logout").wait_for()
     page.go_back()
@@ -173,6 +177,7 @@ def test_back_and_reload_after_a_login(visitor: Visitor) -> None:
 def test_double_click_on_log_in(visitor: Visitor) -> None:
     page = visitor.page()
     page.goto(visitor.demo.portal + "/login")
+    visitor.to_email(page)
     page.locator("#login-username").fill(visitor.demo.anna["email"])
     page.locator("#login-password").fill(visitor.demo.anna["password"])
     page.locator("#login-submit").dblclick(no_wait_after=True)
@@ -184,7 +189,7 @@ def test_copied_login_address_begins_anew_in_the_other_browser(visitor: Visitor)
     first.goto(visitor.demo.portal + "/login")
     copied = urlsplit(first.url).path
     second.goto(first.url)
-    expect(second.locator("#login-form")).to_be_visible()
+    expect(second.locator("#bankid-qr")).to_be_visible()
     assert urlsplit(second.url).path != copied
     visitor.expect_status(400)
     visitor.log_in(second)
@@ -201,6 +206,7 @@ def test_login_page_left_for_too_long(visitor: Visitor) -> None:
     page = visitor.page()
     page.goto(visitor.demo.portal + "/login")
     uid = urlsplit(page.url).path.split("/")[2]
+    visitor.to_email(page)
     _let_expire(visitor, uid)
     visitor.log_in(page)
     expect(page.get_by_role("heading", level=1)).to_have_text("Inloggningen tog för lång tid")
@@ -275,7 +281,7 @@ def test_logout_at_the_provider_asks_and_says_that_it_is_done(visitor: Visitor) 
 def test_portal_refuses_a_login_in_the_name_of_another_provider(visitor: Visitor) -> None:
     page = visitor.page()
     page.goto(f"{visitor.demo.portal}/login?iss={visitor.demo.issuer}&target_link_uri=https://evil.example/")
-    expect(page.locator("#login-form")).to_be_visible()
+    expect(page.locator("#bankid-qr")).to_be_visible()
     visitor.expect_status(400)
     page.goto(f"{visitor.demo.portal}/login?iss=https://evil.example")
     expect(page.get_by_role("heading", level=1)).to_have_text("Fel avsändare")

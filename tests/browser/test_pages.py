@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page
 
+from tests.browser.phone import IPHONE, Phone
 from tests.browser.visitor import Visitor, accessibility_problems, overflow
 
 pytestmark = pytest.mark.browser
@@ -23,6 +24,7 @@ def every_page(visitor: Visitor, page: Page) -> Iterator[str]:
     page.goto(demo.portal)
     yield "portal"
     page.goto(demo.portal + "/login/consent?prompt=consent")
+    visitor.to_email(page)
     yield "login"
     page.locator("#login-username").fill(demo.anna["email"])
     page.locator("#login-password").fill("fel lösenord")
@@ -83,17 +85,19 @@ def test_background_follows_the_colour_scheme(visitor: Visitor, scheme: str) -> 
         assert (red + green + blue > 600) is (scheme == "light"), f"{address}: {colour}"
 
 
-def test_images_of_the_manual(visitor: Visitor, tmp_path: Path) -> None:
+def test_images_of_the_manual(visitor: Visitor, phone: Phone, tmp_path: Path) -> None:
     """The README's images; IDP_UPDATE_SCREENSHOTS=1 replaces them, and shows all pages in screenshots/."""
     target = IMAGES if UPDATE_IMAGES else tmp_path
     target.mkdir(exist_ok=True, parents=True)
-    desktop = visitor.page(viewport={"width": 1100, "height": 720})
-    phone = visitor.page(viewport={"width": 390, "height": 760}, device_scale_factor=2, is_mobile=True)
-    for page, name in ((desktop, "login-desktop"), (phone, "login-phone")):
+    desktop = visitor.page(viewport={"width": 1100, "height": 880})
+    handheld = visitor.page(
+        viewport={"width": 390, "height": 700}, device_scale_factor=2, is_mobile=True, user_agent=IPHONE
+    )
+    for page, name in ((desktop, "login-desktop"), (handheld, "login-phone")):
         page.goto(visitor.demo.portal + "/login")
-        page.locator("#login-username").fill(visitor.demo.anna["email"])
+        page.locator("#bankid-open").wait_for()
         page.screenshot(path=target / f"{name}.png")
-    visitor.log_in(desktop)
+    phone.log_in(desktop)
     desktop.locator("#logout").wait_for()
     desktop.screenshot(path=target / "portal.png")
     for name in ("login-desktop", "login-phone", "portal"):

@@ -23,7 +23,7 @@ class Visitor:
         self._chromium = chromium
         self._contexts: list[BrowserContext] = []
         self._forgiven: set[int] = set()
-        self._hosts = {urlsplit(demo.issuer).netloc, urlsplit(demo.portal).netloc}
+        self._hosts = {urlsplit(url).netloc for url in (demo.issuer, demo.portal, demo.facts["phone_url"])}
         self.demo = demo
         self.complaints: list[str] = []
 
@@ -52,11 +52,19 @@ class Visitor:
             context.close()
 
     def log_in(self, page: Page, user: dict[str, str] | None = None) -> None:
-        """Fill in the login form that the page shows, as Anna unless told otherwise."""
+        """Log in by e-mail on the login page that is shown, as Anna unless told otherwise."""
         user = user or self.demo.anna
+        self.to_email(page)
         page.locator("#login-username").fill(user["email"])
         page.locator("#login-password").fill(user["password"])
         page.locator("#login-submit").click()
+
+    def to_email(self, page: Page) -> None:
+        """Come to the login page's form for e-mail and password, if another tab is shown."""
+        page.locator("#login-form, #bankid, #bankid-not-linked").wait_for()
+        if not page.locator("#login-form").is_visible():
+            page.locator("#tab-password").click()
+            page.locator("#login-form").wait_for()
 
     def log_in_to(self, page: Page, path: str = "/login") -> None:
         """From the portal's `path` to its page for somebody who is logged in."""

@@ -11,6 +11,7 @@ import tempfile
 import time
 from base64 import urlsafe_b64encode
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +21,18 @@ from joserfc.errors import BadSignatureError
 from joserfc.jwk import KeySet, RSAKey
 
 from bench import run as bench_run
-from bench.driver import Run, percentile
-from bench.run import parse, summarise, table
+from bench.driver import BANKID_WAIT, SCENARIOS, Plan, Run, Scenario, drive, percentile
+from bench.run import bankid_figures, parse, summarise, table
 from bench.usage import cpu_ms, process_tree
-from bench.visitor import Client, FlowError, LoginPage, Provider
+from bench.visitor import Account, Client, FlowError, LoginPage, Provider, Visitor
+from bench.waiting import WaitingVisitor
 from bench.wire import Answer, Browser, CookieJar, WireError
 
 ISSUER = "http://127.0.0.1:8000"
 KEY = RSAKey.generate_key(2048, parameters={"kid": "one", "alg": "RS256", "use": "sig"}, auto_kid=False)
 OTHER_KEY = RSAKey.generate_key(2048, parameters={"kid": "one", "alg": "RS256", "use": "sig"}, auto_kid=False)
 PROVIDER = Provider(ISSUER, Client("bench", "s", "http://127.0.0.1:9/cb"), {}, KeySet([KEY]))
+NOBODY = Account("", "")
 
 
 def answer_to(raw: bytes) -> Answer:
@@ -198,17 +201,97 @@ def test_a_scenario_that_never_succeeded_is_shown_with_its_errors() -> None:
     summary = summarise([Run("login", 0, 3, ["set-up: refused"])])
     assert summary["login"]["errors"] == 3
     row = table(summary).splitlines()[1].split()
-    assert row == ["login", *("-" for _ in range(8)), "3", "-"]
+    assert row == ["login", *("-" for _ in range(9)), "3", "-"]
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--seconds", "0"], ["--repeat", "21"], ["--scenarios", "jwks,x"], ["--concurrency", "-1"]]
+    "arguments",
+    [
+        ["--seconds", "0"],
+        ["--repeat", "21"],
+        ["--scenarios", "jwks,x"],
+        ["--concurrency", "-1"],
+        ["--waiting", "0"],
+    ],
 )
 def test_impossible_options_are_refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert parse([]).repeat == 3
     with pytest.raises(SystemExit):
         parse(arguments)
     assert arguments[0].strip("-").removesuffix("s") in capsys.readouterr().err
+
+
+def polled(answer: str, *frames: tuple[float, str]) -> str:
+    """What a visitor who has seen these frames says of an answer to a poll; empty: nothing."""
+
+    async def poll() -> str:
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(f"HTTP/1.1 200 OK\r\nContent-Length: {len(answer)}\r\n\r\n{answer}".encode())
+            writer.close()
+
+        async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+            origin = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+            visitor = WaitingVisitor(Provider(origin, PROVIDER.client, {}, PROVIDER.keys), NOBODY, count())
+            visitor.poll_url = f"{origin}/poll"
+            visitor.frames.extend(frames)
+            try:
+                await visitor.poll()
+            except FlowError as error:
+                return str(error)
+            finally:
+                visitor.browser.close()
+            return ""
+
+    return asyncio.run(poll())
+
+
+def test_a_poll_wants_a_pending_order_and_a_code_that_moves() -> None:
+    now = time.perf_counter()
+    pending = {"state": "pending", "qr": "<svg>2</svg>"}
+    assert not polled(json.dumps(pending))
+    assert not polled(json.dumps(pending), (now - 2, "<svg>1</svg>"), (now + 60, "<svg>2</svg>"))
+    assert polled(json.dumps(pending), (now - 1, "<svg>2</svg>")) == "the QR code stands still"
+    assert polled(json.dumps(pending | {"qr": None})) == "pending, without a QR code"
+    assert polled(json.dumps(pending | {"state": "failed"})) == "failed, with a QR code"
+
+
+def test_a_late_operation_is_late_from_when_it_was_due_and_holds_up_no_other() -> None:
+    """With `every`, an operation that takes three times as long leaves the next ones late too."""
+    begun = []
+
+    async def slow_at_first(_visitor: Visitor) -> None:
+        begun.append(1)
+        await asyncio.sleep(0.3 if len(begun) == 1 else 0)
+
+    paced = Scenario(slow_at_first, every=0.1)
+    window = asyncio.run(drive(paced, [Visitor(PROVIDER, NOBODY, count())], 0.45))
+    assert len(window.latencies_ms) == 5
+    first, second, *_rest = window.latencies_ms
+    assert first > 250
+    assert second > 150
+
+
+def test_who_waits_and_how_long_a_window_is() -> None:
+    plan = Plan(ISSUER, PROVIDER.client, [NOBODY], list(SCENARIOS), None, 1, {}, waiting=7)
+    assert [len(plan.people(name)) for name in ("login", BANKID_WAIT)] == [1, 7]
+    assert plan.window(BANKID_WAIT) > 30  # an order's time to be scanned: each is renewed once
+    assert Plan(ISSUER, PROVIDER.client, [], [], 3.0, 1, {}).window(BANKID_WAIT) == 3.0
+
+
+def test_what_waiting_cost_besides_is_told() -> None:
+    waited = run(
+        scenario=BANKID_WAIT,
+        operations=6000,
+        operations_per_second=300.0,
+        cpu_ms={"simulator": 0.5},
+        memory_before_mib=[60.0],
+        bankid={"collects": 2400, "orders": 12},
+    )
+    assert bankid_figures(waited, 300) == (
+        "bankid_wait: 300 waited; 2400 collects, 0.80 in two seconds for each; 12 orders renewed; "
+        "simulator 0.50 ms; workers 60 MiB before, 61 60 after"
+    )
 
 
 @pytest.mark.parametrize(("errors", "code"), [(0, 0), (1, 1)])
@@ -233,10 +316,10 @@ def temporary() -> Iterator[Path]:
 @pytest.mark.servers
 @pytest.mark.postgresql
 def test_the_whole_benchmark_runs_and_leaves_nothing(tmp_path: Path, temporary: Path) -> None:
-    """One visitor, a fraction of a second: the production server, PostgreSQL and the driver together."""
-    command = [sys.executable, "-m", "bench", "--seconds", "0.2", "--repeat", "1", "--concurrency", "1"]
+    """One visitor, two who wait, seconds: the production server, PostgreSQL, the simulator and the driver."""
+    command = [sys.executable, "-m", "bench", "--repeat", "1", "--concurrency", "1", "--waiting", "2"]
     done = subprocess.run(
-        [*command, "--scenarios", "login", "--json", tmp_path / "bench.json"],
+        [*command, "--seconds", "2.8", "--scenarios", "login,bankid_wait", "--json", tmp_path / "bench.json"],
         check=False,
         capture_output=True,
         text=True,
@@ -244,8 +327,12 @@ def test_the_whole_benchmark_runs_and_leaves_nothing(tmp_path: Path, temporary: 
         env={**os.environ, "TMPDIR": str(temporary)},
     )
     assert done.returncode == 0, done.stderr
-    (found,) = json.loads((tmp_path / "bench.json").read_text())["runs"]
-    assert found["operations"] > 0
-    assert found["cpu_ms"]["provider"] > 1
-    assert len(found["worker_memory_mib"]) == 2
+    login, wait = json.loads((tmp_path / "bench.json").read_text())["runs"]
+    assert login["operations"] > 0
+    assert login["cpu_ms"]["provider"] > 1
+    assert len(login["worker_memory_mib"]) == 2
+    assert wait["operations"] == 6  # two people, due at once and twice more
+    assert 1 <= wait["bankid"]["collects"] <= 4
+    assert wait["bankid"]["orders"] == 0
+    assert "2 waited" in done.stdout
     assert list(temporary.iterdir()) == []

@@ -233,7 +233,7 @@ def test_fields_of_later_versions_are_named_as_such(tmp_path: Path, field: str) 
         ("profile", "must contain openid"),
         ("openid emial", 'there is no scope "emial", did you mean "email"?'),
         ("openid offline_access", 'this version does not support "offline_access" yet'),
-        ("openid https://id.oidc.se/scope/naturalPersonNumber", "does not support"),
+        ("openid https://id.oidc.se/scope/naturalPersonOrgId", "does not support"),
         ("openid foo bar", 'there is no scope "foo"; there is no scope "bar"'),
     ],
 )

@@ -73,8 +73,23 @@ def upgrade() -> None:
     with op.batch_alter_table("bankid_links", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_bankid_links_number_lookup"), ["number_lookup"], unique=False)
 
+    with op.batch_alter_table("browser_sessions", schema=None) as batch_op:
+        batch_op.add_column(sa.Column("reference", sa.String(length=64), nullable=True))
+
+    with op.batch_alter_table("grants", schema=None) as batch_op:
+        batch_op.add_column(sa.Column("method", sa.String(length=20), nullable=True))
+        batch_op.add_column(sa.Column("reference", sa.String(length=64), nullable=True))
+        batch_op.add_column(sa.Column("claims", sa.JSON(), nullable=True))
+
 
 def downgrade() -> None:
+    with op.batch_alter_table("grants", schema=None) as batch_op:
+        for column in ("claims", "reference", "method"):
+            batch_op.drop_column(column)
+
+    with op.batch_alter_table("browser_sessions", schema=None) as batch_op:
+        batch_op.drop_column("reference")
+
     with op.batch_alter_table("bankid_links", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_bankid_links_number_lookup"))
 

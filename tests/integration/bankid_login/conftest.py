@@ -1,12 +1,17 @@
 """The provider with BankID switched on, against a running simulator."""
 
+import logging
+import re
 from collections.abc import Iterator
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
+import time_machine
 from flask import Flask
+from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from idp.bankid.simulator.people import PEOPLE
@@ -45,7 +50,15 @@ def clients() -> dict[str, dict[str, Any]]:
 
 
 @pytest.fixture
-def environ(environ: dict[str, str], simulator: Simulator, simulator_dir: Path) -> dict[str, str]:
+def changed() -> dict[str, str]:
+    """Settings of this test alone; parametrize it."""
+    return {}
+
+
+@pytest.fixture
+def environ(
+    environ: dict[str, str], simulator: Simulator, simulator_dir: Path, changed: dict[str, str]
+) -> dict[str, str]:
     return environ | {
         "IDP_BANKID_ENVIRONMENT": "simulator",
         "IDP_BANKID_SIMULATOR_DIR": str(simulator_dir),
@@ -53,7 +66,32 @@ def environ(environ: dict[str, str], simulator: Simulator, simulator_dir: Path) 
         "IDP_BANKID_KEY": str(simulator_dir / "rp.key"),
         "IDP_PERSONAL_NUMBER_KEYS": KEYS,
         "IDP_LIMIT_BANKID_PER_ADDRESS": "1000/minute",
+        **changed,
     }
+
+
+@pytest.fixture
+def app(app: Flask) -> Iterator[Flask]:
+    """The provider; its connections to BankID end with the test."""
+    yield app
+    app.extensions["idp.bankid"].client._http.close()
+
+
+@pytest.fixture
+def clock() -> Iterator[time_machine.Traveller]:
+    """Now, standing still: the simulator's certificates are made at the real time."""
+    with time_machine.travel(utcnow(), tick=False) as traveller:
+        yield traveller
+
+
+@pytest.fixture
+def written(app: Flask) -> Iterator[StringIO]:
+    """What the provider writes to its log from now on."""
+    handler = next(found for found in logging.getLogger().handlers if type(found) is logging.StreamHandler)
+    with StringIO() as stream:
+        before = handler.setStream(stream)
+        yield stream
+        handler.setStream(before)
 
 
 @pytest.fixture
@@ -78,6 +116,26 @@ class Phone:
         self.http = httpx2.Client(base_url=simulator.phone_url, trust_env=False, timeout=10)
         self.personal_number = personal_number
 
+    def fault(self, fault: str, value: str, count: int | None = 1, call: str | None = None) -> None:
+        """Switch a fault of the simulator on; `count` None: until `no_faults`."""
+        body = {"fault": fault, "value": value, "count": count, "call": call}
+        response = self.http.post("/api/faults", json=body)
+        assert response.status_code == 200, response.text
+
+    def no_faults(self) -> None:
+        self.http.post("/api/faults", json={"reset": True})
+
+    def orders(self) -> list[dict[str, Any]]:
+        """Every order at BankID, the newest first."""
+        found: list[dict[str, Any]] = self.http.get("/api/orders").json()
+        return found
+
+    def refused(self, call: str, **body: str) -> str:
+        """Why the app refuses."""
+        response = self.http.post(f"/api/{call}", json={"personal_number": self.personal_number, **body})
+        assert response.status_code == 409, response.text
+        return str(response.json()["error"])
+
     def do(self, call: str, **body: str) -> dict[str, Any]:
         response = self.http.post(f"/api/{call}", json={"personal_number": self.personal_number, **body})
         assert response.status_code == 200, response.text
@@ -86,8 +144,10 @@ class Phone:
 
 
 @pytest.fixture
-def phone(simulator: Simulator) -> Phone:
-    return Phone(simulator)
+def phone(simulator: Simulator) -> Iterator[Phone]:
+    found = Phone(simulator)
+    with found.http:
+        yield found
 
 
 class BankIdVisitor:
@@ -103,17 +163,29 @@ class BankIdVisitor:
         self.uid = response.headers["Location"].rsplit("/", 1)[-1]
         return self.get(f"/login/{self.uid}/bankid", headers=headers)
 
-    def get(self, path: str, *, headers: dict[str, str] | None = None) -> TestResponse:
+    def get(
+        self, path: str, *, headers: dict[str, str] | None = None, browser: FlaskClient | None = None
+    ) -> TestResponse:
         for _ in range(6):
-            response = self.rp.browser.get(path, headers=headers, **HTTPS)
+            response = (browser or self.rp.browser).get(path, headers=headers, **HTTPS)
             path = response.headers.get("Location", "")
             if response.status_code != 303 or not path.startswith("/login"):
                 return response
         raise AssertionError("redirected round and round")
 
-    def poll(self) -> dict[str, Any]:
-        answer: dict[str, Any] = self.rp.browser.get(f"/login/{self.uid}/bankid/poll", **HTTPS).get_json()
+    def poll(self, *, nonce: str | None = None, browser: FlaskClient | None = None) -> dict[str, Any]:
+        response = (browser or self.rp.browser).get(
+            f"/login/{self.uid}/bankid/poll", query_string={"nonce": nonce} if nonce else None, **HTTPS
+        )
+        answer: dict[str, Any] = response.get_json()
         return answer
+
+    def post(self, page: TestResponse, where: str, **fields: str) -> TestResponse:
+        """Submit a form of `page` with its CSRF token to this login's `where`."""
+        found = re.search(r'name="csrf_token" value="([^"]+)"', page.text)
+        assert found is not None
+        data = {"csrf_token": found[1], **fields}
+        return self.rp.browser.post(f"/login/{self.uid}/bankid/{where}", data=data, **HTTPS)
 
 
 @pytest.fixture

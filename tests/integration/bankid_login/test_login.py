@@ -5,34 +5,11 @@ from typing import Any
 import sqlalchemy as sa
 from flask import Flask
 
-from idp.bankid import qr
-from idp.bankid.models import Evidence, Order
-from idp.clock import utcnow
+from idp.bankid.models import Evidence
 from idp.db import db
 from tests.fakes.relying_party import RelyingParty
 from tests.integration.bankid_login.conftest import IPHONE, BankIdVisitor, Phone
-
-
-def newest_order(app: Flask) -> Order:
-    with app.app_context():
-        order = db.session.scalars(sa.select(Order).order_by(Order.started_at.desc())).first()
-        assert order is not None
-        db.session.expunge(order)
-        return order
-
-
-def qr_text(app: Flask) -> str:
-    """What the QR code on the page says now."""
-    order = newest_order(app)
-    elapsed = int((utcnow() - order.started_at).total_seconds())
-    return qr.qr_payload(order.qr_start_token, order.qr_start_secret, elapsed)
-
-
-def due(app: Flask) -> None:
-    """Make the next collect due."""
-    with app.app_context():
-        db.session.execute(sa.update(Order).values(next_collect_at=utcnow()))
-        db.session.commit()
+from tests.integration.bankid_login.orders import due, newest_order, qr_text
 
 
 def test_qr_login_ends_in_tokens_with_bankid_acr(

@@ -1,0 +1,49 @@
+"""What the evidence of a BankID login says, under the names of the Swedish claims specification."""
+
+import json
+from collections.abc import Collection
+from typing import Any
+
+import sqlalchemy as sa
+import structlog
+
+from idp.bankid.models import Evidence
+from idp.bankid.service import EVIDENCE_PURPOSE
+from idp.crypto import CannotOpen, Sealer
+from idp.db import db
+
+log = structlog.get_logger("idp.bankid")
+
+TRANSACTION = "txn"
+SEALED = {
+    "https://id.oidc.se/claim/userSignature": "signature",
+    "https://id.oidc.se/claim/userCertificate": "certificate",
+    "https://id.oidc.se/claim/authnEvidence": "ocsp_response",
+    "https://id.oidc.se/claim/credentialValidFrom": "not_before",
+    "https://id.oidc.se/claim/credentialValidTo": "not_after",
+    "https://id.oidc.se/claim/deviceIp": "device_ip",
+}
+"""Claims, and what they are called in the sealed evidence."""
+
+
+def read(sealer: Sealer, reference: str, names: Collection[str]) -> dict[str, Any]:
+    """Those of the claims `names` that the evidence of the order `reference` tells.
+
+    The evidence is opened only for a claim that needs it. What is gone, deleted or sealed with a key that
+    is no more, is left out: the login was good without it.
+    """
+    row = db.session.execute(
+        sa.select(Evidence.order_ref, Evidence.sealed).where(Evidence.order_id == reference)
+    ).one_or_none()
+    if row is None:
+        return {}
+    told = {TRANSACTION: row.order_ref} if TRANSACTION in names else {}
+    wanted = {name: kept for name, kept in SEALED.items() if name in names}
+    if not wanted:
+        return told
+    try:
+        opened = json.loads(sealer.open(row.sealed, purpose=EVIDENCE_PURPOSE, context=reference))
+    except CannotOpen as error:
+        log.error("bankid_evidence_unreadable", problem=str(error), order=reference)
+        return told
+    return told | {name: opened[kept] for name, kept in wanted.items() if opened[kept] is not None}

@@ -1,0 +1,327 @@
+"""Logging in with BankID, as people do it: the code is read off the screen, the app is the simulator's."""
+
+import re
+from itertools import pairwise
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.phone import ANDROID, ANNA, BJORN, IPHONE, Phone, frame_number, order_token, read_qr
+from tests.browser.visitor import Visitor
+
+pytestmark = pytest.mark.browser
+
+APP_LINK = re.compile(r"/open\?autostarttoken=[0-9a-f-]{36}$")
+ACR = "http://id.swedenconnect.se/loa/1.0/uncertified-loa3"
+WORDS = {
+    "sv": {
+        "log_in": "Logga in",
+        "start": "Starta BankID-appen.",
+        "point": "rikta sedan kameran mot QR-koden som visas här på skärmen",
+        "code": "Skriv in din säkerhetskod i BankID-appen och välj Identifiera eller Skriv under.",
+        "hello": "Hej Anna Åkesson",
+        "how": "Mobilt BankID eller BankID på fil, flera faktorer, personen bekräftade själv",
+        "level": "Nivå 3",
+    },
+    "en": {
+        "log_in": "Log in",
+        "start": "Start your BankID app.",
+        "point": "point the camera at the QR code shown here on the screen",
+        "code": "Enter your security code in the BankID app and select Identify or Sign.",
+        "hello": "Hello Anna Åkesson",
+        "how": "Mobile BankID or BankID on file, several factors, the person confirmed it",
+        "level": "Level 3",
+    },
+}
+
+
+def open_tab(visitor: Visitor, page: Page) -> None:
+    """Come to the BankID tab from the portal."""
+    page.goto(visitor.demo.portal + "/login")
+    page.locator("#bankid").wait_for()
+
+
+def is_in(page: Page, name: str = "Hej Anna Åkesson") -> None:
+    expect(page.get_by_role("heading", level=1)).to_have_text(name)
+    expect(page.get_by_role("row", name="acr")).to_contain_text(ACR)
+
+
+@pytest.mark.parametrize(("language", "locale"), [("sv", "sv-SE"), ("en", "en-GB")])
+def test_code_read_off_the_screen(visitor: Visitor, phone: Phone, language: str, locale: str) -> None:
+    words = WORDS[language]
+    page = visitor.page(locale=locale)
+    page.goto(visitor.demo.portal)
+    page.get_by_role("link", name=words["log_in"]).click()
+    expect(page.locator("#tab-bankid")).to_have_attribute("aria-current", "page")
+    status = page.locator("#bankid-status")
+    expect(status).to_have_text(words["start"])
+    expect(page.locator("#bankid")).to_contain_text(words["point"])
+    phone.scan(page)
+    expect(status).to_have_text(words["code"])
+    expect(page.locator("#bankid-qr")).to_be_hidden()
+    expect(page.get_by_text(words["point"])).to_be_hidden()
+    phone.do("approve", personal_number=ANNA)
+
+    is_in(page, words["hello"])
+    expect(page.get_by_role("row", name="amr")).to_contain_text('["swk", "mfa", "user"]')
+    expect(page.locator("dl")).to_contain_text(words["how"])
+    expect(page.locator("dl")).to_contain_text(words["level"])
+
+
+def test_code_changes_every_second(visitor: Visitor) -> None:
+    page = visitor.page(color_scheme="dark")  # and is dark on white there too
+    open_tab(visitor, page)
+    frames = [read_qr(page)]
+    while len(frames) < 4:
+        before = page.locator("#bankid-qr").inner_html()
+        page.wait_for_function(
+            "before => document.getElementById('bankid-qr').innerHTML !== before", arg=before
+        )
+        frames.append(read_qr(page))
+    assert len({order_token(frame) for frame in frames}) == 1
+    numbers = [frame_number(frame) for frame in frames]
+    assert all(later > earlier for earlier, later in pairwise(numbers)), numbers
+
+
+def test_secrets_of_the_order_stay_on_the_server(visitor: Visitor) -> None:
+    page = visitor.page()
+    answers: list[str] = []
+    page.on("response", lambda response: answers.append(response.url))
+    with page.expect_response("**/bankid/poll") as polled:
+        open_tab(visitor, page)
+    answer = polled.value.json()
+    assert set(answer) == {"state", "text", "qr"}
+    assert polled.value.headers["cache-control"] == "no-store"
+    assert "autostarttoken" not in page.content().lower()
+    assert all("token" not in url for url in answers)
+
+
+@pytest.mark.parametrize(("device", "user_agent"), [("iphone", IPHONE), ("android", ANDROID)])
+def test_same_device(visitor: Visitor, phone: Phone, device: str, user_agent: str) -> None:
+    browser = visitor.browser(
+        user_agent=user_agent, viewport={"width": 390, "height": 760}, is_mobile=True, has_touch=True
+    )
+    page = browser.new_page()
+    before = len(phone.orders())
+    open_tab(visitor, page)
+    button = page.get_by_role("link", name="Öppna mobilt BankID")
+    expect(button).to_have_id("bankid-open")
+    expect(page.locator("#bankid-qr")).to_have_count(0)
+    link = button.get_attribute("href") or ""
+    assert link.startswith(f"{phone.url}/open?autostarttoken=")
+    page.reload()
+    assert button.get_attribute("href") == link  # a reload starts nothing anew
+
+    app = browser.new_page()
+    app.goto(link)
+    app.get_by_role("button", name="Anna Åkesson").click()
+    expect(page.locator("#bankid-status")).to_contain_text("Skriv in din säkerhetskod")
+    page.reload()
+    expect(page.locator("#bankid-status")).to_contain_text("Skriv in din säkerhetskod")
+    app.locator("#code").fill("123456")
+    app.locator("#approve").click()
+    if device == "iphone":
+        back = app.locator("a[href*='#nonce=']")
+        assert (back.get_attribute("href") or "").startswith(page.url + "#nonce=")
+        back.click()
+        expect(app.locator("#logout, h1").first).to_be_visible()
+    is_in_somewhere(page, app)
+    assert len(phone.orders()) == before + 1
+
+
+def is_in_somewhere(page: Page, other: Page) -> None:
+    """The login went on in one of the two tabs, and the other says so."""
+    expect(page.locator("#bankid")).to_have_count(0)
+    logged_in = next(tab for tab in (page, other) if tab.locator("#logout").count())
+    is_in(logged_in)
+
+
+def test_app_is_opened_by_a_tap(visitor: Visitor, phone: Phone) -> None:
+    page = visitor.page(user_agent=ANDROID, viewport={"width": 390, "height": 760})
+    open_tab(visitor, page)
+    page.locator("#bankid-open").click()
+    expect(page.get_by_role("button", name="Anna Åkesson")).to_be_visible()
+    phone_page = page.url
+    assert phone_page.startswith(phone.url)
+    page.get_by_role("button", name="Anna Åkesson").click()
+    page.locator("#code").fill("123456")
+    page.locator("#approve").click()
+    page.locator("#code").wait_for(state="detached")
+    while urlsplit(page.url).netloc != urlsplit(visitor.demo.issuer).netloc and page.url != "about:blank":
+        page.go_back()
+    is_in(page)
+
+
+def test_cancelled_here_then_tried_again(visitor: Visitor, phone: Phone) -> None:
+    page = visitor.page()
+    open_tab(visitor, page)
+    first = order_token(read_qr(page))
+    page.locator("#bankid-cancel").click()
+    expect(page.locator("#bankid-status")).to_have_text("Åtgärden avbröts.")
+    expect(page.locator("#bankid-qr")).to_have_count(0)
+    page.reload()
+    expect(page.locator("#bankid-status")).to_have_text("Åtgärden avbröts.")
+    assert phone.orders()[0]["is_gone"]
+    page.locator("#bankid-retry").click()
+    assert order_token(read_qr(page)) != first
+    phone.log_in(page)
+    is_in(page)
+
+
+def test_cancelled_in_the_app(visitor: Visitor, phone: Phone) -> None:
+    page = visitor.page()
+    open_tab(visitor, page)
+    phone.scan(page)
+    phone.do("cancel", personal_number=ANNA)
+    expect(page.locator("#bankid-status")).to_have_text("Åtgärden avbröts.")
+    page.locator("#bankid-retry").click()
+    phone.log_in(page)
+    is_in(page)
+
+
+def test_wrong_code_three_times(visitor: Visitor, phone: Phone) -> None:
+    page = visitor.page()
+    open_tab(visitor, page)
+    phone.scan(page)
+    for _ in range(3):
+        phone.do("approve", personal_number=ANNA, code="000000")
+    expect(page.locator("#bankid-status")).to_contain_text("Ditt BankID är för gammalt eller spärrat.")
+    page.locator("#bankid-retry").click()
+    expect(page.locator("#bankid-qr svg")).to_be_visible()
+
+
+def test_switching_device_both_ways(visitor: Visitor, phone: Phone) -> None:
+    page = visitor.page()
+    open_tab(visitor, page)
+    first = order_token(read_qr(page))
+    page.locator("#bankid-open").click()
+    expect(page.locator("#bankid-status")).to_have_text("Försöker starta BankID-appen.")
+    expect(page.locator("#bankid-qr")).to_have_count(0)
+    page.locator("#bankid-other").click()
+    assert order_token(read_qr(page)) != first
+    assert [order["is_gone"] for order in phone.orders()[:3]] == [False, True, True]  # one is left to scan
+    phone.log_in(page)
+    is_in(page)
+
+
+def test_picture_on_a_phone_leads_to_the_app_on_it(visitor: Visitor) -> None:
+    page = visitor.page(user_agent=IPHONE, viewport={"width": 390, "height": 760})
+    open_tab(visitor, page)
+    page.locator("#bankid-other").click()
+    read_qr(page)
+    page.locator("#bankid-qr").click()
+    expect(page.locator("#bankid-open")).to_have_attribute("href", APP_LINK)
+
+
+def test_code_that_nobody_scans_is_renewed_silently(visitor: Visitor, phone: Phone) -> None:
+    page = visitor.page()
+    open_tab(visitor, page)
+    first = order_token(read_qr(page))
+    phone.do("faults", fault="failed_hint", value="startFailed", count=1)
+    second = first
+    while second == first:
+        page.wait_for_timeout(300)
+        expect(page.locator("#bankid-status")).to_have_text("Starta BankID-appen.")
+        second = order_token(read_qr(page))
+    phone.log_in(page)
+    is_in(page)
+
+
+def test_renewal_ends_after_five_codes(visitor: Visitor, phone: Phone) -> None:
+    page = visitor.page()
+    before = len(phone.orders())
+    open_tab(visitor, page)
+    phone.do("faults", fault="failed_hint", value="startFailed", count=None)
+    status = page.locator("#bankid-status")
+    expect(status).to_contain_text("Misslyckades att läsa av QR-koden.", timeout=30_000)
+    assert len(phone.orders()) - before == 5
+    phone.do("faults", reset=True)
+    page.locator("#bankid-retry").click()
+    phone.log_in(page)
+    is_in(page)
+
+
+def test_app_that_did_not_start(visitor: Visitor, phone: Phone) -> None:
+    page = visitor.page(user_agent=IPHONE)
+    open_tab(visitor, page)
+    first = page.locator("#bankid-open").get_attribute("href")
+    phone.do("faults", fault="failed_hint", value="startFailed", count=1)
+    expect(page.locator("#bankid-status")).to_contain_text("Du verkar inte ha BankID-appen")
+    page.locator("#bankid-retry").click()
+    expect(page.locator("#bankid-open")).to_have_attribute("href", APP_LINK)
+    assert page.locator("#bankid-open").get_attribute("href") != first
+
+
+def test_person_without_a_linked_account(visitor: Visitor, phone: Phone) -> None:
+    visitor.expect_status(403)
+    page = visitor.page()
+    open_tab(visitor, page)
+    phone.log_in(page, BJORN)
+    heading = page.get_by_role("heading", level=2)
+    expect(heading).to_have_text("Ditt BankID är inte kopplat till något konto")
+    expect(page.locator("main")).to_contain_text("Björn Öberg, din identitet är bekräftad")
+    page.locator("#bankid-use-email").click()
+    visitor.log_in(page, visitor.demo.bjorn)
+    expect(page.get_by_role("heading", level=1)).to_have_text("Hej Björn Öberg")
+
+
+def test_person_with_two_accounts_chooses(visitor: Visitor, phone: Phone, two_accounts: str) -> None:
+    page = visitor.page()
+    open_tab(visitor, page)
+    phone.log_in(page, two_accounts)
+    expect(page.get_by_role("heading", level=2)).to_have_text("Välj konto")
+    expect(page.locator("#bankid-accounts button")).to_have_count(2)
+    page.get_by_role("button", name=visitor.demo.bjorn["email"]).click()
+    is_in(page, "Hej Björn Öberg")
+
+
+def test_bankid_is_down(visitor: Visitor, phone: Phone) -> None:
+    visitor.expect_status(503)
+    phone.do("faults", fault="http", value="503", count=1, call="auth")
+    page = visitor.page()
+    open_tab(visitor, page)
+    expect(page.locator("#bankid-status")).to_have_text("Något gick fel. Försök igen.")
+    visitor.log_in(page)
+    expect(page.get_by_role("heading", level=1)).to_have_text("Hej Anna Åkesson")
+
+
+def test_bankid_comes_back(visitor: Visitor, phone: Phone) -> None:
+    visitor.expect_status(503)
+    phone.do("faults", fault="http", value="drop", count=1, call="auth")
+    page = visitor.page()
+    open_tab(visitor, page)
+    page.locator("#bankid-retry").click()
+    phone.do("faults", fault="http", value="502_html", count=1, call="collect")
+    phone.log_in(page)
+    is_in(page)
+
+
+def test_scripts_off(visitor: Visitor, phone: Phone) -> None:
+    page = visitor.page(java_script_enabled=False)
+    open_tab(visitor, page)
+    first = frame_number(read_qr(page))
+    page.wait_for_timeout(1100)
+    page.get_by_role("link", name="Visa en ny QR-kod").click()
+    assert frame_number(read_qr(page)) > first
+    phone.log_in(page)
+    go_on = page.get_by_role("link", name="Visa en ny QR-kod").or_(
+        page.get_by_role("link", name="Fortsätt när du är klar i BankID-appen")
+    )
+    for _ in range(20):
+        if not go_on.count():
+            break
+        go_on.click()
+        page.wait_for_timeout(300)
+    is_in(page)
+
+
+def test_keyboard_alone_reaches_everything(visitor: Visitor) -> None:
+    page = visitor.page()
+    open_tab(visitor, page)
+    reached = []
+    for _ in range(12):
+        page.keyboard.press("Tab")
+        reached.append(page.evaluate("document.activeElement.id"))
+    wanted = ["tab-bankid", "tab-password", "bankid-open", "bankid-cancel", "login-cancel"]
+    assert [name for name in reached if name in wanted][: len(wanted)] == wanted
