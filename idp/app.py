@@ -18,7 +18,7 @@ from jinja2 import StrictUndefined
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
-from idp import errors, i18n, logs, web
+from idp import errors, i18n, logs, mail, outbox, web
 from idp.account import views as account_views
 from idp.audit import AuditRow
 from idp.bankid import event_claims
@@ -48,8 +48,8 @@ from idp.users import service as users_service
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 # Plans are kept per connection: one made while a table was still empty would scan it for ever after.
-POSTGRESQL_OPTIONS = "-c enable_seqscan=off -c jit=off"
-MODELS = (AuditRow, Consent, Grant)  # their modules register every table
+POSTGRESQL_OPTIONS = "-c enable_seqscan=off -c jit=off -c timezone=UTC"
+MODELS = (AuditRow, Consent, Grant, outbox.QueuedMail)  # their modules register every table
 
 # Login methods there are in this version, strongest first.
 LOGIN_METHODS = ("password",)
@@ -70,6 +70,9 @@ def create_tool_app(settings: Settings) -> Flask:
     app.config["SQLALCHEMY_ENGINE_OPTIONS"] = _engine_options(settings)
     app.extensions["idp.settings"] = settings
     logs.configure(settings.log, web.request_facts)
+    i18n.register(app, secure=settings.is_https)
+    mail.register(app)
+    outbox.register(app, settings)
     db.init_app(app)
     Migrate(app, db, directory=str(MIGRATIONS), render_as_batch=True)
     return app
@@ -113,7 +116,6 @@ def create_app(settings: Settings) -> Flask:
     login_service.sessions_ended.connect(oidc_service.revoke_grants_of_sessions)
 
     web.register(app, settings, readiness=lambda: readiness(keys, clients))
-    i18n.register(app, secure=settings.is_https)
     errors.register(app, is_protocol_endpoint=oidc_views.is_machine_endpoint)
     web.csrf.exempt(oidc_views.authorize_endpoint)
     web.csrf.exempt(oidc_views.end_session)

@@ -18,6 +18,7 @@ class Event(StrEnum):
 
     COMPANY_CREATED = "company.created"
     USER_CREATED = "user.created"
+    USER_WELCOMED = "user.welcomed"
     USER_DISABLED = "user.disabled"
     USER_ENABLED = "user.enabled"
     LOGIN_SUCCEEDED = "login.succeeded"
@@ -40,6 +41,7 @@ class Event(StrEnum):
     BANKID_LINKED = "bankid.linked"
     BANKID_UNLINKED = "bankid.unlinked"
     PERSONAL_NUMBER_KEY_ROTATED = "personal_numbers.key_rotated"
+    MAIL_GIVEN_UP = "mail.given_up"
     KEY_ROTATED = "key.rotated"
     KEY_RETIRED = "key.retired"
 

@@ -23,6 +23,7 @@ def main(context: click.Context, env_file: Path | None) -> None:
 
 for entry in (
     running.serve,
+    running.worker,
     running.demo,
     running.bankid_simulator,
     doctor.run_doctor,

@@ -4,15 +4,17 @@ import difflib
 import ipaddress
 import re
 from collections.abc import Mapping
+from email.utils import getaddresses
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import limits
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 
 IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
+STARTTLS_QUERIES = ("starttls=required", "starttls=off")
 SECRET_MIN_LENGTH = 32
 EXAMPLE_WORDS = ("change-me", "changeme", "secret", "insecure", "development", "password")
 HOW_TO_MAKE_ONE = "make one with: openssl rand -hex 32"
@@ -79,8 +81,42 @@ def _database_url(value: str) -> str:
 
 
 def _mail_url(value: str) -> str:
-    if urlsplit(value).scheme not in ("smtp", "smtps") and not value.startswith("file:"):
+    if value.startswith("file:"):
+        if not value.removeprefix("file:"):
+            raise ValueError("must name the folder for the mails: file:DIR")
+        return value
+    try:
+        parts = urlsplit(value)
+        _ = parts.port
+    except ValueError:
+        raise ValueError("is no URL; a password's @ / : and ? are written %40 %2F %3A %3F") from None
+    if parts.scheme not in ("smtp", "smtps"):
         raise ValueError("must begin with smtp://, smtps:// or file:")
+    if not parts.hostname or parts.path not in ("", "/") or parts.fragment:
+        raise ValueError("must look like smtp://user:password@mail.example.se:587")
+    if bool(parts.username) != bool(parts.password):
+        raise ValueError("must hold user name and password, or neither")
+    if not unquote(f"{parts.username}{parts.password}").isascii():
+        raise ValueError("must hold a user name and a password in ASCII")
+    if parts.query not in ("", *(STARTTLS_QUERIES if parts.scheme == "smtp" else ())):
+        raise ValueError("may end in ?starttls=required or ?starttls=off, with smtp:// only")
+    if parts.query == "starttls=off" and parts.username and parts.hostname not in LOOPBACK_HOSTS:
+        raise ValueError("would send the password in clear: take ?starttls=off away")
+    return value
+
+
+def _mail_from(value: str) -> str:
+    addresses = [address for _, address in getaddresses([value])]
+    if len(addresses) != 1 or not re.fullmatch(r"[!-?A-~]+@[!-?A-~]+", addresses[0]):
+        raise ValueError("must be one address, as no-reply@example.se or Example <no-reply@example.se>")
+    if not value.isprintable():
+        raise ValueError("must be one line")
+    return value
+
+
+def _web(value: str) -> str:
+    if not re.fullmatch(r"https?://[!-~]+", value):
+        raise ValueError("must begin with https://")
     return value
 
 
@@ -125,7 +161,11 @@ class LimitSettings(Part):
 
 
 class BrandSettings(Part):
-    """What the pages call themselves and look like."""
+    """What the pages and mails call themselves and look like.
+
+    `company`, `web`, `slogan`, telephone and e-mail are the mails' footer; `welcome` holds the operator's own
+    paragraphs in the welcome mail, one a line. What has no English text is sent in Swedish.
+    """
 
     name: str = "Leasify"
     logo: Annotated[Path, AfterValidator(_readable)] | None = None
@@ -133,6 +173,18 @@ class BrandSettings(Part):
     colour_dark: Colour = "#5fd0b0"
     support_email: str = ""
     support_phone: str = ""
+    company: str = ""
+    web: Annotated[str, AfterValidator(_web)] = ""
+    slogan: str = "Vi sänker era leasingkostnader"
+    slogan_en: str = ""
+    welcome: str = ""
+    welcome_en: str = ""
+
+    def in_language(self, text: Literal["slogan", "welcome"], locale: str) -> str:
+        """The operator's own text for readers of this language."""
+        english: str = getattr(self, f"{text}_en") if locale == "en" else ""
+        swedish: str = getattr(self, text)
+        return english or swedish
 
 
 class PasswordSettings(Part):
@@ -187,7 +239,7 @@ class Settings(Part):
     keys_dir: Path = Path("keys")
     clients_file: Path = Path("clients.yaml")
     mail_url: Annotated[str, AfterValidator(_mail_url)] | None = None
-    mail_from: str | None = None
+    mail_from: Annotated[str, AfterValidator(_mail_from)] | None = None
     redis_url: Annotated[str, AfterValidator(_redis_url)] | None = None
     personal_number_keys: SecretStr | None = None
     bankid: BankIdSettings = BankIdSettings()

@@ -8,10 +8,13 @@ from uuid import UUID
 from weakref import WeakKeyDictionary
 
 import sqlalchemy as sa
+from flask import current_app
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy.engine import Dialect, Engine
 from sqlalchemy.orm import DeclarativeBase, registry
 from sqlalchemy.pool import Pool
+
+from idp.prepared import AloneEngine
 
 CONSTRAINT_NAMES = {
     "ix": "ix_%(column_0_label)s",
@@ -56,9 +59,10 @@ class Base(DeclarativeBase):
 
 db = SQLAlchemy(model_class=Base)
 _autocommitting: WeakKeyDictionary[Engine, Engine] = WeakKeyDictionary()
+_alone: WeakKeyDictionary[Engine, AloneEngine] = WeakKeyDictionary()
 
 
-def execute_alone(statement: sa.Executable, parameters: Mapping[str, Any]) -> Sequence[sa.Row[Any]]:
+def execute_alone(statement: sa.Executable, parameters: Mapping[str, Any]) -> Sequence[Any]:
     """The rows of one statement that is a transaction by itself: committed when this returns.
 
     Without BEGIN and COMMIT around it, it takes one round trip instead of three: for the statements of
@@ -66,10 +70,17 @@ def execute_alone(statement: sa.Executable, parameters: Mapping[str, Any]) -> Se
     and on SQLite it would wait for them.
     """
     engine = db.engine
-    alone = _autocommitting.get(engine)
-    if alone is None:
-        alone = _autocommitting[engine] = engine.execution_options(isolation_level="AUTOCOMMIT")
-    with alone.connect() as connection:
+    if engine.dialect.name == "postgresql":
+        alone = _alone.get(engine)
+        if alone is None:
+            options = current_app.config["SQLALCHEMY_ENGINE_OPTIONS"]
+            alone = _alone[engine] = AloneEngine(engine, options)
+        return alone.execute(statement, parameters)
+    autocommitting = _autocommitting.get(engine)
+    if autocommitting is None:
+        autocommitting = engine.execution_options(isolation_level="AUTOCOMMIT")
+        _autocommitting[engine] = autocommitting
+    with autocommitting.connect() as connection:
         result = connection.execute(statement, parameters)
         return result.all() if result.returns_rows else ()
 

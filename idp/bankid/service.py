@@ -466,10 +466,11 @@ def _collect(bankid: BankId, order_id: str, order_ref: str, hint: str, now: date
         answer = bankid.client.collect(order_ref)
     except BankIdError as error:
         bankid.circuit.note(error)
-        _report("bankid_collect_failed", error)
         if not error.order_is_lost:
+            _report("bankid_collect_failed", error)
             return _unanswered(order_id, hint, now)
         # Collected by a worker that died, or too old: nobody can be logged in by it.
+        log.warning("bankid_order_lost", order=order_id, details=error.details)
         answer = Failed(LOST)
     else:
         bankid.circuit.note(None)

@@ -7,8 +7,10 @@ import click
 
 from idp import app as application
 from idp import serve as server
+from idp import worker as mail_worker
 from idp.bankid.simulator import server as simulator
-from idp.commands.base import PORT, Context, command
+from idp.commands.base import PORT, Context, command, fail, with_database
+from idp.config import Settings
 from idp.demo import runner
 
 
@@ -45,6 +47,16 @@ def demo(  # noqa: PLR0917 - click hands its options over by name
     """Try it out: the provider, a demo portal and a BankID simulator on this machine, with ready accounts."""
     ports = runner.Ports(port, portal_port, phone_port, bankid_port)
     runner.run(host=host, ports=ports, data_dir=data_dir, environ=context.environ())
+
+
+@click.command()
+@with_database
+def worker(settings: Settings) -> None:
+    """Deliver queued mails until stopped. Several may run at once, on several machines."""
+    behind = application.migrations_behind()
+    if behind:
+        fail(behind)
+    mail_worker.run(settings)
 
 
 @click.command("bankid-simulator")

@@ -82,7 +82,7 @@ def add_user(  # noqa: PLR0917 - click hands its options over by name
     password_stdin: bool,
     password_hash_stdin: bool,
 ) -> None:
-    """Add the person with the address EMAIL. Without a password they cannot log in by e-mail yet."""
+    """Add the person with the address EMAIL, who is mailed how to get a password."""
     if password_stdin and password_hash_stdin:
         fail("--password-stdin and --password-hash-stdin: give one of them")
     password_hash = None
@@ -103,7 +103,7 @@ def add_user(  # noqa: PLR0917 - click hands its options over by name
         email_verified=email_verified,
         password_hash=password_hash,
     )
-    user = users.add_user(new, now=utcnow())
+    user = users.add_user(new, now=utcnow(), welcome=settings)
     click.echo(f"added {user.email} ({user.id})")
 
 
@@ -158,6 +158,18 @@ def show_user(_settings: Settings, email: str, as_json: bool) -> None:
         click.echo(f"{name:15} {'' if value is None else value}")
     click.echo()
     show(events, as_json=False, empty="no events")
+
+
+@users_group.command("send-welcome")
+@click.argument("email")
+@with_database
+def send_welcome(settings: Settings, email: str) -> None:
+    """Mail EMAIL the welcome again, with how to get a password."""
+    user = _existing(email)
+    if not user.is_active:
+        fail(f"{email} is disabled: first `idp users enable {email}`")
+    users.send_welcome(user, settings=settings, now=utcnow())
+    click.echo(f"the welcome mail to {email} is queued")
 
 
 @users_group.command("unlink-bankid")

@@ -1,24 +1,28 @@
-"""The tab "E-postinloggning"."""
+"""The tab "E-postinloggning", and the pages for choosing a password by a mailed link."""
 
-from flask import Blueprint, current_app, make_response, redirect, render_template, request, url_for
+import re
+
+from flask import Blueprint, current_app, make_response, redirect, render_template, request, session, url_for
 from flask_babel import gettext, lazy_gettext
 from werkzeug.wrappers import Response
 
-from idp import web
+from idp import i18n, web
 from idp.clock import utcnow
 from idp.errors import TooManyTries
 from idp.login import guard
 from idp.login.event import AuthenticationEvent
 from idp.login.methods import LoginMethod
 from idp.login.service import LoginRefused, Waiting
-from idp.password import service
-from idp.password.forms import LoginForm
+from idp.password import reset, service
+from idp.password.forms import ForgotForm, LoginForm, NewPasswordForm
 from idp.password.hashing import PasswordHasher
+from idp.password.reset import LinkOver
 from idp.ratelimit import RateLimiter
 from idp.users.service import email_key
 
 blueprint = Blueprint("password", __name__)
 MAX_TYPED = 1000
+UID = re.compile(r"[\w-]{43}", re.ASCII)
 
 
 def login_method(issuer: str) -> LoginMethod:
@@ -40,20 +44,18 @@ def login(waiting: Waiting) -> Response:
     if not guard.offers(waiting, service.METHOD):
         return redirect(url_for("login.choose", uid=waiting.uid), 303)
     form = LoginForm()
-    if request.method == "GET":
+    if request.method != "POST":
         guard.take_to(waiting, service.METHOD)
         form.email.data = waiting.login_hint
         return _page(waiting, form)
     email, password = (form.email.data or "")[:MAX_TYPED], form.password.data or ""
     account = guard.account_key(email_key(email))
-    hasher: PasswordHasher = current_app.extensions["idp.password_hasher"]
-    limiter: RateLimiter = current_app.extensions["idp.limiter"]
     try:
         user_id = service.authenticate(
             email,
             password,
-            hasher=hasher,
-            limiter=limiter,
+            hasher=_hasher(),
+            limiter=_limiter(),
             address=web.address_key(request.remote_addr),
             account=account,
             known_browser=guard.browser() if guard.knows(account) else None,
@@ -74,6 +76,109 @@ def login(waiting: Waiting) -> Response:
         return _page(waiting, form, error=guard.refusal_text(refused), status=403)
 
 
+@blueprint.route("/password/reset", methods=["GET", "POST"])
+def forgot() -> Response:
+    """Ask whose password is forgotten; on POST have a link mailed. The answer tells nothing of accounts."""
+    form = ForgotForm()
+    uid = _waiting_uid()
+    if request.method != "POST" or not form.validate():
+        page = render_template("password/forgot.html", form=form, login_url=_login_url(uid))
+        return make_response(page, 400 if request.method == "POST" else 200)
+    reset.ask(
+        form.email.data,
+        limiter=_limiter(),
+        address=web.address_key(request.remote_addr),
+        account=guard.account_key(email_key(form.email.data)),
+        settings=guard.settings(),
+        now=utcnow(),
+    )
+    # Kept in this browser, not in the mail: a login that waits belongs to the browser it began in.
+    session["reset_for"] = uid
+    return redirect(url_for("password.forgot_sent", uid=uid), 303)
+
+
+@blueprint.get("/password/reset/sent")
+def forgot_sent() -> Response:
+    """The answer to every address."""
+    uid = _waiting_uid()
+    page = render_template(
+        "password/forgot_sent.html",
+        minutes=guard.settings().reset.link_minutes,
+        login_url=_login_url(uid),
+        forgot_url=url_for("password.forgot", uid=uid),
+    )
+    return make_response(page)
+
+
+@blueprint.route("/password/reset/<token>", methods=["GET", "POST"])
+def choose(token: str) -> Response:
+    """Show the form of a mailed link, as often as anybody looks; only its POST uses the link up."""
+    try:
+        response = _choose(token)
+    except LinkOver as over:
+        uid = _uid_in_session()
+        page = render_template(
+            "password/link_over.html",
+            reason=over.reason,
+            login_url=_login_url(uid),
+            forgot_url=url_for("password.forgot", uid=uid),
+        )
+        response = make_response(page, 404 if over.reason == "unknown" else 410)
+    response.headers["Referrer-Policy"] = "no-referrer"  # the address is a secret
+    return response
+
+
+def _choose(token: str) -> Response:
+    link = reset.open_link(token, now=utcnow())
+    i18n.prefer(link.locale)
+    form = NewPasswordForm((*link.own_data, guard.settings().brand.name))
+    if request.method != "POST" or not form.validate():
+        page = render_template("password/new.html", form=form, email=link.email)
+        return make_response(page, 400 if request.method == "POST" else 200)
+    reset.choose_password(
+        link,
+        form.password.data,
+        hasher=_hasher(),
+        address=request.remote_addr,
+        settings=guard.settings(),
+        now=utcnow(),
+    )
+    guard.browser()  # makes the cookie last, which notes the account as known
+    guard.note_known(guard.account_key(email_key(link.email)))
+    session["password_changed"] = True
+    return redirect(_login_url(session.pop("reset_for", None)), 303)
+
+
+def _hasher() -> PasswordHasher:
+    hasher: PasswordHasher = current_app.extensions["idp.password_hasher"]
+    return hasher
+
+
+def _limiter() -> RateLimiter:
+    limiter: RateLimiter = current_app.extensions["idp.limiter"]
+    return limiter
+
+
+def _waiting_uid() -> str | None:
+    """The interaction that the person left to ask for a link, if the address names one."""
+    uid = request.args.get("uid", "")
+    return uid if UID.fullmatch(uid) else None
+
+
+def _uid_in_session() -> str | None:
+    uid: str | None = session.get("reset_for")
+    return uid
+
+
+def _login_url(uid: str | None) -> str:
+    return url_for("password.login", uid=uid)
+
+
+def _has_just_changed() -> bool:
+    """Whether this is the first page since the password was changed in this browser."""
+    return bool("password_changed" in session and session.pop("password_changed"))
+
+
 def _page(
     waiting: Waiting,
     form: LoginForm,
@@ -87,7 +192,8 @@ def _page(
         form=form,
         error=error,
         wait_seconds=wait_seconds,
-        forgot_url=None,
+        forgot_url=url_for("password.forgot", uid=waiting.uid),
+        note=gettext("Lösenordet är ändrat. Logga in.") if _has_just_changed() else None,
         **guard.page_facts(waiting, service.METHOD),
     )
     response = make_response(page, status)

@@ -12,7 +12,9 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import joinedload
 
 from idp import audit
+from idp.config import Settings
 from idp.db import UTCDateTime, db
+from idp.users import mails
 from idp.users.models import Company, Role, Status, User
 
 _signals = Namespace()
@@ -116,8 +118,11 @@ def list_companies() -> list[tuple[Company, int]]:
     return [(company, number) for company, number in db.session.execute(query)]
 
 
-def add_user(new: NewUser, *, now: datetime) -> User:
-    """A new account. Raises `BadInput` for bad fields, an unknown company or a taken address."""
+def add_user(new: NewUser, *, now: datetime, welcome: Settings | None = None) -> User:
+    """A new account, which is mailed a welcome if `welcome` has the settings to write it by.
+
+    Raises `BadInput` for bad fields, an unknown company or a taken address.
+    """
     problems: list[str] = []
     email = name = ""
     title = new.title
@@ -158,8 +163,17 @@ def add_user(new: NewUser, *, now: datetime) -> User:
         db.session.rollback()
         raise BadInput(f"there is already a user with the address {email}") from None
     audit.record(audit.Event.USER_CREATED, now=now, user_id=user.id)
+    if welcome is not None:
+        mails.queue_welcome(user, settings=welcome, now=now)
     db.session.commit()
     return user
+
+
+def send_welcome(user: User, *, settings: Settings, now: datetime) -> None:
+    """Mail somebody the welcome again."""
+    mails.queue_welcome(user, settings=settings, now=now)
+    audit.record(audit.Event.USER_WELCOMED, now=now, user_id=user.id)
+    db.session.commit()
 
 
 def find_by_email(email: str) -> User | None:

@@ -44,7 +44,9 @@ def link(app: Flask, browser: FlaskClient, email: str = ANNA) -> str:
 
 
 def newest_link(app: Flask) -> str:
-    found = re.findall(r"https://login\.example\.se(/password/reset/\S+)", text_of(queued(app)[-1]))
+    found = re.findall(
+        r"https://login\.example\.se(/password/reset/\S+)", text_of(queued(app, "password_reset")[-1])
+    )
     assert len(found) == 1
     return str(found[0])
 

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
+import psycopg
 import pytest
 import sqlalchemy as sa
 from flask import Flask
@@ -14,6 +15,7 @@ from tests.factories import PASSWORD
 from tests.fakes.relying_party import HTTPS, RelyingParty
 
 Result = TypeVar("Result")
+FIRST_CONNECTION = ("select pg_catalog", "show ")  # what SQLAlchemy asks a server once
 WRITES = ("INSERT", "UPDATE", "DELETE")
 
 
@@ -34,13 +36,25 @@ class Statements:
 
 
 @pytest.fixture
-def statements(app: Flask) -> Iterator[Statements]:
+def statements(app: Flask, monkeypatch: pytest.MonkeyPatch) -> Iterator[Statements]:
     noted = Statements()
     with app.app_context():
-        sa.event.listen(db.engine, "before_cursor_execute", noted.note)
+        engine = db.engine
+    if engine.dialect.name == "postgresql":
+        # At the driver: the steps of every login do not pass SQLAlchemy's connection.
+        send = psycopg.Cursor.execute
+
+        def execute(cursor: Any, query: Any, params: Any = None, **options: Any) -> Any:
+            if not str(query).startswith(FIRST_CONNECTION):
+                noted.note(None, cursor, str(query), params)
+            return send(cursor, query, params, **options)
+
+        monkeypatch.setattr(psycopg.Cursor, "execute", execute)
+        yield noted
+        return
+    sa.event.listen(engine, "before_cursor_execute", noted.note)
     yield noted
-    with app.app_context():
-        sa.event.remove(db.engine, "before_cursor_execute", noted.note)
+    sa.event.remove(engine, "before_cursor_execute", noted.note)
 
 
 def reads_and_writes(sent: list[tuple[str, str]]) -> tuple[int, int]:

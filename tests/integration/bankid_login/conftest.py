@@ -14,6 +14,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
+from idp.bankid.client import BankIdClient
 from idp.bankid.simulator.people import PEOPLE
 from idp.bankid.simulator.server import Simulator
 from idp.clock import utcnow
@@ -191,3 +192,25 @@ class BankIdVisitor:
 @pytest.fixture
 def visitor(rp: RelyingParty) -> BankIdVisitor:
     return BankIdVisitor(rp)
+
+
+class Calls:
+    """The calls BankID got, by name."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.made: list[str] = []
+        original = BankIdClient._post
+
+        def post(client: BankIdClient, call: str, *arguments: Any, **named: Any) -> Any:
+            self.made.append(call)
+            return original(client, call, *arguments, **named)
+
+        monkeypatch.setattr(BankIdClient, "_post", post)
+
+    def count(self, call: str) -> int:
+        return self.made.count(call)
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
+    return Calls(monkeypatch)

@@ -61,8 +61,9 @@ def test_nobody_linked_gets_an_explanation_and_a_way_on(
 
 
 def test_several_accounts_are_asked_about(
-    app: Flask, rp: RelyingParty, visitor: BankIdVisitor, phone: Phone, linked: str, bertil: str
+    app: Flask, visitor: BankIdVisitor, phone: Phone, linked: str, bertil: str
 ) -> None:
+    rp = visitor.rp
     page = complete(app, visitor, phone)
     assert page.status_code == 200
     assert linked in page.text
@@ -112,8 +113,9 @@ def test_a_disabled_account_is_refused_without_saying_why(
 
 
 def test_of_two_accounts_the_disabled_one_is_not_offered(
-    app: Flask, rp: RelyingParty, visitor: BankIdVisitor, phone: Phone, linked: str, bertil: str
+    app: Flask, visitor: BankIdVisitor, phone: Phone, linked: str, bertil: str
 ) -> None:
+    rp = visitor.rp
     with app.app_context():
         found = users.find_by_email("anna@example.se")
         assert found is not None
@@ -136,13 +138,9 @@ def test_an_account_unlinked_while_choosing_is_not_logged_in(
 
 
 def test_the_person_of_the_hint_must_be_the_one(
-    app: Flask,
-    clock: time_machine.Traveller,
-    rp: RelyingParty,
-    visitor: BankIdVisitor,
-    phone: Phone,
-    anna: str,
+    app: Flask, clock: time_machine.Traveller, visitor: BankIdVisitor, phone: Phone, anna: str
 ) -> None:
+    rp = visitor.rp
     with app.app_context():
         other = make_user(email="cesar@example.se", name="Cesar Ek")
         link(app, other.id)
@@ -191,13 +189,9 @@ def test_acr_values_choose_the_method(rp: RelyingParty) -> None:
 
 
 def test_bankid_logs_in_to_other_clients_too_until_a_new_login_is_asked_for(
-    app: Flask,
-    clock: time_machine.Traveller,
-    rp: RelyingParty,
-    visitor: BankIdVisitor,
-    phone: Phone,
-    linked: str,
+    app: Flask, clock: time_machine.Traveller, visitor: BankIdVisitor, phone: Phone, linked: str
 ) -> None:
+    rp = visitor.rp
     first = claims(app, rp, complete(app, visitor, phone))
     clock.shift(10)
     silent = claims(app, rp, rp.authorize(prompt="none"))
@@ -209,14 +203,9 @@ def test_bankid_logs_in_to_other_clients_too_until_a_new_login_is_asked_for(
 
 
 def test_auth_time_is_when_the_person_identified(
-    app: Flask,
-    clock: time_machine.Traveller,
-    rp: RelyingParty,
-    visitor: BankIdVisitor,
-    phone: Phone,
-    linked: str,
-    bertil: str,
+    clock: time_machine.Traveller, visitor: BankIdVisitor, phone: Phone, linked: str, bertil: str
 ) -> None:
+    rp, app = visitor.rp, visitor.rp.app
     page = complete(app, visitor, phone)
     identified = newest_order(app).finished_at
     assert identified is not None
@@ -226,13 +215,9 @@ def test_auth_time_is_when_the_person_identified(
 
 
 def test_a_password_session_does_not_reach_bankids_level(
-    app: Flask,
-    clock: time_machine.Traveller,
-    rp: RelyingParty,
-    visitor: BankIdVisitor,
-    phone: Phone,
-    linked: str,
+    app: Flask, clock: time_machine.Traveller, visitor: BankIdVisitor, phone: Phone, linked: str
 ) -> None:
+    rp = visitor.rp
     page = rp.follow(rp.authorize(acr_values=PASSWORD_ACR))
     rp.follow(rp.submit(page, email="anna@example.se", password=PASSWORD))
     assert rp.answer(rp.authorize(acr_values=LOA3, prompt="none"))["error"] == "login_required"

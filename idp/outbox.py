@@ -1,0 +1,196 @@
+"""The outbox: mails written in the transaction that causes them, and delivered by the worker.
+
+A row is a mail. While it waits, its content is sealed, because the links in it open accounts; once it has
+left, or is given up, the content is gone.
+"""
+
+import hmac
+from base64 import b64encode
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from hashlib import sha256
+from uuid import UUID, uuid4
+
+import sqlalchemy as sa
+from flask import Flask, current_app
+from sqlalchemy.orm import Mapped, mapped_column
+
+from idp import audit
+from idp.config import Settings
+from idp.crypto import CannotOpen, Sealer
+from idp.db import Base, db
+from idp.mail import OutgoingMail
+
+LEASE = timedelta(minutes=10)
+"""How long a worker has for one delivery; after that it counts as dead and another may try."""
+
+FIRST_PAUSE = timedelta(minutes=1)
+LONGEST_PAUSE = timedelta(hours=4)
+GIVE_UP_AFTER = timedelta(days=2)
+FORGET_AFTER = timedelta(days=30)
+
+PURPOSE = "mail"
+
+
+class QueuedMail(Base):
+    """A mail that waits, or what is left of one: `next_attempt_at` is None when it is over."""
+
+    __tablename__ = "outbox"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    kind: Mapped[str] = mapped_column(sa.String(40))
+    user_id: Mapped[UUID | None]
+    sealed: Mapped[str | None] = mapped_column(sa.Text)
+    queued_at: Mapped[datetime]
+    attempts: Mapped[int] = mapped_column(default=0)
+    next_attempt_at: Mapped[datetime | None] = mapped_column(index=True)
+    finished_at: Mapped[datetime | None] = mapped_column(index=True)
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One attempt at one mail. It is this worker's until the lease ends."""
+
+    id: UUID
+    kind: str
+    user_id: UUID | None
+    attempt: int
+    queued_at: datetime
+    sealed: str
+
+
+def register(app: Flask, settings: Settings) -> None:
+    """Give an application the key that seals waiting mails; it follows from IDP_SECRET_KEY."""
+    secret = settings.secret_key.get_secret_value()
+    key = hmac.new(secret.encode(), b"outbox", sha256).digest()
+    app.extensions["idp.outbox"] = Sealer(f"outbox:{b64encode(key).decode()}")
+
+
+def queue(mail: OutgoingMail, *, now: datetime, kind: str, user_id: UUID | None = None) -> None:
+    """Add a mail to the caller's transaction, which commits it.
+
+    `kind` is its name in logs and audit, such as `welcome`; `user_id` says there whom it was for.
+    """
+    row_id = uuid4()
+    db.session.add(
+        QueuedMail(
+            id=row_id,
+            kind=kind,
+            user_id=user_id,
+            sealed=_sealer().seal(f"{mail.to}\n{mail.content}", purpose=PURPOSE, context=str(row_id)),
+            queued_at=now,
+            attempts=0,
+            next_attempt_at=now,
+        )
+    )
+
+
+def claim(*, now: datetime) -> Claim | None:
+    """The mail that has waited longest, for this worker alone until the lease ends; None: nothing is due.
+
+    Commits.
+    """
+    due = QueuedMail.next_attempt_at <= now
+    first = (
+        sa.select(QueuedMail.id)
+        .where(due)
+        .order_by(QueuedMail.next_attempt_at)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+        .scalar_subquery()
+    )
+    statement = (
+        sa.update(QueuedMail)
+        .where(QueuedMail.id == first, due)
+        .values(attempts=QueuedMail.attempts + 1, next_attempt_at=now + LEASE)
+        .returning(
+            QueuedMail.id,
+            QueuedMail.kind,
+            QueuedMail.user_id,
+            QueuedMail.attempts,
+            QueuedMail.queued_at,
+            sa.func.coalesce(QueuedMail.sealed, ""),
+        )
+        .execution_options(synchronize_session=False)
+    )
+    row = db.session.execute(statement).one_or_none()
+    db.session.commit()
+    return Claim(*row) if row else None
+
+
+def open_mail(claimed: Claim) -> OutgoingMail:
+    """The mail itself. Raises `CannotOpen`: IDP_SECRET_KEY is another than when it was queued."""
+    try:
+        opened = _sealer().open(claimed.sealed, purpose=PURPOSE, context=str(claimed.id))
+    except CannotOpen:
+        raise CannotOpen("sealed with another IDP_SECRET_KEY") from None
+    to, _, content = opened.partition("\n")
+    return OutgoingMail(to, content)
+
+
+def delivered(claimed: Claim, *, now: datetime) -> None:
+    """Note that the mail has left; its content goes. Commits."""
+    db.session.execute(_finish(claimed, now))
+    db.session.commit()
+
+
+def retry_later(claimed: Claim, *, now: datetime) -> datetime | None:
+    """When the mail is tried again: after a pause that doubles. None: it has waited for two days. Commits."""
+    if now >= claimed.queued_at + GIVE_UP_AFTER:
+        return None
+    pause = min(FIRST_PAUSE * int(2 ** min(claimed.attempt - 1, 16)), LONGEST_PAUSE)
+    db.session.execute(_mine(claimed).values(next_attempt_at=now + pause))
+    db.session.commit()
+    return now + pause
+
+
+def give_up(claimed: Claim, reason: str, *, now: datetime) -> None:
+    """End the mail undelivered, which is audited; its content goes. `reason` holds no address. Commits."""
+    if db.session.scalar(_finish(claimed, now).returning(QueuedMail.id)) is not None:
+        audit.record(
+            audit.Event.MAIL_GIVEN_UP,
+            now=now,
+            user_id=claimed.user_id,
+            actor="worker",
+            kind=claimed.kind,
+            attempts=claimed.attempt,
+            reason=reason,
+        )
+    db.session.commit()
+
+
+def waiting() -> int:
+    """How many mails have yet to leave."""
+    count = sa.select(sa.func.count()).where(QueuedMail.next_attempt_at.is_not(None))
+    return db.session.scalars(count).one()
+
+
+def forget(*, now: datetime) -> int:
+    """Remove the rows of mails that were over a month ago; how many. Commits."""
+    statement = (
+        sa.delete(QueuedMail)
+        .where(QueuedMail.finished_at < now - FORGET_AFTER)
+        .returning(QueuedMail.id)
+        .execution_options(synchronize_session=False)
+    )
+    removed = len(db.session.scalars(statement).all())
+    db.session.commit()
+    return removed
+
+
+def _mine(claimed: Claim) -> sa.Update:
+    """An UPDATE of the mail, if no other worker has taken it since."""
+    return (
+        sa.update(QueuedMail)
+        .where(QueuedMail.id == claimed.id, QueuedMail.attempts == claimed.attempt)
+        .execution_options(synchronize_session=False)
+    )
+
+
+def _finish(claimed: Claim, now: datetime) -> sa.Update:
+    return _mine(claimed).values(sealed=None, next_attempt_at=None, finished_at=now)
+
+
+def _sealer() -> Sealer:
+    sealer: Sealer = current_app.extensions["idp.outbox"]
+    return sealer
