@@ -20,7 +20,7 @@ demo: $(VENV)/.run
 	@exec $(BIN)/idp demo
 
 test: lint $(VENV)/.system
-	$(BIN)/pytest -n 2 --dist loadfile
+	$(BIN)/pytest -n 3 --dist loadfile --durations=25
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
