@@ -7,10 +7,11 @@ from typing import Any
 import click
 
 from idp import audit
+from idp.bankid import resealing
 from idp.clock import utcnow
 from idp.commands.base import fail, json_option, show, with_database
 from idp.config import Settings
-from idp.crypto import PersonalNumberKeys
+from idp.crypto import CannotOpen, PersonalNumberKeys, Sealer
 from idp.db import db
 from idp.password.hashing import PasswordHasher
 from idp.password.policy import Weakness, weakness
@@ -224,14 +225,18 @@ def personal_numbers() -> None:
 @personal_numbers.command("rotate-key")
 @with_database
 def rotate_personal_number_key(settings: Settings) -> None:
-    """Encrypt every stored number with the first key of IDP_PERSONAL_NUMBER_KEYS.
+    """Encrypt every stored number, and BankID evidence, with the first key of IDP_PERSONAL_NUMBER_KEYS.
 
     Put the new key first and keep the old one behind it, restart the servers, run this, then drop the old.
     """
     if settings.personal_number_keys is None:
         fail("IDP_PERSONAL_NUMBER_KEYS is missing")
-    keys_in_use = PersonalNumberKeys(settings.personal_number_keys.get_secret_value())
-    changed = bankid_links.rotate_key(keys=keys_in_use)
-    audit.record(audit.Event.PERSONAL_NUMBER_KEY_ROTATED, now=utcnow(), numbers=changed)
+    secret = settings.personal_number_keys.get_secret_value()
+    try:
+        numbers = bankid_links.rotate_key(keys=PersonalNumberKeys(secret))
+        evidence = resealing.reseal(Sealer(secret))
+    except CannotOpen as error:
+        fail(f"something stored {error}")
+    audit.record(audit.Event.PERSONAL_NUMBER_KEY_ROTATED, now=utcnow(), numbers=numbers, evidence=evidence)
     db.session.commit()
-    click.echo(f"{changed} {'number' if changed == 1 else 'numbers'} encrypted anew")
+    click.echo(f"encrypted anew: {numbers} personal numbers, evidence of {evidence} logins")

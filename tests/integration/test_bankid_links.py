@@ -10,8 +10,10 @@ import time_machine
 from flask import Flask
 
 from idp import audit
+from idp.bankid.models import Evidence
+from idp.bankid.service import EVIDENCE_PURPOSE
 from idp.clock import utcnow
-from idp.crypto import CannotOpen, PersonalNumberKeys
+from idp.crypto import CannotOpen, PersonalNumberKeys, Sealer
 from idp.db import db
 from idp.users import bankid_links
 from idp.users import service as users
@@ -149,6 +151,19 @@ def test_rotation_goes_through_every_batch(app: Flask, anna: str, monkeypatch: p
         assert len(found(BJORN, PersonalNumberKeys(NEW))) == 4
 
 
+def keep_evidence(sealer: Sealer) -> None:
+    db.session.add(
+        Evidence(
+            order_id="an-order",
+            order_ref="a-reference",
+            sealed=sealer.seal("the evidence", purpose=EVIDENCE_PURPOSE, context="an-order"),
+            created_at=utcnow(),
+            delete_after=utcnow(),
+        )
+    )
+    db.session.commit()
+
+
 # The commands, on a database they can reach
 
 
@@ -179,14 +194,23 @@ class TestCommands:
     ) -> None:
         with app.app_context():
             link(anna, ANNA)
-        assert run("personal-numbers", "rotate-key").output.strip() == "0 numbers encrypted anew"
+            keep_evidence(Sealer(OLD))
+        unchanged = run("personal-numbers", "rotate-key")
+        assert unchanged.output.strip() == "encrypted anew: 0 personal numbers, evidence of 0 logins"
         monkeypatch.setenv("IDP_PERSONAL_NUMBER_KEYS", f"{NEW},{OLD}")
         ended = run("personal-numbers", "rotate-key")
-        assert (ended.exit_code, ended.output.strip()) == (0, "1 number encrypted anew")
+        assert ended.exit_code == 0
+        assert ended.output.strip() == "encrypted anew: 1 personal numbers, evidence of 1 logins"
         with app.app_context():
             assert found(ANNA, PersonalNumberKeys(NEW)) == ["anna@example.se"]
             rows = events(audit.Event.PERSONAL_NUMBER_KEY_ROTATED)
-            assert [row.detail for row in rows] == [{"numbers": 1}, {"numbers": 0}]
+            assert [row.detail for row in rows] == [
+                {"numbers": 1, "evidence": 1},
+                {"numbers": 0, "evidence": 0},
+            ]
+            kept = db.session.scalars(sa.select(Evidence)).one()
+            opened = Sealer(NEW).open(kept.sealed, purpose=EVIDENCE_PURPOSE, context=kept.order_id)
+            assert opened == "the evidence"
 
     def test_rotate_key_needs_the_keys(
         self, app: Flask, run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
