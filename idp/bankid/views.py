@@ -107,7 +107,11 @@ def poll(uid: str) -> Response:
     order = _poll(waiting, order)
     if order.state == "pending" or (order.state == "complete" and _awaits_return(order)):
         return _json(200, state="pending", text=_text(order), qr=_frame(order))
-    return _json(200, state=order.state, text=_text(order), url=url_for("bankid.login", uid=uid))
+    untouched = order.started_by == "autostart" and order.hint_code == "startFailed"
+    again = url_for("bankid.login", uid=uid, again=1) if untouched else None
+    return _json(
+        200, state=order.state, text=_text(order), url=url_for("bankid.login", uid=uid), again=again
+    )
 
 
 @blueprint.post("/login/<uid>/bankid/cancel")

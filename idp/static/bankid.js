@@ -6,10 +6,12 @@ const instruction = panel?.querySelector("[data-with-qr]");
 
 const EVERY = 1000;
 const SLOWEST = 8000;
+const RENEWALS = 5;
 let failures = 0;
 let timer;
 let asking = false;
 let nonce = null;
+let tapped = false;
 
 // The app brings the browser back with a nonce in the fragment, which shows that this is where it was started.
 function takeNonce() {
@@ -17,6 +19,16 @@ function takeNonce() {
   if (!found) return;
   nonce = found;
   history.replaceState(null, "", location.pathname + location.search);
+}
+
+// A link that nobody has tapped yet runs out in half a minute. It is renewed quietly a few times; once the app
+// has been asked to start, it is for the person to try again.
+function mayRenew(order) {
+  const key = `renewed ${panel.dataset.poll}`;
+  const times = Number(sessionStorage.getItem(key));
+  if (!order.again || tapped || document.hidden || times >= RENEWALS) return false;
+  sessionStorage.setItem(key, times + 1);
+  return true;
 }
 
 async function follow() {
@@ -31,7 +43,7 @@ async function follow() {
     const order = await response.json();
     failures = 0;
     if (order.state !== "pending") {
-      location.replace(order.url);
+      location.replace(mayRenew(order) ? order.again : order.url);
       return;
     }
     if (status.textContent !== order.text) status.textContent = order.text;
@@ -49,6 +61,9 @@ async function follow() {
 }
 
 if (panel?.dataset.state === "pending") {
+  document.getElementById("bankid-open")?.addEventListener("click", () => {
+    tapped = true;
+  });
   takeNonce();
   window.addEventListener("hashchange", () => {
     takeNonce();
