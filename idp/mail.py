@@ -2,8 +2,10 @@
 
 import re
 import unicodedata
+from binascii import b2a_qp
 from dataclasses import dataclass
-from email import message_from_bytes, policy
+from email import policy
+from email.mime.nonmultipart import MIMENonMultipart
 from email.utils import formataddr, parseaddr
 from typing import Any
 from urllib.parse import urlsplit
@@ -34,10 +36,22 @@ class OutgoingMail:
 
 
 class _Message(Message):
-    def _message(self) -> Any:
-        built = super()._message()
-        built.policy = UNFOLDED
-        return built
+    """Flask-Mail's message, which any mail server takes as it is: ASCII in short lines."""
+
+    def written(self, address: str) -> str:
+        """The whole message, to an address of any letters, which Flask-Mail's own cannot have."""
+        built = self._message()
+        built.policy = policy.compat32  # costs a third of what the others do
+        if address.isascii():
+            return built.as_bytes(policy=UNFOLDED).decode()
+        built.replace_header("To", address)
+        return built.as_bytes(policy=UNFOLDED.clone(utf8=True)).decode()
+
+    def _mimetext(self, text: str | None, subtype: str = "plain") -> Any:
+        part = MIMENonMultipart("text", subtype, charset="utf-8")
+        part["Content-Transfer-Encoding"] = "quoted-printable"
+        part.set_payload(b2a_qp((text or "").encode(), istext=True).decode())
+        return part
 
 
 @dataclass(frozen=True)
@@ -85,16 +99,7 @@ def compose(
         extra_headers={"Auto-Submitted": "auto-generated", "Content-Language": locale},  # RFC 3834 §5
     )
     message.msgId = f"<{new_token()}@{urlsplit(settings.issuer).hostname}>"
-    whole = message_from_bytes(message.as_bytes(), policy=UNFOLDED)
-    for part in whole.walk():
-        if part.get_content_maintype() == "text":
-            # No server on the way may break a long line, or needs 8BITMIME.
-            text = part.get_content()
-            part.set_content(text, subtype=part.get_content_subtype(), cte="quoted-printable")
-    if not local.isascii():  # such an address is written as it is, which Flask-Mail cannot
-        whole.policy = UNFOLDED.clone(utf8=True)
-        whole.replace_header("To", address)
-    return OutgoingMail(address, whole.as_bytes().decode())
+    return OutgoingMail(address, message.written(address))
 
 
 def register(app: Flask) -> None:

@@ -176,7 +176,7 @@ def _told_as_trouble() -> Iterator[None]:
     except smtplib.SMTPResponseException as error:
         raise Trouble(f"the mail server answers {_code(error.smtp_code, error.smtp_error)}") from error
     except smtplib.SMTPException as error:
-        raise Trouble(f"the mail server breaks off ({type(error).__name__})") from error
+        raise Trouble(f"the mail server: {error}") from error  # words of smtplib's own
     except ssl.SSLCertVerificationError as error:
         raise Trouble(f"the mail server's certificate: {error.verify_message}") from error
     except OSError as error:

@@ -96,12 +96,12 @@ def poll(uid: str) -> Response:
     try:
         interaction = login.load(uid, browser=guard.browser(), now=utcnow())
     except (login.InteractionOver, login.ForeignBrowser):
-        return _json(404, state="gone", url=url_for("bankid.login", uid=uid))
+        return _json(200, state="gone", url=url_for("bankid.login", uid=uid))
     waiting = login.waiting(interaction)
     i18n.prefer(waiting.ui_locales)
     order = service.current(uid, browser=guard.browser())
     if order is None:
-        return _json(404, state="gone", url=url_for("bankid.login", uid=uid))
+        return _json(200, state="gone", url=url_for("bankid.login", uid=uid))
     if nonce:
         service.note_return(order, nonce, now=utcnow())
     order = _poll(waiting, order)

@@ -20,7 +20,10 @@ PR_SET_PDEATHSIG = 1
 
 
 class Part:
-    """One child process in a process group of its own, so that Ctrl-C reaches this process alone."""
+    """One child process in a process group of its own, so that Ctrl-C reaches this process alone.
+
+    `address` is what it answers at: host, port and path; None for one that only works.
+    """
 
     def __init__(
         self,
@@ -28,7 +31,7 @@ class Part:
         arguments: Sequence[str],
         *,
         environ: Mapping[str, str],
-        address: tuple[str, int, str],
+        address: tuple[str, int, str] | None,
     ) -> None:
         self.name = name
         self._address = address
@@ -42,7 +45,9 @@ class Part:
         )
 
     def answers(self) -> bool:
-        """Whether its address answers 200."""
+        """Whether its address, if it has one, answers 200."""
+        if self._address is None:
+            return True
         host, port, path = self._address
         connection = http.client.HTTPConnection(host, port, timeout=2)
         try:

@@ -128,7 +128,7 @@ def run(*, host: str, ports: Ports, data_dir: Path, environ: Mapping[str, str]) 
                 started.append(_simulator(addresses, settings, environ))
                 # The provider reads at its start where the simulator is and what certificate it gave out.
                 parts.wait_for_answers(started, stopping=lambda: stop.asked)
-            for start in (_provider, _portal):
+            for start in (_provider, _worker, _portal):
                 started.append(start(addresses, files, environ))
             parts.wait_for_answers(started, stopping=lambda: stop.asked)
             if not stop.asked:
@@ -335,6 +335,15 @@ def _provider(addresses: Addresses, files: Files, environ: Mapping[str, str]) ->
     )
 
 
+def _worker(_addresses: Addresses, files: Files, environ: Mapping[str, str]) -> parts.Part:
+    return parts.Part(
+        "the mail worker",
+        ["-m", "idp", "--env-file", str(files.env), "worker"],
+        environ=_without_settings(environ),
+        address=None,
+    )
+
+
 def _portal(addresses: Addresses, files: Files, environ: Mapping[str, str]) -> parts.Part:
     portal_port = addresses.ports.portal_port
     # What it asks a provider on this machine is no business of a proxy's.
@@ -368,6 +377,7 @@ def _tell(addresses: Addresses, files: Files, kept: Kept, notes: list[str]) -> N
             for account in seed.ACCOUNTS
         ),
         "",
+        f"Mails              {files.outbox} (each an .eml file)",
         f"Relying apps       {files.clients} (read again within two seconds of a change)",
         f"For scripts        {files.demo}",
         f"Commands           idp --env-file {files.env} users list",

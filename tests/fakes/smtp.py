@@ -78,7 +78,7 @@ class MailServer:
             self,
             hostname=HOST,
             port=self.port,
-            ssl_context=context if smtps else None,  # type: ignore[arg-type]
+            ssl_context=context if smtps else None,
             ready_timeout=20,
             **options,
         )

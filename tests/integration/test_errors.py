@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 import sqlalchemy as sa
 from flask import Flask
@@ -15,6 +16,7 @@ from werkzeug.test import TestResponse
 
 from idp.db import db
 from idp.oidc.models import Grant
+from idp.prepared import AloneEngine
 from tests.factories import PASSWORD, make_user
 from tests.fakes.relying_party import HTTPS, RelyingParty
 
@@ -169,7 +171,13 @@ TROUBLES = [
 
 @pytest.mark.parametrize("trouble", TROUBLES, ids=lambda trouble: type(trouble).__name__)
 def test_the_database_going_away_is_a_503(
-    rp: RelyingParty, app: Flask, anna: str, caplog: pytest.LogCaptureFixture, trouble: Exception
+    rp: RelyingParty,
+    app: Flask,
+    anna: str,
+    *,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    trouble: Exception,
 ) -> None:
     tokens, code = rp.tokens(), rp.code()
     page = rp.follow(rp.authorize(prompt="login"))
@@ -183,6 +191,7 @@ def test_the_database_going_away_is_a_503(
     with app.app_context():
         engine = db.engine
     sa.event.listen(engine, "before_cursor_execute", away)
+    monkeypatch.setattr(AloneEngine, "execute", away)
     try:
         for answer in (
             rp.authorize(),
@@ -207,6 +216,7 @@ def test_the_database_going_away_is_a_503(
             assert rp.browser.get(path, **HTTPS).status_code == 200
     finally:
         sa.event.remove(engine, "before_cursor_execute", away)
+        monkeypatch.undo()
     assert rp.exchange(code).status == 200  # nothing was half done
     assert rp.userinfo(tokens.access_token).status_code == 200
     assert "code" in rp.answer(rp.follow(rp.submit(page, email="anna@example.se", password=PASSWORD)))
@@ -219,9 +229,12 @@ def test_the_database_going_away_is_a_503(
     indirect=["database_url"],
 )
 def test_a_database_lost_while_a_code_is_exchanged_leaves_nothing_half_written(
-    rp: RelyingParty, app: Flask, anna: str, moment: str
+    rp: RelyingParty, app: Flask, anna: str, moment: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     code = rp.code()
+
+    def no_connection(*_args: object) -> None:
+        raise psycopg.OperationalError("gone")
 
     def away(_connection: object, _cursor: object, statement: str, *_rest: object) -> None:
         if "access_tokens" in statement:
@@ -234,10 +247,11 @@ def test_a_database_lost_while_a_code_is_exchanged_leaves_nothing_half_written(
         engine = db.engine
     name, listener = ("before_cursor_execute", away) if moment == "statement" else ("commit", no_commit)
     sa.event.listen(engine, name, listener)
-    try:
+    with monkeypatch.context() as driver:
+        if engine.dialect.name == "postgresql":
+            driver.setattr(psycopg.Cursor, "execute", no_connection)
         assert rp.exchange(code).status == 503
-    finally:
-        sa.event.remove(engine, name, listener)
+    sa.event.remove(engine, name, listener)
     assert rp.exchange(code).status == 200
 
 
