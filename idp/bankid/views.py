@@ -109,9 +109,7 @@ def poll(uid: str) -> Response:
         return _json(200, state="pending", text=_text(order), qr=_frame(order))
     untouched = order.started_by == "autostart" and order.hint_code == "startFailed"
     again = url_for("bankid.login", uid=uid, again=1) if untouched else None
-    return _json(
-        200, state=order.state, text=_text(order), url=url_for("bankid.login", uid=uid), again=again
-    )
+    return _json(200, state=order.state, text=_text(order), url=url_for("bankid.login", uid=uid), again=again)
 
 
 @blueprint.post("/login/<uid>/bankid/cancel")
