@@ -81,7 +81,15 @@ def show(waiting: Waiting) -> BaseResponse:
             return _page(waiting, order) if _awaits_return(order) else _finish(waiting, order)
         if order.state in ("pending", "failed", "refused", "cancelled"):
             return _page(waiting, order)
+        if order.state == "used" and _has_logged_in(waiting):
+            # Another page of this browser was quicker; what it brought is enough for this one too.
+            return redirect(url_for(waiting.return_endpoint, uid=waiting.uid), 303)
     return _start(waiting, wanted or (order.started_by if order else _default_mode()))
+
+
+def _has_logged_in(waiting: Waiting) -> bool:
+    live = guard.current_session()
+    return live is not None and waiting.requirement.satisfied_by(live.event)
 
 
 @blueprint.get("/login/<uid>/bankid/poll")

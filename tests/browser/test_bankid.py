@@ -121,6 +121,7 @@ def test_same_device(visitor: Visitor, phone: Phone, device: str, user_agent: st
     app.locator("#code").fill("123456")
     app.locator("#approve").click()
     if device == "iphone":
+        visitor.expect_status(400)  # the page that was left waiting may find its login answered
         back = app.locator("a[href*='#nonce=']")
         assert (back.get_attribute("href") or "").startswith(page.url + "#nonce=")
         back.click()
@@ -244,12 +245,25 @@ def test_renewal_ends_after_five_codes(visitor: Visitor, phone: Phone) -> None:
 def test_app_that_did_not_start(visitor: Visitor, phone: Phone) -> None:
     page = visitor.page(user_agent=IPHONE)
     open_tab(visitor, page)
-    first = page.locator("#bankid-open").get_attribute("href")
+    button = page.locator("#bankid-open")
+    first = button.get_attribute("href")
+    button.evaluate("link => link.addEventListener('click', event => event.preventDefault())")
+    button.click()  # as where no app takes the link
     phone.do("faults", fault="failed_hint", value="startFailed", count=1)
     expect(page.locator("#bankid-status")).to_contain_text("Du verkar inte ha BankID-appen")
     page.locator("#bankid-retry").click()
     expect(page.locator("#bankid-open")).to_have_attribute("href", APP_LINK)
     assert page.locator("#bankid-open").get_attribute("href") != first
+
+
+def test_a_link_that_nobody_tapped_is_renewed_quietly(visitor: Visitor, phone: Phone) -> None:
+    page = visitor.page(user_agent=IPHONE)
+    open_tab(visitor, page)
+    first = page.locator("#bankid-open").get_attribute("href") or ""
+    phone.do("faults", fault="failed_hint", value="startFailed", count=1)
+    expect(page.locator("#bankid-open")).not_to_have_attribute("href", first)
+    expect(page.locator("#bankid-open")).to_have_attribute("href", APP_LINK)
+    expect(page.locator("#bankid-status")).to_contain_text("Försöker starta BankID-appen")
 
 
 def test_person_without_a_linked_account(visitor: Visitor, phone: Phone) -> None:

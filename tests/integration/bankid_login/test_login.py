@@ -5,9 +5,9 @@ from typing import Any
 import sqlalchemy as sa
 from flask import Flask
 
-from idp.bankid.models import Evidence
+from idp.bankid.models import Evidence, Order
 from idp.db import db
-from tests.fakes.relying_party import RelyingParty
+from tests.fakes.relying_party import HTTPS, RelyingParty
 from tests.integration.bankid_login.conftest import IPHONE, BankIdVisitor, Phone
 from tests.integration.bankid_login.orders import due, newest_order, qr_text
 
@@ -55,3 +55,17 @@ def test_same_device_login_on_a_phone(
 def decoded(app: Flask, token: str) -> dict[str, Any]:
     claims: dict[str, Any] = app.extensions["idp.provider"].keys.verify(token)
     return claims
+
+
+def test_a_second_page_of_the_same_login_starts_no_new_order(
+    app: Flask, rp: RelyingParty, visitor: BankIdVisitor, phone: Phone, linked: str
+) -> None:
+    visitor.open()
+    phone.do("scan", qr=qr_text(app))
+    phone.do("approve")
+    due(app)
+    done = visitor.poll()
+    first, second = (rp.browser.get(done["url"], **HTTPS) for _page in range(2))
+    assert first.headers["Location"] == second.headers["Location"] == f"/authorize/{visitor.uid}"
+    with app.app_context():
+        assert db.session.scalar(sa.select(sa.func.count()).select_from(Order)) == 1
