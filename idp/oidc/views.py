@@ -93,7 +93,7 @@ def _cacheable(body: bytes, seconds: int) -> Response:
 @blueprint.route("/authorize", methods=["GET", "POST"], endpoint="authorize")
 def authorize_endpoint() -> BaseResponse:
     """Answer at once when the browser's session suffices, else store the request and ask."""
-    sent = request.args if request.method == "GET" else request.form
+    sent = request.form if request.method == "POST" else request.args
     try:
         asked = _parse(sent.items(multi=True))
     except AuthorizationError as error:
@@ -319,7 +319,7 @@ def _bearer_error(status: int, error: str | None, description: str | None) -> Re
 @blueprint.route("/end_session", methods=["GET", "POST"])
 def end_session() -> BaseResponse:
     """RP-Initiated Logout 1.0 §2: at once with a hint of this browser's session, else the person is asked."""
-    sent = (request.args if request.method == "GET" else request.form).to_dict()
+    sent = (request.form if request.method == "POST" else request.args).to_dict()
     asked = logout.parse(
         sent, find_client=provider().clients.get, verify=_verify_id_token, issuer=provider().issuer
     )

@@ -1,5 +1,7 @@
 """The main job, whole: a relying app logs a user in."""
 
+from urllib.parse import urlencode
+
 from joserfc import jwt
 from joserfc.jwk import KeySet
 
@@ -19,3 +21,10 @@ def test_relying_app_logs_a_user_in(rp: RelyingParty, anna: str) -> None:
     info = rp.userinfo(tokens.access_token)
     assert info.get_json()["email"] == "anna@example.se"
     assert info.get_json()["sub"] == anna
+
+
+def test_head_is_answered_as_get(rp: RelyingParty) -> None:
+    query = urlencode(rp.parameters())
+    got = rp.browser.get(f"/authorize?{query}", **HTTPS)
+    asked = rp.browser.head(f"/authorize?{query}", **HTTPS)
+    assert (asked.status_code, got.status_code) == (303, 303)
