@@ -33,6 +33,7 @@ from idp.tokens import new_token, sha256_hex
 
 P = ParamSpec("P")
 MAX_KNOWN_ACCOUNTS = 8  # how many people's own browser one browser can be
+FRESH_LOGIN = timedelta(minutes=15)
 
 
 @dataclass(frozen=True)
@@ -159,6 +160,27 @@ def login_required(view: Callable[P, Any]) -> Callable[P, Any]:
         return redirect(url_for("login.choose", uid=uid), 303)
 
     return guarded
+
+
+def is_fresh(live: LiveSession) -> bool:
+    """Whether the login is recent enough to change how its person logs in."""
+    return live.event.auth_time >= utcnow() - FRESH_LOGIN
+
+
+def log_in_again(live: LiveSession, *, return_endpoint: str, kept: dict[str, Any]) -> BaseResponse:
+    """Ask the same person to log in once more; they come back to `return_endpoint` with the `uid` of an
+    interaction whose `request` is `kept`. That is stored as it is: nothing secret goes in it.
+    """
+    uid = service.begin(
+        AuthnRequirement(not_before=utcnow(), user_id=live.event.user_id),
+        return_endpoint=return_endpoint,
+        request=kept,
+        client_id=None,
+        browser=browser(),
+        lifetime=interaction_lifetime(),
+        now=utcnow(),
+    )
+    return redirect(url_for("login.choose", uid=uid), 303)
 
 
 # The way through a login page
