@@ -189,6 +189,8 @@ async def measure(name: str, provider: Provider, plan: Plan, turns: "count[int]"
             after - before for before, after in zip((worked, passed), machine_ms(), strict=True)
         )
         asked = {call: count - asked[call] for call, count in (await simulator_counts(plan, name)).items()}
+        if asked:
+            asked["without_code"] = sum(getattr(visitor, "without_code", 0) for visitor in visitors)
     except Exception as error:  # the server may be gone or refuse: say so and go on to the next scenario
         return Run(name, 0, 1, [f"set-up: {type(error).__name__}: {error}"])
     finally:

@@ -223,7 +223,8 @@ def bankid_figures(run: Run, waiting: int) -> str:
     two_seconds = run.operations / run.operations_per_second / 2
     return (
         f"{run.scenario}: {waiting} waited; {collects} collects, {collects / waiting / two_seconds:.2f} in "
-        f"two seconds for each; {orders} orders renewed; simulator {run.cpu_ms['simulator']:.2f} ms; "
+        f"two seconds for each; {orders} orders renewed, {run.bankid['without_code']} polls without a code "
+        f"meanwhile; simulator {run.cpu_ms['simulator']:.2f} ms; "
         f"workers {_sizes(run.memory_before_mib)} MiB before, {_sizes(run.worker_memory_mib)} after"
     )
 

@@ -4,10 +4,11 @@ import hashlib
 import hmac
 import os
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import sqlalchemy as sa
 from alembic.runtime.migration import MigrationContext
@@ -18,14 +19,17 @@ from jinja2 import StrictUndefined
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
-from idp import errors, i18n, logs, mail, outbox, web
+from idp import errors, i18n, logs, mail, metrics, outbox, web
+from idp.account import activity_views, email_change, email_views, linking_views
 from idp.account import views as account_views
+from idp.admin import views as admin_views
 from idp.audit import AuditRow
-from idp.bankid import event_claims
+from idp.bankid import event_claims, launch, named_certificates
 from idp.bankid import service as bankid_service
 from idp.bankid import setup as bankid_setup
 from idp.bankid import views as bankid_views
-from idp.bankid.service import BankId
+from idp.bankid.terms import Terms
+from idp.bankid.values import BankId
 from idp.clock import utcnow
 from idp.config import ConfigError, Settings
 from idp.crypto import PersonalNumberKeys
@@ -33,18 +37,26 @@ from idp.db import db
 from idp.login import guard, methods
 from idp.login import service as login_service
 from idp.login import views as login_views
+from idp.oidc import frontchannel, notices, token_views
 from idp.oidc import service as oidc_service
 from idp.oidc import views as oidc_views
+from idp.oidc.backchannel import Courier
+from idp.oidc.client_bankid import ClientBankId
+from idp.oidc.client_keys import ClientKeys
 from idp.oidc.client_registry import ClientRegistry
 from idp.oidc.keys import KeyRing
 from idp.oidc.models import Consent, Grant
-from idp.oidc.server import Provider, TokenServer
+from idp.oidc.provider import Provider
+from idp.oidc.server import TokenServer
+from idp.outbound import Outbound
 from idp.password import views as password_views
 from idp.password.hashing import PasswordHasher
 from idp.password.service import LegacySample
 from idp.ratelimit import RateLimiter
 from idp.users import bankid_links
+from idp.users import mails as user_mails
 from idp.users import service as users_service
+from idp.users.mails import Notice
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 # Plans are kept per connection: one made while a table was still empty would scan it for ever after.
@@ -53,6 +65,7 @@ MODELS = (AuditRow, Consent, Grant, outbox.QueuedMail)  # their modules register
 
 # Login methods there are in this version, strongest first.
 LOGIN_METHODS = ("password",)
+BANKID_REFRESH_IDLE = timedelta(hours=2)
 KNOWN_LOGIN_METHODS = ("bankid", "password")
 
 
@@ -64,7 +77,7 @@ class Application(Flask):
 
 
 def create_tool_app(settings: Settings) -> Flask:
-    """Database and texts, for commands that need neither keys nor clients."""
+    """Database, texts and news between features, for commands that need neither keys nor clients."""
     app = Application("idp")
     app.config["SQLALCHEMY_DATABASE_URI"] = _prepared_url(settings.database_url)
     app.config["SQLALCHEMY_ENGINE_OPTIONS"] = _engine_options(settings)
@@ -73,6 +86,14 @@ def create_tool_app(settings: Settings) -> Flask:
     i18n.register(app, secure=settings.is_https)
     mail.register(app)
     outbox.register(app, settings)
+    # Here, because commands end sessions too, and with them what they issued.
+    users_service.user_disabled.connect(_end_sessions)
+    users_service.password_set.connect(email_change.void)
+    bankid_links.bankid_taken_away.connect(_end_bankid_sessions)
+    login_service.new_method.connect(_tell_of_new_method)
+    login_service.sessions_ended.connect(oidc_service.revoke_grants_of_sessions)
+    login_service.sessions_ended.connect(notices.queue)
+    login_service.logins_void.connect(oidc_service.revoke_grants_of_person)
     db.init_app(app)
     Migrate(app, db, directory=str(MIGRATIONS), render_as_batch=True)
     return app
@@ -96,7 +117,11 @@ def create_app(settings: Settings) -> Flask:
         clients=clients,
         keys=keys,
         limiter=limiter,
-        subject_key=hmac.new(secret.encode(), b"pairwise subjects", hashlib.sha256).digest(),
+        client_keys=ClientKeys(Outbound(allow_loopback=settings.is_loopback)),
+        subject_key=_subject_key(settings),
+        successor_key=hmac.new(secret.encode(), b"refresh token successors", hashlib.sha256).digest(),
+        nonce_key=hmac.new(secret.encode(), b"DPoP nonces", hashlib.sha256).digest(),
+        refresh_idle={bankid_views.METHOD: BANKID_REFRESH_IDLE},
         person_number=partial(bankid_links.number_of, keys=numbers) if numbers else None,
         event_claims={bankid_views.METHOD: partial(event_claims.read, bankid.sealer)} if bankid else {},
     )
@@ -108,20 +133,23 @@ def create_app(settings: Settings) -> Flask:
             "idp.documents": {},
             "idp.acrs": {method.name: method.acr for method in offered},
             "idp.password_hasher": PasswordHasher(settings.password, LegacySample()),
+            "idp.stop_after_login": bankid_views.stop_after_login if bankid else lambda waiting, event: None,
+            "idp.logout_frames": partial(frontchannel.frames, issuer),
             "idp.describe_client": lambda client_id, language: _describe(clients, client_id, language),
         }
     )
     methods.register(app, *offered)
-    users_service.user_disabled.connect(_end_sessions)
-    login_service.sessions_ended.connect(oidc_service.revoke_grants_of_sessions)
 
+    metrics.register(app, settings)
     web.register(app, settings, readiness=lambda: readiness(keys, clients))
     errors.register(app, is_protocol_endpoint=oidc_views.is_machine_endpoint)
     web.csrf.exempt(oidc_views.authorize_endpoint)
     web.csrf.exempt(oidc_views.end_session)
-    web.csrf.exempt(oidc_views.token)
-    web.csrf.exempt(oidc_views.userinfo)
-    for views in (login_views, password_views, oidc_views, account_views):
+    web.csrf.exempt(oidc_views.push)
+    for endpoint in (token_views.token, token_views.userinfo, token_views.introspect, token_views.revoke):
+        web.csrf.exempt(endpoint)
+    pages = (account_views, email_views, activity_views, admin_views)
+    for views in (login_views, password_views, oidc_views, *pages):
         app.register_blueprint(views.blueprint)
 
     @app.context_processor
@@ -130,6 +158,18 @@ def create_app(settings: Settings) -> Flask:
         return {"account_user": {"name": live.name, "email": live.email} if live else None}
 
     return app
+
+
+def logout_courier(settings: Settings) -> Courier:
+    """What delivers logout notices. Raises `ConfigError` with every problem of keys and clients."""
+    keys, clients = _load(settings)
+    return Courier(
+        issuer=settings.issuer,
+        clients=clients,
+        keys=keys,
+        subject_key=_subject_key(settings),
+        outbound=Outbound(allow_loopback=settings.is_loopback),
+    )
 
 
 def create_app_from_environ() -> Flask:
@@ -181,6 +221,7 @@ def _add_bankid(app: Flask, settings: Settings) -> None:
         }
     )
     app.register_blueprint(bankid_views.blueprint)
+    app.register_blueprint(linking_views.blueprint)
     login_service.moved_on.connect(_abandon_order)
 
 
@@ -197,6 +238,7 @@ def _load(settings: Settings) -> tuple[KeyRing, ClientRegistry]:
             settings.clients_file,
             login_methods=KNOWN_LOGIN_METHODS,
             signing_algs=keys.algs if keys else None,
+            bankid_certificates=named_certificates.names(settings.bankid.certificates_dir),
         )
     except ConfigError as error:
         problems += error.problems
@@ -205,15 +247,52 @@ def _load(settings: Settings) -> tuple[KeyRing, ClientRegistry]:
     return keys, clients
 
 
+def _subject_key(settings: Settings) -> bytes:
+    secret = settings.secret_key.get_secret_value()
+    return hmac.new(secret.encode(), b"pairwise subjects", hashlib.sha256).digest()
+
+
 def _describe(clients: ClientRegistry, client_id: str, language: str) -> guard.Asker | None:
     client = clients.get(client_id)
     if client is None:
         return None
-    return guard.Asker(name=client.name(language), restart_url=client.initiate_login_uri or client.client_uri)
+    return guard.Asker(
+        name=client.name(language),
+        restart_url=client.initiate_login_uri or client.client_uri,
+        terms={bankid_views.METHOD: _bankid_terms(client.bankid)},
+    )
+
+
+def _bankid_terms(asked: ClientBankId) -> Terms:
+    requirement = asked.requirement
+    return Terms(
+        kinds=requirement.certificate_policies or (),
+        pin_code=requirement.pin_code,
+        mrtd=requirement.mrtd,
+        card_reader=requirement.card_reader,
+        certificate=asked.certificate,
+        high_risk=asked.high_risk,
+    )
 
 
 def _end_sessions(_sender: object, *, user_id: Any, now: Any) -> None:
     login_service.end_all_of(user_id, now=now, reason="user disabled")
+
+
+def _end_bankid_sessions(_sender: object, *, user_id: Any, keep_session: Any, now: Any) -> None:
+    login_service.end_made_by(
+        user_id, bankid_views.METHOD, keep=keep_session, now=now, reason="BankID unlinked"
+    )
+
+
+def _tell_of_new_method(
+    _sender: object, *, user_id: UUID, method: str, address: str | None, user_agent: str, now: datetime
+) -> None:
+    user = users_service.find(user_id)
+    if user is not None:
+        settings: Settings = current_app.extensions["idp.settings"]
+        notice = Notice(settings, address, launch.detect(user_agent).described)
+        user_mails.queue_method_notice(user, method, notice=notice, now=now)
 
 
 def _abandon_order(_sender: object, *, uid: str, method: str | None, now: datetime) -> None:

@@ -1,8 +1,9 @@
 """The audit trail: what happened, to whom, from where. Rows are only ever added."""
 
+from collections.abc import Iterator
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypedDict, Unpack
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -21,6 +22,13 @@ class Event(StrEnum):
     USER_WELCOMED = "user.welcomed"
     USER_DISABLED = "user.disabled"
     USER_ENABLED = "user.enabled"
+    USER_UPDATED = "user.updated"
+    EMAIL_CHANGE_ASKED = "email.change_asked"
+    EMAIL_CHANGE_LIMITED = "email.change_limited"
+    EMAIL_CHANGE_WITHDRAWN = "email.change_withdrawn"
+    EMAIL_CHANGED = "email.changed"
+    PERSONAL_NUMBER_STATED = "personal_number.stated"
+    PERSONAL_NUMBER_REMOVED = "personal_number.removed"
     LOGIN_SUCCEEDED = "login.succeeded"
     LOGIN_FAILED = "login.failed"
     LOGIN_LIMITED = "login.limited"
@@ -32,7 +40,10 @@ class Event(StrEnum):
     PASSWORD_RESET_LIMITED = "password.reset_limited"  # noqa: S105
     CONSENT_GIVEN = "consent.given"
     CONSENT_DENIED = "consent.denied"
+    CONSENT_REVOKED = "consent.revoked"
     CODE_REPLAYED = "code.replayed"
+    REFRESH_TOKEN_REUSED = "refresh_token.reused"  # noqa: S105
+    TOKEN_REVOKED = "token.revoked"  # noqa: S105
     CLIENT_AUTHENTICATION_FAILED = "client.authentication_failed"
     BANKID_STARTED = "bankid.started"
     BANKID_COMPLETED = "bankid.completed"
@@ -42,8 +53,12 @@ class Event(StrEnum):
     BANKID_UNLINKED = "bankid.unlinked"
     PERSONAL_NUMBER_KEY_ROTATED = "personal_numbers.key_rotated"
     MAIL_GIVEN_UP = "mail.given_up"
+    LOGOUT_NOTICE_GIVEN_UP = "logout.notice_given_up"
     KEY_ROTATED = "key.rotated"
     KEY_RETIRED = "key.retired"
+
+
+EXPORT_BATCH = 1000
 
 
 class AuditRow(Base):
@@ -94,14 +109,18 @@ def record(
     client_id: str | None = None,
     session_id: UUID | None = None,
     actor: str | None = None,
+    administrator: UUID | None = None,
     **detail: str | int | bool,
 ) -> None:
     """Add a row to the caller's transaction, which commits it.
 
-    `actor` is who did it: `user` in a request and `operator` in a command unless said otherwise.
+    `actor` is who did it: `user` in a request and `operator` in a command unless said otherwise, or the
+    `administrator` of the person's company, whose id goes in the detail as `by`.
     `detail` never holds what somebody typed, a token, a secret or a personal number.
     """
     in_request = has_request_context()
+    if administrator is not None:
+        actor, detail = "administrator", {**detail, "by": str(administrator)}
     db.session.add(
         AuditRow(
             at=now,
@@ -117,11 +136,42 @@ def record(
     )
 
 
-def newest(limit: int, *, event: str | None = None, user_id: UUID | None = None) -> list[AuditRow]:
+class Wanted(TypedDict, total=False):
+    """Which rows somebody asks for: all of them, but for what is given. `until` is the first moment after."""
+
+    event: str | None
+    user_id: UUID | None
+    since: datetime | None
+    until: datetime | None
+
+
+def newest(limit: int, **wanted: Unpack[Wanted]) -> list[AuditRow]:
     """The `limit` newest rows, newest first."""
-    query = sa.select(AuditRow).order_by(AuditRow.id.desc()).limit(limit)
-    if event:
+    return list(db.session.scalars(_rows(**wanted).order_by(AuditRow.id.desc()).limit(limit)))
+
+
+def export(**wanted: Unpack[Wanted]) -> Iterator[AuditRow]:
+    """Every row that is wanted, oldest first, read some at a time however many there are.
+
+    Rows are numbered before they are committed: one written at this very moment may be passed over.
+    """
+    query = _rows(**wanted).order_by(AuditRow.id).limit(EXPORT_BATCH)
+    rows = list(db.session.scalars(query))
+    while rows:
+        yield from rows
+        last = rows[-1].id
+        db.session.expunge_all()
+        rows = list(db.session.scalars(query.where(AuditRow.id > last)))
+
+
+def _rows(**wanted: Unpack[Wanted]) -> sa.Select[AuditRow]:
+    query = sa.select(AuditRow)
+    if event := wanted.get("event"):
         query = query.where(AuditRow.event == event)
-    if user_id:
+    if user_id := wanted.get("user_id"):
         query = query.where(AuditRow.user_id == user_id)
-    return list(db.session.scalars(query))
+    if since := wanted.get("since"):
+        query = query.where(AuditRow.at >= since)
+    if until := wanted.get("until"):
+        query = query.where(AuditRow.at < until)
+    return query

@@ -4,7 +4,17 @@ from pathlib import Path
 
 import click
 
-from idp.commands import audit, clients, database, doctor, keys, running, users
+from idp.commands import (
+    audit,
+    clients,
+    database,
+    doctor,
+    keys,
+    purge,
+    running,
+    sessions,
+    users,
+)
 from idp.commands.base import Context
 
 
@@ -33,6 +43,8 @@ for entry in (
     users.companies,
     users.users_group,
     users.personal_numbers,
+    sessions.sessions,
     audit.audit_group,
+    purge.run_purge,
 ):
     main.add_command(entry)

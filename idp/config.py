@@ -158,6 +158,7 @@ class LimitSettings(Part):
     bankid_per_address: Rate = "60/minute; 600/hour"
     reset_per_address: Rate = "60/hour; 300/day"
     reset_per_account: Rate = "5/hour; 20/day"
+    email_change: Rate = "5/hour; 20/day"
 
 
 class BrandSettings(Part):
@@ -212,12 +213,15 @@ class BankIdSettings(Part):
     """Where BankID answers and who we are there: all of its addresses and roots follow from `environment`.
 
     The certificate is a PEM file with its `key` beside it, or PKCS#12 with its `passphrase`.
+    `certificates_dir` holds further ones that clients.yaml names: NAME.pem with NAME.key, or NAME.p12 with
+    NAME.passphrase.
     """
 
     environment: Literal["off", "simulator", "test", "production"] = "off"
     certificate: Path | None = None
     key: Path | None = None
     passphrase: SecretStr | None = None
+    certificates_dir: Path | None = None
     simulator_dir: Path | None = None
     acr: str = "http://id.swedenconnect.se/loa/1.0/uncertified-loa3"
     same_device: Literal["enforce", "log"] = "enforce"
@@ -242,6 +246,7 @@ class Settings(Part):
     mail_from: Annotated[str, AfterValidator(_mail_from)] | None = None
     redis_url: Annotated[str, AfterValidator(_redis_url)] | None = None
     personal_number_keys: SecretStr | None = None
+    metrics_token: Annotated[SecretStr, Field(min_length=SECRET_MIN_LENGTH)] | None = None
     bankid: BankIdSettings = BankIdSettings()
     trusted_proxies: Annotated[tuple[IPNetwork, ...], BeforeValidator(_networks)] = ()
     database_pool_size: Annotated[int, Field(ge=1)] = 8
@@ -318,7 +323,7 @@ VARIABLES = _variables()
 SECRETS = frozenset(
     f"IDP_{name}"
     for name in (
-        *("SECRET_KEY", "PERSONAL_NUMBER_KEYS", "BANKID_PASSPHRASE"),
+        *("SECRET_KEY", "PERSONAL_NUMBER_KEYS", "BANKID_PASSPHRASE", "METRICS_TOKEN"),
         *("DATABASE_URL", "REDIS_URL", "MAIL_URL"),
     )
 )

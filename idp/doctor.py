@@ -7,17 +7,23 @@ from datetime import datetime, timedelta
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
+from idp import mail, outbox
 from idp.app import KNOWN_LOGIN_METHODS, create_tool_app, migrations_behind
+from idp.bankid import named_certificates
 from idp.bankid import setup as bankid_setup
 from idp.bankid.environment import SetupError
 from idp.config import ConfigError, Settings
 from idp.crypto import PersonalNumberKeys
 from idp.db import db
+from idp.mail_transport import Trouble, transport
+from idp.oidc import notices
 from idp.oidc.client_registry import expired_clients, load_clients
 from idp.oidc.keys import KeyRing
 
 CERTIFICATE_WARNING = timedelta(days=60)
 CLOCK_TOLERANCE = timedelta(seconds=5)
+LATE_MAIL = timedelta(minutes=15)
+GIVEN_UP_WITHIN = timedelta(days=7)
 
 
 @dataclass(frozen=True)
@@ -36,6 +42,9 @@ def examine(settings: Settings, *, now: datetime) -> Iterator[Finding]:
         "keys": _keys,
         "clients": _clients,
         "bankid": _bankid,
+        "mail": _mail,
+        "outbox": _outbox,
+        "logout": _logout,
         "counters": _counters,
     }
     for part, look in parts.items():
@@ -71,7 +80,12 @@ def _keys(settings: Settings, _now: datetime) -> Finding:
 
 def _clients(settings: Settings, now: datetime) -> Finding:
     algs = KeyRing(settings.keys_dir).algs
-    found = load_clients(settings.clients_file, login_methods=KNOWN_LOGIN_METHODS, signing_algs=algs)
+    found = load_clients(
+        settings.clients_file,
+        login_methods=KNOWN_LOGIN_METHODS,
+        signing_algs=algs,
+        bankid_certificates=named_certificates.names(settings.bankid.certificates_dir),
+    )
     expired = expired_clients(found, now)
     if expired:
         return Finding("clients", "warning", expired)
@@ -89,6 +103,51 @@ def _bankid(settings: Settings, now: datetime) -> Finding:
     if expires <= now:
         return Finding("bankid", "error", f"the certificate expired on {expires:%Y-%m-%d}")
     return Finding("bankid", "warning" if expires - now < CERTIFICATE_WARNING else "ok", text)
+
+
+def _mail(settings: Settings, _now: datetime) -> Finding:
+    if settings.mail_url is None:
+        text = "IDP_MAIL_URL is missing: mails are queued, and stay there"
+        return Finding("mail", "ok" if settings.is_loopback else "warning", text)
+    _, sender = mail.sender(settings)
+    try:
+        return Finding("mail", "ok", transport(settings.mail_url, sender=sender).check())
+    except Trouble as error:
+        return Finding("mail", "error", str(error))
+
+
+def _outbox(settings: Settings, now: datetime) -> Finding:
+    with create_tool_app(settings).app_context():
+        try:
+            oldest = outbox.oldest_waiting()
+            waiting = outbox.waiting()
+            given_up = outbox.given_up_since(now - GIVEN_UP_WITHIN)
+        except SQLAlchemyError:
+            return Finding("outbox", "error", "cannot be read: see the database")
+    text = f"{waiting} mails wait"
+    if oldest is not None:
+        text += f", the oldest for {(now - oldest).total_seconds() / 60:.0f} minutes"
+    late = oldest is not None and now - oldest > LATE_MAIL
+    if late:
+        text += ": does `idp worker` run, and what does its log say?"
+    if given_up:
+        days = GIVEN_UP_WITHIN.days
+        text += f"; {given_up} given up in {days} days (`idp audit list --event mail.given_up`)"
+    return Finding("outbox", "warning" if late or given_up else "ok", text)
+
+
+def _logout(settings: Settings, now: datetime) -> Finding:
+    with create_tool_app(settings).app_context():
+        try:
+            waiting = notices.waiting()
+            given_up = notices.given_up_since(now - GIVEN_UP_WITHIN)
+        except SQLAlchemyError:
+            return Finding("logout", "error", "cannot be read: see the database")
+    text = f"{waiting} relying apps have yet to hear of a logout"
+    if given_up:
+        days = GIVEN_UP_WITHIN.days
+        text += f"; {given_up} given up in {days} days (`idp audit list --event logout.notice_given_up`)"
+    return Finding("logout", "warning" if given_up else "ok", text)
 
 
 def _counters(settings: Settings, _now: datetime) -> Finding:

@@ -20,7 +20,8 @@ from idp.config import Settings
 from idp.tokens import new_token
 
 # Headers stay as they are written: Python's own folding loses quotes and adds spaces.
-UNFOLDED = policy.SMTP.clone(refold_source="none")
+UNFOLDED_UTF8 = policy.SMTPUTF8.clone(refold_source="none")
+UNFOLDED_ASCII = policy.compat32.clone(linesep="\r\n", max_line_length=None)  # reads no header to write it
 MANY_EMPTY_LINES = re.compile(r"\n\s*\n\n")
 
 
@@ -43,9 +44,9 @@ class _Message(Message):
         built = self._message()
         built.policy = policy.compat32  # costs a third of what the others do
         if address.isascii():
-            return built.as_bytes(policy=UNFOLDED).decode()
+            return built.as_bytes(policy=UNFOLDED_ASCII).decode()
         built.replace_header("To", address)
-        return built.as_bytes(policy=UNFOLDED.clone(utf8=True)).decode()
+        return built.as_bytes(policy=UNFOLDED_UTF8).decode()
 
     def _mimetext(self, text: str | None, subtype: str = "plain") -> Any:
         part = MIMENonMultipart("text", subtype, charset="utf-8")

@@ -44,6 +44,9 @@ class Transport(Protocol):
     def session(self) -> AbstractContextManager[Send]:
         """A way to send several mails, over one connection that the first opens."""
 
+    def check(self) -> str:
+        """What a mail would meet, in words, without sending one. Raises `Trouble`."""
+
 
 def transport(url: str, *, sender: str) -> Transport:
     """What IDP_MAIL_URL, checked before, names; `sender` is the envelope's."""
@@ -61,6 +64,12 @@ class Folder:
     @contextmanager
     def session(self) -> Iterator[Send]:
         yield self._write
+
+    def check(self) -> str:
+        if not os.access(self._directory, os.W_OK | os.X_OK):
+            reason = "cannot be written to" if self._directory.is_dir() else "no such folder"
+            raise Trouble(f"{self._directory}: {reason}")
+        return f"the folder {self._directory}"
 
     def _write(self, mail: OutgoingMail) -> None:
         # The name follows from the mail: a second delivery after a crash replaces the first.
@@ -117,6 +126,14 @@ class MailServer:
                 with suppress(OSError, smtplib.SMTPException):
                     connection.quit()
                 connection.close()
+
+    def check(self) -> str:
+        with _told_as_trouble():
+            connection = self._connect()
+            encrypted = isinstance(connection.sock, ssl.SSLSocket)
+            connection.quit()
+        how = "encrypted" if encrypted else "not encrypted"
+        return f"{self._host} port {self._port} answers, {how}{', logged in' if self._login else ''}"
 
     def _connect(self) -> smtplib.SMTP:
         name = socket.gethostname()

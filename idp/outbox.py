@@ -16,9 +16,11 @@ from flask import Flask, current_app
 from sqlalchemy.orm import Mapped, mapped_column
 
 from idp import audit
+from idp.audit import AuditRow
 from idp.config import Settings
 from idp.crypto import CannotOpen, Sealer
 from idp.db import Base, db
+from idp.leftovers import Leftovers
 from idp.mail import OutgoingMail
 
 LEASE = timedelta(minutes=10)
@@ -45,6 +47,13 @@ class QueuedMail(Base):
     attempts: Mapped[int] = mapped_column(default=0)
     next_attempt_at: Mapped[datetime | None] = mapped_column(index=True)
     finished_at: Mapped[datetime | None] = mapped_column(index=True)
+
+
+def _forgotten(now: datetime) -> sa.ColumnElement[bool]:
+    return QueuedMail.finished_at < now - FORGET_AFTER
+
+
+LEFTOVERS = (Leftovers(QueuedMail, QueuedMail.id, _forgotten),)
 
 
 @dataclass(frozen=True)
@@ -165,17 +174,18 @@ def waiting() -> int:
     return db.session.scalars(count).one()
 
 
-def forget(*, now: datetime) -> int:
-    """Remove the rows of mails that were over a month ago; how many. Commits."""
-    statement = (
-        sa.delete(QueuedMail)
-        .where(QueuedMail.finished_at < now - FORGET_AFTER)
-        .returning(QueuedMail.id)
-        .execution_options(synchronize_session=False)
+def oldest_waiting() -> datetime | None:
+    """When the mail that has waited longest was queued; None: none waits."""
+    query = sa.select(sa.func.min(QueuedMail.queued_at)).where(QueuedMail.next_attempt_at.is_not(None))
+    return db.session.scalar(query)
+
+
+def given_up_since(moment: datetime) -> int:
+    """How many mails never left."""
+    query = sa.select(sa.func.count()).where(
+        AuditRow.at >= moment, AuditRow.event == audit.Event.MAIL_GIVEN_UP.value
     )
-    removed = len(db.session.scalars(statement).all())
-    db.session.commit()
-    return removed
+    return db.session.scalars(query).one()
 
 
 def _mine(claimed: Claim) -> sa.Update:

@@ -53,8 +53,17 @@ def allow_form_to(uri: str) -> None:
     Chrome and Safari apply form-action to the redirect after a POST too, so a page whose form leads
     back to a relying app has to name it.
     """
+    g.form_action = _origin(uri)
+
+
+def allow_frames(uris: Iterable[str]) -> None:
+    """Let this page hold frames of these URIs' origins, and of no others."""
+    g.frame_src = " ".join(sorted({_origin(uri) for uri in uris}))
+
+
+def _origin(uri: str) -> str:
     parts = urlsplit(uri)
-    g.form_action = f"{parts.scheme}://{parts.netloc}" if parts.netloc else f"{parts.scheme}:"
+    return f"{parts.scheme}://{parts.netloc}" if parts.netloc else f"{parts.scheme}:"
 
 
 def cookie_name(name: str, settings: Settings) -> str:
@@ -141,6 +150,8 @@ def register(app: Flask, settings: Settings, *, readiness: Callable[[], Mapping[
         WTF_CSRF_TIME_LIMIT=CSRF_SECONDS,
         # The Referer check would refuse pages that rightly send none; the token and SameSite remain.
         WTF_CSRF_SSL_STRICT=False,
+        # Every message on our forms is our own; WTForms' catalogue would be read from disk for each form.
+        WTF_I18N_ENABLED=False,
     )
     if settings.trusted_proxies:
         app.wsgi_app = TrustedProxies(app.wsgi_app, settings.trusted_proxies)  # type: ignore[method-assign]
@@ -170,7 +181,9 @@ def register(app: Flask, settings: Settings, *, readiness: Callable[[], Mapping[
             headers.setdefault("Content-Security-Policy", MACHINE_CSP)
             return response
         extra = g.get("form_action")
-        headers["Content-Security-Policy"] = f"{PAGE_CSP} {extra}" if extra else PAGE_CSP
+        policy = f"{PAGE_CSP} {extra}" if extra else PAGE_CSP
+        frames = g.get("frame_src")
+        headers["Content-Security-Policy"] = f"{policy}; frame-src {frames}" if frames else policy
         headers.setdefault("Referrer-Policy", "same-origin")
         headers["X-Frame-Options"] = "DENY"
         headers["Permissions-Policy"] = "camera=(), microphone=(), geolocation=(), payment=()"

@@ -1,50 +1,64 @@
-"""The worker: delivers what is in the outbox until it is stopped. Several may run at once."""
+"""The worker: delivers mails and logout notices, and removes what is over. Several may run at once."""
 
 import signal
 import threading
+from collections import Counter
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
 import structlog
+from flask import Flask, current_app
 from sqlalchemy.exc import SQLAlchemyError
 
-from idp import mail, mail_transport, outbox
+from idp import mail, mail_transport, outbox, purge
+from idp.app import logout_courier
 from idp.clock import utcnow
 from idp.config import ConfigError, Settings
 from idp.crypto import CannotOpen
 from idp.db import db
 from idp.mail_transport import Deferred, Refused, Send, Transport, Trouble
+from idp.oidc.backchannel import Courier
 
 LOOK_SECONDS = 1.0
 FIRST_PAUSE_SECONDS = 5.0
 LONGEST_PAUSE_SECONDS = 60.0
 MAILS_PER_SESSION = 50
 TIDY_EVERY = timedelta(hours=1)
+NOTICES_AT_ONCE = 4
 
 log = structlog.get_logger("idp.worker")
 
 
 def run(settings: Settings) -> None:
-    """Deliver mails until SIGTERM or SIGINT, which let the mail in hand finish.
+    """Deliver mails and logout notices until SIGTERM or SIGINT, which let those in hand finish.
 
-    Raises `ConfigError` when no IDP_MAIL_URL says where to.
+    Raises `ConfigError` when no IDP_MAIL_URL says where to, and with every problem of keys and clients.
     """
     if settings.mail_url is None:
         raise ConfigError(["IDP_MAIL_URL is missing: it says where mails go"])
     _, sender = mail.sender(settings)
     transport = mail_transport.transport(settings.mail_url, sender=sender)
+    courier = logout_courier(settings)
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     log.info("worker_started", waiting=outbox.waiting())
+    # Threads of their own: no mail waits for a relying app that does not answer.
+    app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
+    notifiers = [
+        threading.Thread(target=notify, args=(app, courier, stop), daemon=True)
+        for _ in range(NOTICES_AT_ONCE)
+    ]
+    for notifier in notifiers:
+        notifier.start()
     pause = FIRST_PAUSE_SECONDS
     tidied: datetime | None = None
     while not stop.is_set():
         try:
             fine = deliver_due(transport, stopping=stop.is_set)
             if tidied is None or utcnow() - tidied > TIDY_EVERY:
-                outbox.forget(now=utcnow())
                 tidied = utcnow()
+                fine = tidy(transport, fine=fine, stopping=stop.is_set)
         except SQLAlchemyError as error:
             log.error("database_trouble", reason=type(error).__name__)
             db.session.rollback()
@@ -52,7 +66,25 @@ def run(settings: Settings) -> None:
         db.session.remove()
         stop.wait(LOOK_SECONDS if fine else pause)
         pause = FIRST_PAUSE_SECONDS if fine else min(2 * pause, LONGEST_PAUSE_SECONDS)
+    for notifier in notifiers:
+        notifier.join()
     log.info("worker_stopped")
+
+
+def notify(app: Flask, courier: Courier, stop: threading.Event) -> None:
+    """Deliver one logout notice after the other until `stop` is set."""
+    with app.app_context():
+        while not stop.is_set():
+            try:
+                pause = 0.0 if courier.deliver_next() else LOOK_SECONDS
+            except SQLAlchemyError as error:
+                log.error("database_trouble", reason=type(error).__name__)
+                pause = FIRST_PAUSE_SECONDS
+            except Exception:  # whatever one relying app's address leads to, the others are to be told
+                log.exception("logout_notice_failed")
+                pause = FIRST_PAUSE_SECONDS
+            db.session.remove()
+            stop.wait(pause)
 
 
 def deliver_due(transport: Transport, *, stopping: Callable[[], bool] = lambda: False) -> bool:
@@ -65,6 +97,19 @@ def deliver_due(transport: Transport, *, stopping: Callable[[], bool] = lambda: 
                     return True
                 if not _deliver(claimed, send):
                     return False
+
+
+def tidy(transport: Transport, *, fine: bool, stopping: Callable[[], bool]) -> bool:
+    """Remove what is over, while mails go on leaving as long as they can (`fine`); whether they still can."""
+    removed: Counter[str] = Counter()
+    for batch in purge.batches(now=utcnow()):
+        removed[batch.table] += batch.rows
+        if stopping():
+            break
+        fine = fine and deliver_due(transport, stopping=stopping)
+    if removed:
+        log.info("purged", **removed)
+    return fine
 
 
 def _deliver(claimed: outbox.Claim, send: Send) -> bool:

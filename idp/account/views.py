@@ -1,10 +1,24 @@
-"""Mina uppgifter: who is logged in here."""
+"""Mina uppgifter: an account's owner sees and changes the details, and where a direct login leads."""
 
-from flask import Blueprint, make_response, redirect, render_template, url_for
-from flask_babel import format_datetime
+from typing import Any
+
+from flask import Blueprint, current_app, make_response, redirect, render_template, request, session, url_for
+from flask_babel import gettext
+from werkzeug.datastructures import MultiDict
 from werkzeug.wrappers import Response
 
-from idp.login import guard, methods
+from idp import i18n
+from idp.account import activity, kept, linking, service, start_page
+from idp.account.forms import AccountForm
+from idp.account.service import Details
+from idp.clock import utcnow
+from idp.crypto import CannotOpen, PersonalNumberKeys
+from idp.errors import NotFound, TooManyTries
+from idp.login import guard
+from idp.login import service as login
+from idp.login.service import InteractionOver, LiveSession
+from idp.oidc.provider import Provider
+from idp.users.service import ChangedMeanwhile
 
 blueprint = Blueprint("account", __name__)
 
@@ -12,26 +26,187 @@ blueprint = Blueprint("account", __name__)
 @blueprint.get("/account")
 @guard.login_required
 def index() -> Response:
+    """The page as it is stored."""
+    live = _live()
+    before = _details(live)
+    saved = "account_saved" in session and session.pop("account_saved")
+    return _page(live, before, _form(live, before, None), saved=bool(saved))
+
+
+@blueprint.post("/account")
+@guard.login_required
+def save() -> Response:
+    """Save what was filled in; ask for a recent login first where it changes how the person logs in."""
+    live = _live()
+    before = _details(live)
+    form = _form(live, before, request.form)
+    if not form.validate():
+        return _page(live, before, form, status=400)
+    wanted = form.wanted()
+    if wanted.needs_recent_login and not guard.is_fresh(live):
+        secret_key = guard.settings().secret_key
+        filled_in = kept.seal(request.form, user_id=before.user_id, secret_key=secret_key)
+        return guard.log_in_again(live, return_endpoint="account.resume", kept=filled_in)
+    try:
+        handle = service.save(
+            before,
+            wanted,
+            version=form.seen_version,
+            session_id=live.id,
+            hasher=current_app.extensions["idp.password_hasher"],
+            limiter=current_app.extensions["idp.limiter"],
+            keys=_keys(),
+            address=request.remote_addr,
+            settings=guard.settings(),
+            now=utcnow(),
+        )
+    except ChangedMeanwhile:
+        before = _details(live)
+        form = _form(live, before, request.form)
+        form.version.data = str(before.version)
+        return _page(live, before, form, conflicts=form.conflicts(), status=409)
+    except TooManyTries as limited:
+        form.email.errors = [gettext("Du har bytt e-postadress för många gånger. Försök igen senare.")]
+        response = _page(live, before, form, status=429)
+        response.headers["Retry-After"] = str(limited.wait_seconds)
+        return response
+    _close(form.resume.data or "")
+    session["account_saved"] = True
+    response = redirect(url_for("account.index"), 303)
+    if handle is not None:
+        guard.remember(response, handle)
+    if wanted.profile.choices and wanted.profile.choices.locale != before.choices.locale:
+        i18n.choose(response, wanted.profile.choices.locale, secure=guard.settings().is_https)
+    return response
+
+
+@blueprint.get("/account/resume/<uid>")
+def resume(uid: str) -> Response:
+    """The filled-in form again, after the login that saving it asked for."""
     live = guard.current_session()
-    assert live is not None
-    labels = {method.name: method.label for method in methods.registered()}
-    page = render_template(
-        "account/index.html",
-        user={"name": live.name, "email": live.email, "company": live.company},
-        session={
-            "method_label": labels.get(live.event.method, live.event.method),
-            "auth_time": format_datetime(live.event.auth_time, "long"),
-        },
-    )
-    return make_response(page)
+    try:
+        interaction = login.load(uid, browser=guard.browser(), now=utcnow())
+    except (InteractionOver, login.ForeignBrowser):
+        return redirect(url_for("account.index"), 303)
+    if interaction.return_endpoint != "account.resume":
+        raise NotFound("another interaction's uid")
+    waiting = login.waiting(interaction)
+    if live is None or not waiting.requirement.satisfied_by(live.event):
+        return redirect(url_for("login.choose", uid=uid), 303)
+    i18n.prefer(live.locale)
+    before = _details(live)
+    secret_key = guard.settings().secret_key
+    try:
+        typed = kept.unseal(interaction.request, user_id=before.user_id, secret_key=secret_key)
+    except CannotOpen:
+        return redirect(url_for("account.index"), 303)
+    form = _form(live, before, typed)
+    form.resume.data = uid
+    return _page(live, before, form, resumed=True, password_again=interaction.request["password_again"])
+
+
+@blueprint.get("/account/start")
+@guard.login_required
+def landing() -> Response:
+    """Where a direct login leads: the relying app of the person's choice, else Mina uppgifter.
+
+    Browsers apply form-action to every redirect after a form, and the login form's page did not know the app:
+    so they, who ask for HTML, get a page that goes on by itself.
+    """
+    live = _live()
+    chosen = _details(live).choices.start_page
+    client = _provider().clients.get(chosen) if chosen else None
+    address = start_page.address(client, company=live.company, issuer=guard.settings().issuer)
+    if client is None or address is None:
+        return redirect(url_for("account.index"), 303)
+    if "text/html" not in request.headers.get("Accept", ""):
+        return redirect(address, 303)
+    name = client.name(i18n.current_language())
+    return make_response(render_template("account/landing.html", address=address, client_name=name))
 
 
 @blueprint.get("/.well-known/change-password")
 def change_password() -> Response:
     """Where password managers are sent (W3C, A Well-Known URL for Changing Passwords)."""
-    return redirect(url_for("account.index"), 303)
+    return redirect(url_for("account.index", _anchor="account-password"), 303)
 
 
 @blueprint.get("/")
 def home() -> Response:
     return redirect(url_for("account.index"), 303)
+
+
+def _page(
+    live: LiveSession,
+    before: Details,
+    form: AccountForm,
+    *,
+    saved: bool = False,
+    resumed: bool = False,
+    password_again: bool = False,
+    conflicts: dict[str, str] | None = None,
+    status: int = 200,
+) -> Response:
+    # What the page's other sections show; each has a partial template of its own.
+    sections: dict[str, Any] = {
+        **activity.facts(live),
+        **linking.facts(live.event.user_id, keys=_keys(), user_agent=request.user_agent.string),
+    }
+    page = render_template(
+        "account/index.html",
+        user=before,
+        form=form,
+        saved=saved,
+        resumed=resumed,
+        password_again=password_again,
+        conflicts=conflicts or {},
+        is_fresh=guard.is_fresh(live),
+        **sections,
+    )
+    return make_response(page, status)
+
+
+def _form(live: LiveSession, before: Details, typed: MultiDict[str, str] | None) -> AccountForm:
+    """The form with what is stored or what was typed."""
+    apps = start_page.offered(_provider().clients.all(), company=live.company)
+    language = i18n.current_language()
+    form = AccountForm(
+        before,
+        {client_id: client.name(language) for client_id, client in apps.items()},
+        own_data=(before.email, before.profile.name, before.company, guard.settings().brand.name),
+        today=utcnow().date(),
+        typed=typed,
+    )
+    if _keys() is None:
+        del form.personal_number
+    return form
+
+
+def _close(uid: str) -> None:
+    """Let the form that an interaction has kept not be shown again: it is saved."""
+    try:
+        interaction = login.load(uid, browser=guard.browser(), now=utcnow())
+    except (InteractionOver, login.ForeignBrowser):
+        return
+    if interaction.return_endpoint == "account.resume":
+        login.close(uid, now=utcnow())
+
+
+def _details(live: LiveSession) -> Details:
+    return service.details(live.event.user_id, keys=_keys(), now=utcnow())
+
+
+def _live() -> LiveSession:
+    live = guard.current_session()
+    assert live is not None
+    return live
+
+
+def _keys() -> PersonalNumberKeys | None:
+    keys: PersonalNumberKeys | None = current_app.extensions.get("idp.personal_number_keys")
+    return keys
+
+
+def _provider() -> Provider:
+    provider: Provider = current_app.extensions["idp.provider"]
+    return provider

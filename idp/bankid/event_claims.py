@@ -8,7 +8,7 @@ import sqlalchemy as sa
 import structlog
 
 from idp.bankid.models import Evidence
-from idp.bankid.service import EVIDENCE_PURPOSE
+from idp.bankid.values import EVIDENCE_PURPOSE
 from idp.crypto import CannotOpen, Sealer
 from idp.db import db
 

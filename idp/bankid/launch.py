@@ -52,6 +52,24 @@ class FirstChoice(StrEnum):
     ASK = "ask"
 
 
+BROWSER_NAMES = {
+    Browser.SAFARI: "Safari",
+    Browser.CHROME: "Chrome",
+    Browser.FIREFOX: "Firefox",
+    Browser.EDGE: "Edge",
+    Browser.OPERA: "Opera",
+    Browser.BRAVE: "Brave",
+    Browser.SAMSUNG: "Samsung Internet",
+    Browser.DUCKDUCKGO: "DuckDuckGo",
+}
+PLATFORM_NAMES = {
+    Platform.IOS: "iOS",
+    Platform.ANDROID: "Android",
+    Platform.MACOS: "macOS",
+    Platform.WINDOWS: "Windows",
+}
+
+
 @dataclass(frozen=True)
 class Device:
     """What shows our page, as far as it tells."""
@@ -66,6 +84,12 @@ class Device:
         if self.kind is Kind.PHONE:
             return FirstChoice.SAME_DEVICE
         return FirstChoice.ASK if self.kind is Kind.TABLET else FirstChoice.QR
+
+    @property
+    def described(self) -> str | None:
+        """Browser and system by name, for a mail to the user; None where the header tells neither."""
+        names = [BROWSER_NAMES.get(self.browser), PLATFORM_NAMES.get(self.platform)]
+        return ", ".join(name for name in names if name) or None
 
     @property
     def page_device(self) -> PageDevice:

@@ -1,6 +1,7 @@
 """Orders at BankID, and the evidence kept of completed ones."""
 
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -15,6 +16,9 @@ class Order(Base):
     __tablename__ = "bankid_orders"
 
     id: Mapped[str] = mapped_column(sa.String(64), primary_key=True)
+    purpose: Mapped[str] = mapped_column(sa.String(10), default="login")  # login or link
+    # Whose account it may link: known from the start, or from the login that followed when it found none.
+    user_id: Mapped[UUID | None]
     interaction_uid: Mapped[str] = mapped_column(sa.String(64), index=True)
     browser_hash: Mapped[str] = mapped_column(sa.String(64))
     client_id: Mapped[str | None] = mapped_column(sa.String(100))
@@ -28,12 +32,15 @@ class Order(Base):
     qr_start_secret: Mapped[str] = mapped_column(sa.String(64))
     autostart_token: Mapped[str] = mapped_column(sa.String(64))
     visible_data: Mapped[str] = mapped_column(sa.Text)
+    visible_format: Mapped[str | None] = mapped_column(sa.String(20))
     non_visible_data: Mapped[str] = mapped_column(sa.Text)
+    terms: Mapped[dict[str, Any] | None] = mapped_column(sa.JSON(none_as_null=True))  # the app's demands
     end_user_ip: Mapped[str] = mapped_column(sa.String(45))
     nonce_hash: Mapped[str | None] = mapped_column(sa.String(64))  # set when the app can return to the page
     returned_at: Mapped[datetime | None]
     next_collect_at: Mapped[datetime]  # nobody collects before; a collector moves it ahead first
-    # pending, complete, used; failed, refused, cancelled by the person, abandoned for another way
+    # pending, complete, unmatched (of no account yet), used; failed, refused, cancelled by the person,
+    # abandoned for another way
     state: Mapped[str] = mapped_column(sa.String(10))
     hint_code: Mapped[str | None] = mapped_column(sa.String(60))
     result: Mapped[str | None] = mapped_column(sa.Text)  # encrypted: who it was

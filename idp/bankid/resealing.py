@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 
 from idp.bankid.models import Evidence
-from idp.bankid.service import EVIDENCE_PURPOSE
+from idp.bankid.values import EVIDENCE_PURPOSE
 from idp.crypto import Sealer
 from idp.db import db
 

@@ -1,16 +1,17 @@
 """BankID from the settings: environment, certificate, client, all checked at start."""
 
 import json
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import structlog
 
-from idp.bankid import environment
+from idp.bankid import environment, named_certificates
 from idp.bankid.certificate import RpCertificate, refuse_in_production
 from idp.bankid.circuit import Circuit
 from idp.bankid.client import BankIdClient, make_http_client
 from idp.bankid.environment import Environment, SetupError
-from idp.bankid.service import BankId
+from idp.bankid.values import BankId
 from idp.config import BankIdSettings, ConfigError
 from idp.crypto import Sealer
 
@@ -40,14 +41,25 @@ def make(settings: BankIdSettings, *, personal_number_keys: str, now: datetime) 
             refuse_in_production(rp)
     except SetupError as error:
         problems.append(f"BankID: {error}")
+    others: dict[str, RpCertificate] = {}
+    try:
+        others = named_certificates.read(settings.certificates_dir)
+        if settings.environment == "production":
+            for other in others.values():
+                refuse_in_production(other)
+    except ConfigError as error:
+        problems += error.problems
+    except SetupError as error:
+        problems.append(f"IDP_BANKID_CERTIFICATES_DIR: {error}")
     if sealer is None or where is None or rp is None or problems:
         raise ConfigError(problems)
-    try:
-        rp.check_validity(now)
-    except SetupError as error:
-        # Said, not refused: people can still log in by e-mail.
-        log.error("bankid_certificate", problem=str(error))
-    return BankId(
+    for used in (rp, *others.values()):
+        try:
+            used.check_validity(now)
+        except SetupError as error:
+            # Said, not refused: people can still log in by e-mail.
+            log.error("bankid_certificate", problem=str(error))
+    first = BankId(
         client=BankIdClient(where, make_http_client(where, rp)),
         environment=where,
         rp_certificate=rp.certificate,
@@ -57,6 +69,17 @@ def make(settings: BankIdSettings, *, personal_number_keys: str, now: datetime) 
         same_device_policy=settings.same_device,
         refuse_high_risk=settings.high_risk == "refuse",
     )
+    # Each by itself: one refused certificate opens no circuit for the others. The rooms are shared.
+    named = {
+        name: replace(
+            first,
+            client=BankIdClient(where, make_http_client(where, other)),
+            rp_certificate=other.certificate,
+            circuit=Circuit(),
+        )
+        for name, other in others.items()
+    }
+    return replace(first, others=named)
 
 
 def opener(settings: BankIdSettings) -> str | None:

@@ -1,8 +1,6 @@
-"""The tab "BankID": the animated QR code, the app on the same device, and what comes of it."""
+"""The tab "BankID": whom a completed order logs in."""
 
-import json
-from typing import Any
-from urllib.parse import urlsplit
+from typing import Literal
 
 from flask import (
     Blueprint,
@@ -18,22 +16,21 @@ from flask import (
 from flask_babel import gettext, lazy_gettext
 from werkzeug.wrappers import Response as BaseResponse
 
-from idp import audit, i18n, web
-from idp.bankid import launch, messages, qr, service
+from idp import audit, i18n
+from idp.bankid import completed, order_page, service, unmatched, visible
 from idp.bankid.models import Order
-from idp.bankid.service import BankId, PendingOrder, Starter, Unavailable, VerifiedPerson
+from idp.bankid.order_page import Place, bankid
+from idp.bankid.terms import NO_DEMANDS
+from idp.bankid.values import VerifiedPerson
 from idp.clock import utcnow
 from idp.crypto import PersonalNumberKeys
 from idp.db import db
-from idp.errors import TooManyTries
 from idp.login import guard, methods
 from idp.login import service as login
 from idp.login.event import AuthenticationEvent
 from idp.login.methods import LoginMethod
 from idp.login.requirement import AuthnRequirement
 from idp.login.service import LoginRefused, Waiting
-from idp.ratelimit import RateLimiter
-from idp.tokens import new_token
 from idp.users import bankid_links
 from idp.users.models import User
 from idp.users.personal_number import PersonalNumber
@@ -41,157 +38,92 @@ from idp.users.personal_number import PersonalNumber
 blueprint = Blueprint("bankid", __name__)
 
 METHOD = "bankid"
+PURPOSE: Literal["login"] = "login"
 AMR = {"card": ("sc", "hwk", "mfa", "pin")}
 DEFAULT_AMR = ("swk", "mfa", "user")
-MODES = {"this": "autostart", "other": "qr"}
 
 
 def login_method(acr: str) -> LoginMethod:
     """How this module presents itself to the login pages."""
     return LoginMethod(
-        name=METHOD, label=lazy_gettext("BankID"), acr=acr, amr=DEFAULT_AMR, start_endpoint="bankid.login"
+        name=METHOD,
+        label=lazy_gettext("BankID"),
+        acr=acr,
+        amr=DEFAULT_AMR,
+        start_endpoint="bankid.login",
+        shows_messages=True,
     )
-
-
-def _bankid() -> BankId:
-    found: BankId = current_app.extensions["idp.bankid"]
-    return found
 
 
 @blueprint.get("/login/bankid", endpoint="login", defaults={"uid": None})
 @blueprint.get("/login/<uid>/bankid", endpoint="login")
 @guard.login_page
 def show(waiting: Waiting) -> BaseResponse:
-    """Show this login's order, starting one when there is none; go on when it is complete.
-
-    `device` (this, other) says where the app is; without it the order there is goes on, and a new one
-    begins as the device seems to want.
-    """
+    """Show this login's order, starting one when there is none; go on when it is complete."""
     if waiting.uid is None:
         return redirect(
             url_for("bankid.login", uid=_direct_interaction(), device=request.args.get("device")), 303
         )
     if not guard.offers(waiting, METHOD):
         return redirect(url_for("login.choose", uid=waiting.uid), 303)
-    order = service.current(waiting.uid, browser=guard.browser())
-    wanted = MODES.get(request.args.get("device", ""))
-    if order is not None and wanted in (None, order.started_by) and "again" not in request.args:
-        order = _poll(waiting, order)
-        if order.state == "complete":
-            return _page(waiting, order) if _awaits_return(order) else _finish(waiting, order)
-        if order.state in ("pending", "failed", "refused", "cancelled"):
-            return _page(waiting, order)
-        if order.state == "used" and _has_logged_in(waiting):
-            # Another page of this browser was quicker; what it brought is enough for this one too.
-            return redirect(url_for(waiting.return_endpoint, uid=waiting.uid), 303)
-    return _start(waiting, wanted or (order.started_by if order else _default_mode()))
-
-
-def _has_logged_in(waiting: Waiting) -> bool:
-    live = guard.current_session()
-    return live is not None and waiting.requirement.satisfied_by(live.event)
+    return order_page.show(_place(waiting), lambda order: _go_on(waiting, order))
 
 
 @blueprint.get("/login/<uid>/bankid/poll")
 def poll(uid: str) -> Response:
-    """How the order stands, for the page's script: `state`, `text`, the QR code's picture, where to go."""
-    nonce = request.args.get("nonce")
-    if not nonce:
-        pending = service.poll_pending(_bankid(), uid, browser=guard.browser(), now=utcnow())
-        if pending is not None:
-            i18n.prefer(pending.ui_locales)
-            return _json(200, state="pending", text=_text(pending), qr=_frame(pending))
+    """How the order stands, for the page's script."""
+    pending = order_page.poll_pending(uid, PURPOSE)
+    if pending is not None:
+        return pending
     try:
         interaction = login.load(uid, browser=guard.browser(), now=utcnow())
     except (login.InteractionOver, login.ForeignBrowser):
-        return _json(200, state="gone", url=url_for("bankid.login", uid=uid))
+        return order_page.answer_poll(state="gone", url=url_for("bankid.login", uid=uid))
     waiting = login.waiting(interaction)
     i18n.prefer(waiting.ui_locales)
-    order = service.current(uid, browser=guard.browser())
-    if order is None:
-        return _json(200, state="gone", url=url_for("bankid.login", uid=uid))
-    if nonce:
-        service.note_return(order, nonce, now=utcnow())
-    order = _poll(waiting, order)
-    if order.state == "pending" or (order.state == "complete" and _awaits_return(order)):
-        return _json(200, state="pending", text=_text(order), qr=_frame(order))
-    untouched = order.started_by == "autostart" and order.hint_code == "startFailed"
-    again = url_for("bankid.login", uid=uid, again=1) if untouched else None
-    return _json(200, state=order.state, text=_text(order), url=url_for("bankid.login", uid=uid), again=again)
+    return order_page.poll(_place(waiting))
 
 
 @blueprint.post("/login/<uid>/bankid/cancel")
 @guard.login_page
 def cancel(waiting: Waiting) -> BaseResponse:
     """End the order here and in the app; the page then offers a new one."""
-    if waiting.uid is not None:
-        service.cancel(_bankid(), waiting.uid, browser=guard.browser(), now=utcnow())
-    return redirect(url_for("bankid.login", uid=waiting.uid), 303)
+    return order_page.cancel(_place(waiting))
 
 
 @blueprint.post("/login/<uid>/bankid/account")
 @guard.login_page
 def choose_account(waiting: Waiting) -> BaseResponse:
     """Log in to one of the accounts that the completed order opens."""
-    order = service.current(waiting.uid or "", browser=guard.browser())
+    order = service.current(waiting.uid or "", purpose=PURPOSE, browser=guard.browser())
     if order is None or order.state != "complete":
         return redirect(url_for("bankid.login", uid=waiting.uid), 303)
     return _finish(waiting, order, chosen=request.form.get("account"))
 
 
-def _poll(waiting: Waiting, order: Order) -> Order:
-    return service.poll(_bankid(), order, lambda old: _starter(waiting, old.started_by), now=utcnow())
-
-
-def _start(waiting: Waiting, started_by: str) -> BaseResponse:
-    limiter: RateLimiter = current_app.extensions["idp.limiter"]
-    key = web.address_key(request.remote_addr)
-    try:
-        limiter.test("bankid_per_address", key)
-        limiter.hit("bankid_per_address", key)
-        service.start(_bankid(), _starter(waiting, started_by), now=utcnow())
-    except TooManyTries as limited:
-        return _message_page(waiting, messages.RfaId.RFA5, status=429, wait_seconds=limited.wait_seconds)
-    except Unavailable as unavailable:
-        return _message_page(waiting, unavailable.rfa, status=503)
-    # Shown at an address without `again`, so that a reload shows this order and starts no other.
-    return redirect(url_for("bankid.login", uid=waiting.uid), 303)
-
-
-def _starter(waiting: Waiting, started_by: str) -> Starter:
+def _place(waiting: Waiting) -> Place:
     asker = guard.describe_asker(waiting.client_id)
-    device = _device()
-    page = guard.settings().issuer + url_for("bankid.login", uid=waiting.uid)
-    if "device_id" not in session:
-        session["device_id"] = new_token()
-    return Starter(
-        interaction_uid=waiting.uid or "",
-        browser=guard.browser(),
+    name = asker.name if asker else guard.settings().brand.name
+    text, text_format = visible.login_text(name, i18n.current_language(), waiting.user_message)
+    return Place(
+        purpose=PURPOSE,
+        uid=waiting.uid or "",
         client_id=waiting.client_id,
-        client_name=asker.name if asker else guard.settings().brand.name,
-        language=i18n.current_language(),
-        end_user_ip=request.remote_addr or "",
-        user_agent=request.user_agent.string,
-        device_identifier=session["device_id"],
-        referring_domain=urlsplit(guard.settings().issuer).hostname or "",
-        started_by=started_by,
-        device=device.page_device,
-        return_url=lambda nonce: launch.return_url(device, page, nonce),
+        visible_text=text,
+        visible_format=text_format,
+        page_endpoint="bankid.login",
+        poll_endpoint="bankid.poll",
+        cancel_endpoint="bankid.cancel",
+        template="bankid/login.html",
+        facts=lambda: guard.page_facts(waiting, METHOD),
+        terms=asker.terms[METHOD] if asker else NO_DEMANDS,
     )
-
-
-def _device() -> launch.Device:
-    return launch.detect(request.user_agent.string)
-
-
-def _default_mode() -> str:
-    return "autostart" if _device().first_choice is launch.FirstChoice.SAME_DEVICE else "qr"
 
 
 def _direct_interaction() -> str:
     return login.begin(
         AuthnRequirement(),
-        return_endpoint="account.index",
+        return_endpoint=guard.direct_login().return_endpoint,
         request={},
         client_id=None,
         browser=guard.browser(),
@@ -200,124 +132,35 @@ def _direct_interaction() -> str:
     )
 
 
-# What the page says
-
-
-def _text(order: Order | PendingOrder) -> str:
-    language = i18n.current_language()
-    if order.state == "cancelled":
-        rfa = messages.RfaId.RFA6
-    elif order.hint_code == service.UNREACHABLE:
-        rfa = messages.for_error(service.UNREACHABLE)
-    elif order.state == "refused":
-        rfa = messages.RfaId.RFA22
-    else:
-        status = "failed" if order.state == "failed" else "pending"
-        rfa = messages.message(
-            status,
-            order.hint_code or "",
-            started_by="autostart" if order.started_by == "autostart" else "qr",
-            device=_app_device(order),
-        )
-    return messages.text(rfa, "en" if language == "en" else "sv")
-
-
-def _app_device(order: Order | PendingOrder) -> messages.PageDevice:
-    """Where the app is, as far as texts care: with a QR code it is on another device than our page."""
-    if order.started_by == "qr":
-        return "mobile"
-    return "computer" if order.device == "computer" else "mobile" if order.device == "mobile" else "unknown"
-
-
-def _frame(order: Order | PendingOrder) -> str | None:
-    """The QR code of this second, while no app has taken the order."""
-    if order.started_by != "qr" or order.hint_code != "outstandingTransaction":
-        return None
-    elapsed = max(0, int((utcnow() - order.started_at).total_seconds()))
-    return qr.qr_svg(qr.qr_payload(order.qr_start_token, order.qr_start_secret, elapsed))
-
-
-def _awaits_return(order: Order) -> bool:
-    bankid = _bankid()
-    return service.awaits_return(bankid, order, service.person_of(bankid, order), now=utcnow())
-
-
-def _page(waiting: Waiting, order: Order, *, error: str | None = None, status: int = 200) -> Response:
-    # A complete order gets here while the app may yet bring the nonce: its page goes on asking.
-    state = "pending" if order.state == "complete" else order.state
-    page = render_template(
-        "bankid/login.html",
-        order=order,
-        state=state,
-        status_text=error or _text(order),
-        qr=_frame(order) if state == "pending" else None,
-        launch_url=_launch_url(order) if state == "pending" else None,
-        uid=waiting.uid,
-        on_phone=_device().kind is launch.Kind.PHONE,
-        wait_seconds=None,
-        **guard.page_facts(waiting, METHOD),
-    )
-    return make_response(page, status)
-
-
-def _launch_url(order: Order) -> str | None:
-    """The link that opens the app: only for an order that was started for it.
-
-    Whoever has the link can complete the order, so a QR order's is never shown.
-    """
-    if order.started_by != "autostart":
-        return None
-    opener: str | None = current_app.extensions["idp.bankid_opener"]
-    if opener is not None:
-        return f"{opener}?autostarttoken={order.autostart_token}"
-    return launch.launch_url(_device(), order.autostart_token)
-
-
-def _message_page(
-    waiting: Waiting, rfa: messages.RfaId, *, status: int, wait_seconds: int | None = None
-) -> Response:
-    page = render_template(
-        "bankid/login.html",
-        order=None,
-        state="none",
-        status_text=messages.text(rfa, "en" if i18n.current_language() == "en" else "sv"),
-        qr=None,
-        launch_url=None,
-        uid=waiting.uid,
-        on_phone=_device().kind is launch.Kind.PHONE,
-        wait_seconds=wait_seconds,
-        **guard.page_facts(waiting, METHOD),
-    )
-    response = make_response(page, status)
-    if wait_seconds is not None:
-        response.headers["Retry-After"] = str(wait_seconds)
-    return response
-
-
-def _json(status: int, **facts: Any) -> Response:
-    headers = {"Cache-Control": "no-store"}
-    return Response(json.dumps(facts), status, headers, mimetype="application/json")
-
-
 # Who it was
+
+
+def _go_on(waiting: Waiting, order: Order) -> BaseResponse | None:
+    if order.state == "complete":
+        return _finish(waiting, order)
+    if order.state == "unmatched" and session.get("unmatched") == waiting.uid:
+        return _not_linked(waiting, completed.person_of(bankid(), order))
+    if order.state == "used" and _has_logged_in(waiting):
+        # Another page of this browser was quicker; what it brought is enough for this one too.
+        return redirect(url_for(waiting.return_endpoint, uid=waiting.uid), 303)
+    return None
+
+
+def _has_logged_in(waiting: Waiting) -> bool:
+    live = guard.current_session()
+    return live is not None and waiting.requirement.satisfied_by(live.event)
 
 
 def _finish(waiting: Waiting, order: Order, *, chosen: str | None = None) -> BaseResponse:
     """Log in the person who completed the order, if this browser is where they are."""
-    bankid = _bankid()
-    person = service.person_of(bankid, order)
-    refused = service.refusal(bankid, order, person)
+    person = completed.person_of(bankid(), order)
+    refused = completed.refusal(bankid(), order, person)
     if refused is not None:
-        _end(order, "refused", None, refused)
-        return _page(waiting, order, error=_refusal_text(refused), status=403)
-    keys: PersonalNumberKeys = current_app.extensions["idp.personal_number_keys"]
-    accounts = bankid_links.find_accounts(PersonalNumber.from_bankid(person.personal_number), keys=keys)
+        order_page.refuse(order, None, refused)
+        return order_page.page(_place(waiting), order, error=_refusal_text(refused), status=403)
+    accounts = bankid_links.find_accounts(PersonalNumber.from_bankid(person.personal_number), keys=_keys())
     if not accounts:
-        _end(order, "used", None, "no_account")
-        page = render_template(
-            "bankid/not_linked.html", name=person.name, uid=waiting.uid, **guard.page_facts(waiting, METHOD)
-        )
-        return make_response(page, 403)
+        return _keep_unmatched(waiting, order, person)
     active = [account for account in accounts if account.is_active]
     account = next((one for one in active if str(one.id) == chosen), None)
     if account is None and len(active) > 1:
@@ -328,16 +171,16 @@ def _finish(waiting: Waiting, order: Order, *, chosen: str | None = None) -> Bas
     if account is None and len(active) == 1:
         account = active[0]
     if account is None:
-        _end(order, "refused", accounts[0].id, "disabled")
+        order_page.refuse(order, accounts[0].id, "disabled")
         text = gettext("Det gick inte att logga in. Kontakta oss om du behöver hjälp.")
-        return _page(waiting, order, error=text, status=403)
+        return order_page.page(_place(waiting), order, error=text, status=403)
     return _log_in(waiting, order, person, account)
 
 
 def _log_in(waiting: Waiting, order: Order, person: VerifiedPerson, account: User) -> BaseResponse:
     now = utcnow()
     completed_at = order.finished_at or now
-    if not service.use(order, state="used", user_id=account.id, now=now):
+    if not completed.use(order, state="used", user_id=account.id, now=now):
         db.session.rollback()
         return redirect(url_for("bankid.login", uid=waiting.uid), 303)
     bankid_links.note_use(account.id, now=now)
@@ -353,17 +196,92 @@ def _log_in(waiting: Waiting, order: Order, person: VerifiedPerson, account: Use
     try:
         return guard.complete(waiting, event)
     except LoginRefused as refused:
-        return _page(waiting, order, error=guard.refusal_text(refused), status=403)
+        return order_page.page(_place(waiting), order, error=guard.refusal_text(refused), status=403)
 
 
-def _end(order: Order, state: str, user_id: Any, reason: str) -> None:
-    now = utcnow()
-    if service.use(order, state=state, user_id=user_id, now=now):
-        audit.record(
-            audit.Event.BANKID_REFUSED, now=now, user_id=user_id, client_id=order.client_id, reason=reason
-        )
+def _keep_unmatched(waiting: Waiting, order: Order, person: VerifiedPerson) -> BaseResponse:
+    if unmatched.keep(order):
+        now, client_id = utcnow(), order.client_id
+        audit.record(audit.Event.BANKID_REFUSED, now=now, client_id=client_id, reason="no_account")
     db.session.commit()
-    db.session.refresh(order)
+    session["unmatched"] = waiting.uid
+    return _not_linked(waiting, person)
+
+
+def _not_linked(waiting: Waiting, person: VerifiedPerson) -> BaseResponse:
+    page = render_template(
+        "bankid/not_linked.html",
+        name=person.name,
+        uid=waiting.uid,
+        other_ways=[tab for tab in methods.offered(waiting.requirement) if tab.name != METHOD],
+        **guard.page_facts(waiting, METHOD),
+    )
+    return make_response(page, 403)
+
+
+# Linking to the account of the login that followed
+
+
+def stop_after_login(waiting: Waiting, event: AuthenticationEvent) -> str | None:
+    """The page that offers to link, when somebody has just logged in after their BankID found no account.
+
+    It is never offered to an account that has a BankID, or whose owner has stated another number.
+    """
+    uid = waiting.uid
+    if uid is None or event.method == METHOD or session.get("unmatched") != uid:
+        return None
+    del session["unmatched"]
+    order = unmatched.find(uid, browser=guard.browser(), now=utcnow())
+    if order is None:
+        return None
+    proven = PersonalNumber.from_bankid(completed.person_of(bankid(), order).personal_number)
+    stated = bankid_links.stated_number(event.user_id, keys=_keys())
+    if stated not in (None, proven) or bankid_links.number_of(event.user_id, keys=_keys()) is not None:
+        return None
+    return "bankid.offer" if unmatched.offer_to(order, event.user_id) else None
+
+
+@blueprint.route("/login/<uid>/bankid/link", methods=["GET", "POST"], endpoint="offer")
+@guard.login_page
+def offer(waiting: Waiting) -> BaseResponse:
+    """Ask whether to link the BankID that found no account; whatever the answer, the login goes on."""
+    go_on = redirect(url_for(waiting.return_endpoint, uid=waiting.uid), 303)
+    live = guard.current_session()
+    now = utcnow()
+    order = unmatched.find(waiting.uid or "", browser=guard.browser(), now=now)
+    if live is None or order is None or order.user_id != live.event.user_id:
+        return go_on
+    person = completed.person_of(bankid(), order)
+    number = PersonalNumber.from_bankid(person.personal_number)
+    if request.method == "GET":
+        asker = guard.describe_asker(waiting.client_id)
+        page = render_template(
+            "bankid/offer.html",
+            name=person.name,
+            number=str(number),
+            email=live.email,
+            uid=waiting.uid,
+            client_name=asker.name if asker else None,
+        )
+        return make_response(page)
+    wanted = request.form.get("answer") == "link"
+    claimed = completed.use(
+        order,
+        state="used",
+        user_id=live.event.user_id if wanted else None,
+        now=now,
+        not_before=now - completed.LINK_WITHIN,
+    )
+    if claimed and wanted:
+        notice = order_page.notice()
+        bankid_links.link(live.event.user_id, number, person.name, keys=_keys(), now=now, notice=notice)
+    db.session.commit()
+    return go_on
+
+
+def _keys() -> PersonalNumberKeys:
+    keys: PersonalNumberKeys = current_app.extensions["idp.personal_number_keys"]
+    return keys
 
 
 def _refusal_text(reason: str) -> str:

@@ -1,13 +1,59 @@
 """`idp audit`: what has happened."""
 
 import json
+import os
+import sys
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any, TextIO
 
 import click
 
 from idp import audit
-from idp.commands.base import fail, json_option, show, with_database
+from idp.audit import AuditRow, Wanted
+from idp.commands.base import existing_user, json_option, show, with_database
 from idp.config import Settings
-from idp.users.service import find_by_email
+
+
+class Moment(click.ParamType[datetime]):
+    """A date (its beginning, in UTC) or a time, in UTC unless it says which zone."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        try:
+            moment = datetime.fromisoformat(value)
+        except ValueError:
+            self.fail(
+                f"{value!r} is no date or time such as 2026-11-22 or 2026-11-22T13:45+01:00", param, ctx
+            )
+        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+class LastMoment(Moment):
+    """As `Moment`, but a date alone means its end."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        moment = super().convert(value, param, ctx)
+        try:
+            date.fromisoformat(value)
+        except ValueError:
+            return moment
+        return moment + timedelta(days=1)
+
+
+def wanted_options(function: Callable[..., None]) -> Callable[..., None]:
+    """The options by which rows are chosen."""
+    options = (
+        click.option("--event", type=click.Choice([event.value for event in audit.Event])),
+        click.option("--user", "email", help="Only about the person with this address."),
+        click.option("--since", type=Moment(), help="2026-11-22 or 2026-11-22T13:45+01:00; else UTC."),
+        click.option("--until", type=LastMoment(), help="As --since; a date counts whole."),
+    )
+    for option in reversed(options):
+        function = option(function)
+    return function
 
 
 @click.group("audit")
@@ -17,30 +63,76 @@ def audit_group() -> None:
 
 @audit_group.command("list")
 @click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 10000))
-@click.option("--event", type=click.Choice([event.value for event in audit.Event]))
-@click.option("--user", "email", help="Only about the person with this address.")
+@wanted_options
 @json_option
 @with_database
-def list_audit(_settings: Settings, limit: int, event: str | None, email: str | None, as_json: bool) -> None:
+def list_audit(  # noqa: PLR0917 - click hands its options over by name
+    _settings: Settings,
+    limit: int,
+    event: str | None,
+    email: str | None,
+    since: datetime | None,
+    until: datetime | None,
+    as_json: bool,
+) -> None:
     """The newest events, newest first."""
-    user_id = None
-    if email:
-        user = find_by_email(email)
-        if user is None:
-            fail(f"there is no user with the address {email}")
-        user_id = user.id
-    rows = [
-        {
-            "at": row.at,
-            "event": row.event,
-            "actor": row.actor,
-            "user_id": row.user_id,
-            "client_id": row.client_id,
-            "session_id": row.session_id,
-            "address": row.address,
-            "reference": row.request_id,
-            "detail": row.detail if as_json else json.dumps(row.detail, ensure_ascii=False),
-        }
-        for row in audit.newest(limit, event=event, user_id=user_id)
-    ]
+    rows = [_facts(row) for row in audit.newest(limit, **_wanted(event, email, since, until))]
+    if not as_json:
+        rows = [{**row, "detail": json.dumps(row["detail"], ensure_ascii=False)} for row in rows]
     show(rows, as_json=as_json, empty="no events")
+
+
+@audit_group.command("export")
+@click.option(
+    "--output", type=click.Path(dir_okay=False, path_type=Path), help="A new file; else standard output."
+)
+@wanted_options
+@with_database
+def export_audit(
+    _settings: Settings,
+    output: Path | None,
+    event: str | None,
+    email: str | None,
+    since: datetime | None,
+    until: datetime | None,
+) -> None:
+    """Every event, oldest first, one JSON object a line."""
+    wanted = _wanted(event, email, since, until)
+    if output is None:
+        _write(wanted, sys.stdout)
+        return
+    descriptor = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with open(descriptor, "w", encoding="utf-8") as file:
+        number = _write(wanted, file)
+    click.echo(f"{number} events in {output}")
+
+
+def _write(wanted: Wanted, file: TextIO) -> int:
+    number = 0
+    for row in audit.export(**wanted):
+        file.write(json.dumps(_facts(row), ensure_ascii=False, default=_in_json) + "\n")
+        number += 1
+    return number
+
+
+def _in_json(value: object) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)
+
+
+def _wanted(event: str | None, email: str | None, since: datetime | None, until: datetime | None) -> Wanted:
+    user_id = existing_user(email).id if email is not None else None
+    return Wanted(event=event, user_id=user_id, since=since, until=until)
+
+
+def _facts(row: AuditRow) -> dict[str, Any]:
+    return {
+        "at": row.at,
+        "event": row.event,
+        "actor": row.actor,
+        "user_id": row.user_id,
+        "client_id": row.client_id,
+        "session_id": row.session_id,
+        "address": row.address,
+        "reference": row.request_id,
+        "detail": row.detail,
+    }

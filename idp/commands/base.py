@@ -17,7 +17,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from idp import app as application
 from idp.config import ConfigError, Settings
 from idp.db import db
-from idp.users.service import BadInput
+from idp.users.models import User
+from idp.users.service import BadInput, find_by_email
 
 P = ParamSpec("P")
 MISSING_TABLE = re.compile(r"no such (table|column)|(relation|column) .* does not exist")
@@ -95,6 +96,14 @@ def database(settings: Settings) -> Iterator[None]:
         finally:
             db.session.remove()
             db.engine.dispose()
+
+
+def existing_user(email: str) -> User:
+    """The account with this address, company loaded; the command ends if there is none."""
+    user = find_by_email(email)
+    if user is None:
+        fail(f"there is no user with the address {email}")
+    return user
 
 
 def show(rows: list[dict[str, Any]], *, as_json: bool, empty: str) -> None:

@@ -55,3 +55,4 @@ def secret(_context: Context) -> None:
     value = new_token()
     click.echo(f"secret, for the app alone:  {value}")
     click.echo(f"hash, for client_secrets:   {{sha256: {sha256_hex(value)}}}")
+    click.echo("To replace a secret, add the hash and give the old one a not_after: until then both work.")

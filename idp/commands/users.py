@@ -9,14 +9,17 @@ import click
 from idp import audit
 from idp.bankid import resealing
 from idp.clock import utcnow
-from idp.commands.base import fail, json_option, show, with_database
+from idp.commands.base import existing_user, fail, json_option, show, with_database
+from idp.commands.importing import import_users
 from idp.config import Settings
 from idp.crypto import CannotOpen, PersonalNumberKeys, Sealer
 from idp.db import db
 from idp.password.hashing import PasswordHasher
+from idp.password.older_hashes import UnusableHash, scheme_of
 from idp.password.policy import Weakness, weakness
 from idp.users import bankid_links
 from idp.users import service as users
+from idp.users.mails import Notice
 from idp.users.models import Role, User
 
 MAX_PASSWORD_INPUT = 4096
@@ -90,9 +93,7 @@ def add_user(  # noqa: PLR0917 - click hands its options over by name
     if password_stdin or password_hash_stdin:
         given = sys.stdin.read(MAX_PASSWORD_INPUT).rstrip("\r\n")
         password_hash = (
-            _hashed(settings, given, (email, name, company))
-            if password_stdin
-            else _older_hash(settings, given)
+            _hashed(settings, given, (email, name, company)) if password_stdin else _older_hash(given)
         )
     new = users.NewUser(
         email=email,
@@ -115,10 +116,15 @@ def _hashed(settings: Settings, password: str, own_data: tuple[str, ...]) -> str
     return PasswordHasher(settings.password, lambda: None).hash(password)
 
 
-def _older_hash(settings: Settings, stored: str) -> str:
-    if PasswordHasher(settings.password, lambda: None).identify(stored) is None:
-        fail("the hash is of no kind that can be checked: bcrypt, argon2 or PBKDF2 in their usual forms")
+def _older_hash(stored: str) -> str:
+    try:
+        scheme_of(stored)
+    except UnusableHash as error:
+        fail(f"the hash {error}")
     return stored
+
+
+users_group.add_command(import_users)
 
 
 @users_group.command("list")
@@ -137,7 +143,7 @@ def list_users(_settings: Settings, company: str | None, as_json: bool) -> None:
 @with_database
 def show_user(_settings: Settings, email: str, as_json: bool) -> None:
     """All about one user, with the newest events: why could they not log in?"""
-    user = _existing(email)
+    user = existing_user(email)
     facts = {
         "id": user.id,
         **_row(user),
@@ -166,7 +172,7 @@ def show_user(_settings: Settings, email: str, as_json: bool) -> None:
 @with_database
 def send_welcome(settings: Settings, email: str) -> None:
     """Mail EMAIL the welcome again, with how to get a password."""
-    user = _existing(email)
+    user = existing_user(email)
     if not user.is_active:
         fail(f"{email} is disabled: first `idp users enable {email}`")
     users.send_welcome(user, settings=settings, now=utcnow())
@@ -176,9 +182,9 @@ def send_welcome(settings: Settings, email: str) -> None:
 @users_group.command("unlink-bankid")
 @click.argument("email")
 @with_database
-def unlink_bankid(_settings: Settings, email: str) -> None:
-    """Take the BankID away from EMAIL's account."""
-    removed = bankid_links.unlink(_existing(email).id, now=utcnow())
+def unlink_bankid(settings: Settings, email: str) -> None:
+    """Take the BankID away from EMAIL's account, and tell its owner."""
+    removed = bankid_links.unlink(existing_user(email).id, now=utcnow(), notice=Notice(settings))
     click.echo(f"{email} has no BankID linked any more" if removed else f"{email} had no BankID linked")
 
 
@@ -187,7 +193,7 @@ def unlink_bankid(_settings: Settings, email: str) -> None:
 @with_database
 def disable(_settings: Settings, email: str) -> None:
     """Shut EMAIL out at once; sessions and tokens end."""
-    changed = users.disable(_existing(email).id, now=utcnow())
+    changed = users.disable(existing_user(email).id, now=utcnow())
     click.echo(f"{email} is disabled" if changed else f"{email} was disabled already")
 
 
@@ -196,15 +202,8 @@ def disable(_settings: Settings, email: str) -> None:
 @with_database
 def enable(_settings: Settings, email: str) -> None:
     """Let EMAIL in again."""
-    changed = users.enable(_existing(email).id, now=utcnow())
+    changed = users.enable(existing_user(email).id, now=utcnow())
     click.echo(f"{email} is enabled" if changed else f"{email} was not disabled")
-
-
-def _existing(email: str) -> User:
-    user = users.find_by_email(email)
-    if user is None:
-        fail(f"there is no user with the address {email}")
-    return user
 
 
 def _row(user: User) -> dict[str, Any]:

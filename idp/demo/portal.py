@@ -34,6 +34,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.serving import WSGIRequestHandler, make_server
 from werkzeug.wrappers import Response as BaseResponse
 
+from idp.demo import listener, outbox
 from idp.demo.sessions import MemorySession, MemorySessions
 from idp.demo.texts import LANGUAGES, TEXTS
 from idp.tokens import new_token
@@ -227,6 +228,10 @@ def create_app(told: Mapping[str, Any]) -> Flask:
     csrf.init_app(app)
     csrf.exempt(callback)  # it is the provider's form that is posted there; `state` protects it
     app.register_blueprint(blueprint)
+    csrf.exempt(listener.blueprint)  # the provider itself posts there; the token's signature protects it
+    app.register_blueprint(listener.blueprint)
+    app.register_blueprint(outbox.blueprint)
+    app.extensions["outbox"] = Path(told["outbox_dir"])
     app.extensions["portal"] = Facts(told["issuer"], _apps(OAuth(app), told))
 
     @app.context_processor
@@ -243,9 +248,10 @@ def create_app(told: Mapping[str, Any]) -> Flask:
     def finish(response: Response) -> Response:
         response.headers["X-Content-Type-Options"] = "nosniff"
         # Forms end at the provider: Chrome and Safari apply form-action to the redirect after a POST too.
-        response.headers["Content-Security-Policy"] = (
-            "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; frame-ancestors 'none'; "
-            f"form-action 'self' {told['issuer']}"
+        response.headers.setdefault(
+            "Content-Security-Policy",
+            "default-src 'none'; style-src 'self'; img-src 'self'; frame-src 'self'; base-uri 'none'; "
+            f"frame-ancestors 'none'; form-action 'self' {told['issuer']}",
         )
         if response.mimetype == "text/html":
             response.headers["Cache-Control"] = "no-store"

@@ -27,6 +27,10 @@ class RelyingApp:
     subject_type: str = "public"
 
     @property
+    def backchannel_logout(self) -> str:
+        return "/backchannel-logout" + self.home.rstrip("/")
+
+    @property
     def is_public(self) -> bool:
         return self.auth_method == "none"
 
@@ -101,6 +105,7 @@ def clients_yaml(*, portal_url: str, issuer: str, env_file: Path, kept: Kept) ->
             f"    client_name#en: {app.name_en}\n"
             f'    redirect_uris: ["{portal_url}{app.callback}"]\n'
             f'    post_logout_redirect_uris: ["{portal_url}{app.home}"]\n'
+            f'    backchannel_logout_uri: "{portal_url}{app.backchannel_logout}"\n'
             f'    initiate_login_uri: "{portal_url}{app.login}"\n'
             f"    token_endpoint_auth_method: {app.auth_method}\n"
         )

@@ -63,6 +63,10 @@ class Addresses:
     phone_url: str | None
 
     @property
+    def outbox_url(self) -> str:
+        return f"{self.portal_url}/outbox/"
+
+    @property
     def local_host(self) -> str:
         return ANY_ADDRESS.get(self.host, self.host)
 
@@ -285,6 +289,7 @@ def _facts(addresses: Addresses, files: Files, kept: Kept) -> dict[str, Any]:
         "portal_url": addresses.portal_url,
         "phone_url": addresses.phone_url,
         "outbox_dir": str(files.outbox),
+        "outbox_url": addresses.outbox_url,
         "users": [
             {
                 "email": account.email,
@@ -377,7 +382,7 @@ def _tell(addresses: Addresses, files: Files, kept: Kept, notes: list[str]) -> N
             for account in seed.ACCOUNTS
         ),
         "",
-        f"Mails              {files.outbox} (each an .eml file)",
+        f"Mails              {addresses.outbox_url}   ({files.outbox}: each an .eml file)",
         f"Relying apps       {files.clients} (read again within two seconds of a change)",
         f"For scripts        {files.demo}",
         f"Commands           idp --env-file {files.env} users list",

@@ -33,6 +33,13 @@ class MemorySessions(SessionInterface):
             found = self._kept.get(request.cookies.get(self.get_cookie_name(app), ""))
         return MemorySession() if found is None else found
 
+    def end_login(self, name: str, *, sid: str) -> None:
+        """Forget, in every browser, the login under `name` that came of the provider's session `sid`."""
+        with self._lock:
+            for kept in self._kept.values():
+                if kept.get(name, {}).get("claims", {}).get("sid") == sid:
+                    kept.pop(name, None)
+
     def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
         assert isinstance(session, MemorySession)
         if session.handle is not None or not session:

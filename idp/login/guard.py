@@ -1,10 +1,11 @@
 """The browser's side of a login: its cookies, who is logged in on it, and the way through a login page."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import wraps
 from typing import Any, ParamSpec
+from uuid import UUID
 
 from flask import (
     Response,
@@ -38,10 +39,14 @@ FRESH_LOGIN = timedelta(minutes=15)
 
 @dataclass(frozen=True)
 class Asker:
-    """Who waits for a login, as the pages name it; `restart_url` begins a new login there."""
+    """Who waits for a login, as the pages name it; `restart_url` begins a new login there.
+
+    `terms` holds, by login method, what it demands of that method's logins, in the method's own type.
+    """
 
     name: str
     restart_url: str | None
+    terms: Mapping[str, Any] = field(default_factory=dict)
 
 
 class CookiesNeeded(IdpError):
@@ -68,6 +73,12 @@ def describe_asker(client_id: str | None) -> Asker | None:
     if asker is None:
         raise AskerGone(f"client {client_id!r} is not in the clients file any more")
     return asker
+
+
+def logout_frames(session_id: UUID) -> list[str]:
+    """The pages of relying apps to load where a session ends, by the finder that `create_app` put in."""
+    find: Callable[[UUID], list[str]] = current_app.extensions["idp.logout_frames"]
+    return find(session_id)
 
 
 # The browser, before and between logins
@@ -148,18 +159,25 @@ def login_required(view: Callable[P, Any]) -> Callable[P, Any]:
             return view(*args, **kwargs)
         if request.method != "GET":
             raise SessionNeeded
-        uid = service.begin(
-            AuthnRequirement(),
-            return_endpoint=request.endpoint or "account.index",
-            request={},
-            client_id=None,
-            browser=browser(),
-            lifetime=interaction_lifetime(),
-            now=utcnow(),
-        )
-        return redirect(url_for("login.choose", uid=uid), 303)
+        return log_in_first(return_endpoint=request.endpoint or "account.index", kept={})
 
     return guarded
+
+
+def log_in_first(*, return_endpoint: str, kept: dict[str, Any]) -> BaseResponse:
+    """Ask for a login; whoever it is comes to `return_endpoint` with the `uid` of an interaction whose
+    `request` is `kept`. That is stored as it is: nothing secret goes in it.
+    """
+    uid = service.begin(
+        AuthnRequirement(),
+        return_endpoint=return_endpoint,
+        request=kept,
+        client_id=None,
+        browser=browser(),
+        lifetime=interaction_lifetime(),
+        now=utcnow(),
+    )
+    return redirect(url_for("login.choose", uid=uid), 303)
 
 
 def is_fresh(live: LiveSession) -> bool:
@@ -169,12 +187,12 @@ def is_fresh(live: LiveSession) -> bool:
 
 def log_in_again(live: LiveSession, *, return_endpoint: str, kept: dict[str, Any]) -> BaseResponse:
     """Ask the same person to log in once more; they come back to `return_endpoint` with the `uid` of an
-    interaction whose `request` is `kept`. That is stored as it is: nothing secret goes in it.
+    interaction whose `request` holds `kept`. That is stored as it is: nothing secret goes in it.
     """
     uid = service.begin(
         AuthnRequirement(not_before=utcnow(), user_id=live.event.user_id),
         return_endpoint=return_endpoint,
-        request=kept,
+        request={"login_hint": live.email, **kept},
         client_id=None,
         browser=browser(),
         lifetime=interaction_lifetime(),
@@ -223,7 +241,7 @@ def direct_login() -> Waiting:
         client_id=None,
         login_hint="",
         ui_locales="",
-        return_endpoint="account.index",
+        return_endpoint="account.landing",
         leads_to=None,
     )
 
@@ -289,7 +307,9 @@ def complete(waiting: Waiting, event: AuthenticationEvent) -> BaseResponse:
     session["method"] = event.method
     take_to(waiting, event.method)
     arguments: dict[str, Any] = {"uid": waiting.uid} if waiting.uid else {}
-    response = redirect(url_for(waiting.return_endpoint, **arguments), 303)
+    # A page that a method still has to show to whoever has just logged in, or none.
+    stop: Callable[..., str | None] = current_app.extensions["idp.stop_after_login"]
+    response = redirect(url_for(stop(waiting, event) or waiting.return_endpoint, **arguments), 303)
     remember(response, value)
     return response
 

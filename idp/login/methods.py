@@ -10,13 +10,17 @@ from idp.login.requirement import AuthnRequirement
 
 @dataclass(frozen=True)
 class LoginMethod:
-    """One way to log in. `start_endpoint` shows its tab; it takes `uid`, or nothing for a direct login."""
+    """One way to log in. `start_endpoint` shows its tab; it takes `uid`, or nothing for a direct login.
+
+    `shows_messages` says whether the person gets to read `Waiting.user_message`.
+    """
 
     name: str
     label: LazyString
     acr: str
     amr: tuple[str, ...]
     start_endpoint: str
+    shows_messages: bool = False
 
 
 def register(app: Flask, *methods: LoginMethod) -> None:

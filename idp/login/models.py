@@ -31,6 +31,16 @@ class BrowserSession(Base):
     address: Mapped[str | None] = mapped_column(sa.String(45))
 
 
+class MethodUse(Base):
+    """That somebody has logged in by a method, and when they first did."""
+
+    __tablename__ = "login_method_uses"
+
+    user_id: Mapped[UUID] = mapped_column(sa.ForeignKey("users.id"), primary_key=True)
+    method: Mapped[str] = mapped_column(sa.String(20), primary_key=True)
+    first_at: Mapped[datetime]
+
+
 class Interaction(Base):
     """A request that waits for a login. The URL holds the uid; only the browser it is bound to may use it."""
 

@@ -1,5 +1,6 @@
 """Logging in and out: interactions begin, logins finish, sessions live and end."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, cast
@@ -7,13 +8,15 @@ from uuid import UUID, uuid4
 
 import sqlalchemy as sa
 from blinker import Namespace
+from sqlalchemy.dialects import postgresql, sqlite
 
 from idp import audit
 from idp.config import SessionSettings
 from idp.db import db, execute_alone
 from idp.login.event import AuthenticationEvent
-from idp.login.models import BrowserSession, Interaction
+from idp.login.models import BrowserSession, Interaction, MethodUse
 from idp.login.requirement import AuthnRequirement
+from idp.login.user_message import UserMessage
 from idp.tokens import new_token, sha256_hex
 from idp.users.models import Company, Status, User
 
@@ -21,10 +24,19 @@ _signals = Namespace()
 sessions_ended = _signals.signal("sessions-ended")
 """Sent with `session_ids` and `now`, inside the transaction that ends them."""
 
+logins_void = _signals.signal("logins-void")
+"""Sent with `user_id` and `now`, inside the transaction, when nothing that came of a person's logins may
+live on, not even what outlives a session: they are disabled, or have a new password."""
+
+new_method = _signals.signal("new-method")
+"""Sent with `user_id`, `method`, `address`, `user_agent` and `now`, inside the transaction of a login, when
+its person has logged in before but never by this method."""
+
 moved_on = _signals.signal("moved-on")
 """Sent with `uid`, `method` and `now`, after the commit, when the person of an interaction has taken to a
 method, or to none because it is over: what other methods began for it may end."""
 
+USER_MESSAGE = "user_message"  # where an interaction's request keeps the asker's `UserMessage`
 SEEN_EVERY_SECONDS = 60  # how exactly the idle time is kept; a write for every request would be waste
 MAX_USER_AGENT = 256
 
@@ -40,6 +52,7 @@ class Waiting:
     ui_locales: str
     return_endpoint: str
     leads_to: str | None  # the address outside this site where the pages' forms end in the end
+    user_message: UserMessage | None = None  # what the asker wants the person to read
 
 
 @dataclass(frozen=True)
@@ -124,6 +137,7 @@ def load(uid: str, *, browser: str, now: datetime) -> Interaction:
 
 def waiting(interaction: Interaction) -> Waiting:
     """What the login pages need of an interaction."""
+    message = interaction.request.get(USER_MESSAGE)
     return Waiting(
         uid=interaction.uid,
         requirement=AuthnRequirement.from_json(interaction.requirement),
@@ -132,6 +146,7 @@ def waiting(interaction: Interaction) -> Waiting:
         ui_locales=interaction.request.get("ui_locales", ""),
         return_endpoint=interaction.return_endpoint,
         leads_to=interaction.request.get("redirect_uri"),
+        user_message=UserMessage.from_json(message) if message else None,
     )
 
 
@@ -225,6 +240,10 @@ def finish(
         db.session.execute(
             sa.insert(BrowserSession).values(id=session_id, user_id=event.user_id, created_at=now, **fields)
         )
+    if _is_new_to_person(event, now):
+        new_method.send(
+            user_id=event.user_id, method=event.method, address=address, user_agent=user_agent, now=now
+        )
     audit.record(
         audit.Event.LOGIN_SUCCEEDED,
         now=now,
@@ -235,6 +254,23 @@ def finish(
     )
     db.session.commit()
     return handle
+
+
+def _is_new_to_person(event: AuthenticationEvent, now: datetime) -> bool:
+    """Note that the person uses the method. True the first time, if they have used another one before."""
+    insert = postgresql.insert if db.engine.dialect.name == "postgresql" else sqlite.insert
+    statement = (
+        insert(MethodUse)
+        .values(user_id=event.user_id, method=event.method, first_at=now)
+        .on_conflict_do_nothing()
+        .returning(MethodUse.method)
+    )
+    if db.session.scalar(statement) is None:
+        return False
+    others = sa.select(MethodUse.method).where(
+        MethodUse.user_id == event.user_id, MethodUse.method != event.method
+    )
+    return db.session.scalar(others.limit(1)) is not None
 
 
 _SESSIONS = cast(sa.Table, BrowserSession.__table__)
@@ -301,9 +337,43 @@ def end(session_id: UUID, *, now: datetime, reason: str) -> bool:
     return bool(ended)
 
 
+def end_held(session_id: UUID, handle: str, *, now: datetime, reason: str) -> bool:
+    """End a session, also one that has run out, if `handle` is its own. False when it had ended already."""
+    mine = sa.and_(BrowserSession.id == session_id, BrowserSession.handle_hash == sha256_hex(handle))
+    ended = _end(mine, now=now, reason=reason)
+    db.session.commit()
+    return bool(ended)
+
+
+def end_these(session_ids: Sequence[UUID], *, now: datetime, reason: str) -> int:
+    """End these sessions, with their tokens; how many had not ended before."""
+    ended = _end(BrowserSession.id.in_(session_ids), now=now, reason=reason)
+    db.session.commit()
+    return len(ended)
+
+
+def end_made_by(user_id: UUID, method: str, *, keep: UUID | None = None, now: datetime, reason: str) -> None:
+    """End a person's sessions whose login was by this method, in the caller's transaction."""
+    others = BrowserSession.id != keep if keep else sa.true()
+    mine = sa.and_(BrowserSession.user_id == user_id, BrowserSession.method == method, others)
+    _end(mine, now=now, reason=reason)
+
+
 def end_all_of(user_id: UUID, *, now: datetime, reason: str) -> None:
-    """End every session of a person, in the caller's transaction."""
+    """End every session of a person and all that came of them, in the caller's transaction."""
     _end(BrowserSession.user_id == user_id, now=now, reason=reason)
+    logins_void.send(user_id=user_id, now=now)
+
+
+def end_others(user_id: UUID, *, keep: UUID, now: datetime, reason: str) -> str:
+    """End every session of a person but one, in the caller's transaction; that one's new handle."""
+    others = sa.and_(BrowserSession.user_id == user_id, BrowserSession.id != keep)
+    _end(others, now=now, reason=reason)
+    handle = new_token()
+    db.session.execute(
+        sa.update(BrowserSession).where(BrowserSession.id == keep).values(handle_hash=sha256_hex(handle))
+    )
+    return handle
 
 
 def _take(interaction: Interaction, browser: str) -> None:

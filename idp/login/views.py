@@ -1,6 +1,7 @@
 """Choosing how to log in, and logging out."""
 
 from typing import Any
+from uuid import UUID
 
 from flask import Blueprint, Response, make_response, redirect, render_template, request, session, url_for
 from itsdangerous import BadData, URLSafeTimedSerializer
@@ -47,7 +48,7 @@ def logout() -> BaseResponse:
     if request.method == "POST":
         if live is not None:
             service.end(live.id, now=utcnow(), reason="logged out")
-        return logged_out(state)
+        return logged_out(state, ended=live.id if live else None)
     if live is None:
         return logged_out(state)
     if state.get("return_to"):
@@ -61,18 +62,27 @@ def logout() -> BaseResponse:
     return make_response(page)
 
 
-def logged_out(state: dict[str, Any]) -> BaseResponse:
-    """Back to where a relying app asked for, else the page that says it is done."""
+def logged_out(state: dict[str, Any], *, ended: UUID | None = None) -> BaseResponse:
+    """Back to where a relying app asked for, else the page that says it is done.
+
+    That page comes in between when relying apps that the session `ended` had reached want a page of theirs
+    loaded in the browser.
+    """
     guard.session_has_ended()
-    if state.get("return_to"):
-        response: BaseResponse = redirect(state["return_to"], 303)
+    return_to = state.get("return_to")
+    frames = guard.logout_frames(ended) if ended else []
+    if return_to and not frames:
+        response: BaseResponse = redirect(return_to, 303)
     else:
+        web.allow_frames(frames)
         asker = guard.describe_asker(state.get("client_id"))
         response = make_response(
             render_template(
                 "login/logged_out.html",
-                return_url=asker.restart_url if asker else None,
+                return_url=return_to or (asker.restart_url if asker else None),
+                goes_on=bool(return_to),
                 client_name=asker.name if asker else None,
+                frames=frames,
             )
         )
     guard.forget(response)

@@ -1,46 +1,42 @@
-"""The authorization request: read it, check it, decide on an answer (OIDC Core §3.1.2). No I/O, no clock."""
+"""The authorization request: read it and check it (OIDC Core §3.1.2, RFC 9101, RFC 9126). No I/O, no clock.
+
+A request arrives in one of three ways: sent with the browser (`parse`), pushed beforehand (`parse_pushed`,
+which `parse` then finds again), or, in the midst of a login, stored (`read_stored`).
+"""
 
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from urllib.parse import urlencode
-from uuid import UUID
+from datetime import datetime
 
 from idp.errors import IdpError
-from idp.login.event import AuthenticationEvent
 from idp.login.requirement import AuthnRequirement
-from idp.oidc import claims_request
+from idp.login.user_message import UserMessage
+from idp.oidc import claims_request, dpop, parameters, requested_login, user_message
 from idp.oidc.claims import SCOPE_CLAIMS, AskedClaims
-from idp.oidc.claims_request import ClaimsRequest, MalformedClaims, Spec
+from idp.oidc.claims_request import ClaimsRequest, MalformedClaims
 from idp.oidc.clients import Client
+from idp.oidc.parameters import USER_MESSAGE, Refused, Sent
+from idp.oidc.requested_login import Hint
+from idp.oidc.user_message import MalformedMessage
 
 RESPONSE_MODES = ("query", "form_post")
-PROMPTS = ("none", "login", "consent", "select_account")
+PUSHED_URN = "urn:ietf:params:oauth:request_uri:"
 CODE_CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}")
-MAX_PARAMETER = 8000  # characters; an id_token_hint is the longest that makes sense
-MAX_AGE_DIGITS = 9
-CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-UUID_TEXT = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-KNOWN = frozenset(
-    (
-        *("client_id", "redirect_uri", "response_type", "response_mode", "scope", "state", "nonce"),
-        *("code_challenge", "code_challenge_method", "prompt", "max_age", "acr_values", "display"),
-        *("login_hint", "id_token_hint", "ui_locales", "claims", "claims_locales"),
-        *("request", "request_uri", "registration"),
-    )
-)
-"""The parameters that are looked at; all others are ignored (OIDC Core §3.1.2.1)."""
 
 
 @dataclass(frozen=True)
 class ReturnTo:
-    """Where and how the response goes: known once client and redirect_uri hold."""
+    """Where and how the response goes: known once client and redirect_uri hold.
+
+    `pushed` is the hash of the pushed request that the response uses up, None when it was not pushed.
+    """
 
     client: Client
     redirect_uri: str
     response_mode: str
     state: str | None
+    pushed: str | None = None
 
 
 @dataclass(frozen=True)
@@ -56,8 +52,10 @@ class AuthorizationRequest:
     subjects: tuple[str, ...]
     nonce: str | None
     code_challenge: str | None
+    dpop_jkt: str | None
     prompt: frozenset[str]
     requirement: AuthnRequirement
+    user_message: UserMessage | None
     parameters: Mapping[str, str]
     received_at: datetime
 
@@ -68,7 +66,7 @@ class AuthorizationRequest:
     @property
     def shared(self) -> str:
         """The scopes that a consent must cover: those asked for, and those of the claims asked for."""
-        return " ".join(dict.fromkeys([*self.scope.split(), *self.claims.scopes]))
+        return " ".join(dict.fromkeys([*self.scope.split(), *self.claims.scopes_for(self.client)]))
 
 
 class UnknownClient(IdpError):
@@ -82,10 +80,17 @@ class BadRedirectUri(IdpError):
 
 
 class BadAuthorizationRequest(IdpError):
-    """The request is wrong before anything is known about where errors should go."""
+    """The request is wrong before anything is known about where errors should go.
+
+    `error` is what a client that pushes it is told instead of seeing a page.
+    """
 
     code = "bad_authorization_request"
     status = 400
+
+    def __init__(self, detail: str, *, error: str = "invalid_request") -> None:
+        super().__init__(detail)
+        self.error = error
 
 
 class AuthorizationError(Exception):
@@ -99,10 +104,11 @@ class AuthorizationError(Exception):
 
 
 @dataclass(frozen=True)
-class Hint:
-    """What an `id_token_hint` turned out to mean."""
+class Pushed:
+    """A pushed request that was found: its hash, and its parameters as they were checked."""
 
-    user_id: UUID | None  # None: nobody who can log in here any more
+    hash: str
+    parameters: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -112,93 +118,62 @@ class Environment:
     find_client: Callable[[str], Client | None]
     acrs: Mapping[str, str]  # login method → the acr it reaches
     read_hint: Callable[[str, Client], Hint]  # raises ValueError for a token that is not ours
+    open_request: Callable[[str, Client], Mapping[str, str]]  # raises Refused for a bad request object
+    find_pushed: Callable[[str, Client], Pushed]  # raises when there is none that this client may use
     now: datetime
 
 
 def parse(sent: Iterable[tuple[str, str]], environment: Environment) -> AuthorizationRequest:
-    """The request in `sent`, checked in this order: client, redirect_uri, the rest.
+    """The request that a browser brings, checked in this order: client, redirect_uri, the rest.
 
     Raises `UnknownClient`, `BadRedirectUri` or `BadAuthorizationRequest` (shown on our own page) before
-    the first two hold, `AuthorizationError` (sent to the client) after.
+    the first two hold, `AuthorizationError` (sent to the client) after, and what `find_pushed` raises.
     """
-    parameters, repeated = _collect(sent)
-    client = _client(parameters, repeated, environment)
-    redirect_uri = _redirect_uri(client, parameters, repeated)
-    mode = parameters.get("response_mode", "query")
-    to = ReturnTo(
-        client=client,
-        redirect_uri=redirect_uri,
-        response_mode=mode if mode in RESPONSE_MODES else "query",
-        state=None
-        if "state" in repeated or _malformed(parameters.get("state", ""))
-        else parameters.get("state"),
-    )
-
-    def refuse(error: str, description: str) -> AuthorizationError:
-        return AuthorizationError(to, error, description)
-
-    if repeated:
-        raise refuse("invalid_request", f"{min(repeated)} is given more than once")
-    for name, value in parameters.items():
-        # JSON may hold line breaks; its parser knows the control characters that it may not hold.
-        if len(value) > MAX_PARAMETER if name == "claims" else _malformed(value):
-            raise refuse("invalid_request", f"{name} is too long or holds control characters")
-    if "request" in parameters:
-        raise refuse("request_not_supported", "request objects are not supported")
-    if "request_uri" in parameters:
-        raise refuse("request_uri_not_supported", "request_uri is not supported")
-    if "registration" in parameters:
-        raise refuse("registration_not_supported", "registration is not supported")
-    if "response_type" not in parameters:
-        raise refuse("invalid_request", "response_type is missing")
-    if parameters["response_type"] != "code":
-        raise refuse("unsupported_response_type", "the only response_type is code")
-    if mode not in RESPONSE_MODES:
-        raise refuse("invalid_request", "response_mode must be query or form_post")
-    asked = _claims(parameters, refuse)
-    subjects = _subjects(client, asked, refuse)
-    return AuthorizationRequest(
-        to=to,
-        scope=_scope(client, parameters, refuse),
-        claims=AskedClaims.allowed(asked, client),
-        subjects=subjects,
-        nonce=parameters.get("nonce"),
-        code_challenge=_code_challenge(client, parameters, refuse),
-        prompt=_prompt(parameters, refuse),
-        requirement=_requirement(client, parameters, environment, refuse, asked=asked, subjects=subjects),
-        parameters=parameters,
-        received_at=environment.now,
-    )
+    found = parameters.collect(sent)
+    client = _client(found, environment)
+    reference = found.parameters.get("request_uri", "")
+    if reference.startswith(PUSHED_URN):
+        # The client_id beside it is needed, all else is not looked at (RFC 9126 §4).
+        if "request_uri" in found.repeated or "request" in found.parameters:
+            raise BadAuthorizationRequest("request_uri is given more than once, or beside a request object")
+        pushed = environment.find_pushed(reference, client)
+        return _read(Sent(pushed.parameters), client, environment, pushed=pushed.hash)
+    request = _read_sent(found, client, environment)
+    if client.require_pushed_authorization_requests:
+        raise AuthorizationError(
+            request.to, "invalid_request", "this client must push its requests (RFC 9126)"
+        )
+    return request
 
 
-Refusal = Callable[[str, str], AuthorizationError]
+def parse_pushed(
+    sent: Iterable[tuple[str, str]], client: Client, environment: Environment
+) -> AuthorizationRequest:
+    """The request that an authenticated client pushes (RFC 9126 §2.1), checked as `parse` does."""
+    found = parameters.collect(sent)
+    if "request_uri" in found.parameters:
+        raise BadAuthorizationRequest("a pushed request holds no request_uri")
+    if found.parameters.get("client_id") != client.client_id or "client_id" in found.repeated:
+        raise BadAuthorizationRequest("client_id is missing, or not the one of the authenticated client")
+    return _read_sent(found, client, environment)
 
 
-def _collect(sent: Iterable[tuple[str, str]]) -> tuple[dict[str, str], set[str]]:
-    """The parameters we know; an empty one counts as left out (RFC 6749 §3.1). And which came twice."""
-    parameters: dict[str, str] = {}
-    seen: set[str] = set()
-    repeated: set[str] = set()
-    for name, value in sent:
-        if name not in KNOWN:
-            continue
-        if name in seen:
-            repeated.add(name)
-        seen.add(name)
-        if value:
-            parameters.setdefault(name, value)
-    return parameters, repeated
+def read_stored(
+    stored: Mapping[str, str], environment: Environment, *, pushed: str | None
+) -> AuthorizationRequest:
+    """A request's `parameters` read again, in the midst of a login: the client's entry may have changed.
+
+    `pushed` is the hash of the pushed request that they came from. Raises as `parse` does.
+    """
+    found = parameters.collect(stored.items())
+    return _read(found, _client(found, environment), environment, pushed=pushed)
 
 
-def _malformed(value: str) -> bool:
-    return len(value) > MAX_PARAMETER or CONTROL.search(value) is not None
-
-
-def _client(parameters: Mapping[str, str], repeated: set[str], environment: Environment) -> Client:
-    client_id = parameters.get("client_id")
+def _client(sent: Sent, environment: Environment) -> Client:
+    client_id = sent.parameters.get("client_id")
     if client_id is None:
         raise BadAuthorizationRequest("client_id is missing")
-    if "client_id" in repeated:
+    if "client_id" in sent.repeated:
         raise BadAuthorizationRequest("client_id is given more than once")
     client = environment.find_client(client_id)
     if client is None:
@@ -206,11 +181,59 @@ def _client(parameters: Mapping[str, str], repeated: set[str], environment: Envi
     return client
 
 
-def _redirect_uri(client: Client, parameters: Mapping[str, str], repeated: set[str]) -> str:
-    redirect_uri = parameters.get("redirect_uri")
+def _read_sent(sent: Sent, client: Client, environment: Environment) -> AuthorizationRequest:
+    """A request that has just been sent: by a request object, if there is one (RFC 9101 §6)."""
+    if "request" not in sent.parameters:
+        request = _read(sent, client, environment)
+        if client.require_signed_request_object:
+            raise AuthorizationError(
+                request.to, "invalid_request", "this client must send a signed request object (RFC 9101)"
+            )
+        return request
+    try:
+        sent.check()
+        if "request_uri" in sent.parameters:
+            raise Refused("invalid_request", "request and request_uri do not go together")
+        opened = environment.open_request(sent.parameters["request"], client)
+        for name in ("client_id", "response_type"):
+            if sent.parameters.get(name, opened.get(name)) != opened.get(name):
+                raise Refused("invalid_request", f"{name} differs from the one in the request object")
+    except Refused as refused:
+        try:
+            to = _return_to(sent, client)
+        except BadRedirectUri:
+            raise BadAuthorizationRequest(f"request: {refused.description}", error=refused.error) from None
+        raise AuthorizationError(to, refused.error, refused.description) from None
+    return _read(parameters.collect(opened.items()), client, environment)
+
+
+def _read(
+    sent: Sent, client: Client, environment: Environment, *, pushed: str | None = None
+) -> AuthorizationRequest:
+    to = _return_to(sent, client, pushed)
+    try:
+        sent.check()
+        return _rest(to, sent.parameters, environment)
+    except Refused as refused:
+        raise AuthorizationError(to, refused.error, refused.description) from None
+
+
+def _return_to(sent: Sent, client: Client, pushed: str | None = None) -> ReturnTo:
+    mode = sent.parameters.get("response_mode", "query")
+    return ReturnTo(
+        client=client,
+        redirect_uri=_redirect_uri(client, sent),
+        response_mode=mode if mode in RESPONSE_MODES else "query",
+        state=sent.state(),
+        pushed=pushed,
+    )
+
+
+def _redirect_uri(client: Client, sent: Sent) -> str:
+    redirect_uri = sent.parameters.get("redirect_uri")
     if redirect_uri is None:
         raise BadRedirectUri("redirect_uri is missing: OpenID Connect requires it (Core §3.1.2.1)")
-    if "redirect_uri" in repeated:
+    if "redirect_uri" in sent.repeated:
         raise BadRedirectUri("redirect_uri is given more than once")
     if not client.redirect_uri_matches(redirect_uri):
         registered = ", ".join(client.redirect_uris)
@@ -221,206 +244,102 @@ def _redirect_uri(client: Client, parameters: Mapping[str, str], repeated: set[s
     return redirect_uri
 
 
-def _scope(client: Client, parameters: Mapping[str, str], refuse: Refusal) -> str:
-    """The known ones of the scopes asked for, in their order (unknown: ignored, OIDC Core §3.1.2.1)."""
-    asked = list(dict.fromkeys(parameters.get("scope", "").split()))
-    if "openid" not in asked:
-        raise refuse("invalid_scope", "scope must hold openid")
-    known = [name for name in asked if name in SCOPE_CLAIMS]
-    for name in known:
-        if name not in client.scopes:
-            raise refuse("invalid_scope", f"this client is not registered for the scope {name}")
-    return " ".join(known)
-
-
-def _code_challenge(client: Client, parameters: Mapping[str, str], refuse: Refusal) -> str | None:
-    """The PKCE challenge (RFC 7636 §4.3); only S256, for a plain one protects nothing (RFC 9700 §2.1.1)."""
-    challenge = parameters.get("code_challenge")
-    method = parameters.get("code_challenge_method")
-    if challenge is None:
-        if method is not None:
-            raise refuse("invalid_request", "code_challenge_method without code_challenge")
-        if client.require_pkce:
-            raise refuse("invalid_request", "PKCE is required: send code_challenge with method S256")
-        return None
-    if method != "S256":
-        raise refuse("invalid_request", "code_challenge_method must be S256")
-    if not CODE_CHALLENGE.fullmatch(challenge):
-        raise refuse("invalid_request", "code_challenge is not the base64url form of a SHA-256 value")
-    return challenge
-
-
-def _prompt(parameters: Mapping[str, str], refuse: Refusal) -> frozenset[str]:
-    prompt = frozenset(parameters.get("prompt", "").split())
-    if not prompt <= set(PROMPTS):
-        raise refuse("invalid_request", "prompt holds an unknown value")
-    if "none" in prompt and len(prompt) > 1:
-        raise refuse("invalid_request", "prompt none goes with no other value")
-    return prompt
-
-
-def _claims(parameters: Mapping[str, str], refuse: Refusal) -> ClaimsRequest:
-    if "claims" not in parameters:
-        return ClaimsRequest()
-    try:
-        return claims_request.parse(parameters["claims"])
-    except MalformedClaims as error:
-        raise refuse("invalid_request", f"claims {error}") from None
-
-
-def _subjects(client: Client, asked: ClaimsRequest, refuse: Refusal) -> tuple[str, ...]:
-    """Who may answer, as the client knows them: the `sub` that is asked for (OIDC Core §5.5.1)."""
-    values = asked.id_token.get("sub", Spec()).values
-    subjects = tuple(value for value in values if isinstance(value, str))
-    if client.subject_type == "public":
-        subjects = tuple(value for value in subjects if UUID_TEXT.fullmatch(value))
-    if values and not subjects:
-        raise refuse("login_required", "no account has the sub that claims asks for")
-    return subjects
-
-
-def _requirement(
-    client: Client,
-    parameters: Mapping[str, str],
-    environment: Environment,
-    refuse: Refusal,
-    *,
-    asked: ClaimsRequest,
-    subjects: tuple[str, ...],
-) -> AuthnRequirement:
-    """What the login must be. prompt=login and max_age are the same question: how old may it be?"""
-    not_before: datetime | None = None
-    max_age = _max_age(client, parameters, refuse)
-    if max_age is not None:
-        not_before = environment.now - timedelta(seconds=max_age)
-    if parameters.keys() & {"prompt"} and set(parameters["prompt"].split()) & {"login", "select_account"}:
-        not_before = environment.now
-    acrs = {environment.acrs[method] for method in client.login_methods if method in environment.acrs}
-    # A login can be asked of one account that we know by its subject; else the answer alone is checked.
-    user_id = UUID(subjects[0]) if client.subject_type == "public" and len(subjects) == 1 else None
-    if "id_token_hint" in parameters:
-        try:
-            hint = environment.read_hint(parameters["id_token_hint"], client)
-        except ValueError:
-            raise refuse(
-                "invalid_request", "id_token_hint is not an ID token issued to this client"
-            ) from None
-        if hint.user_id is None:
-            raise refuse("login_required", "the person of the id_token_hint cannot log in any more")
-        if user_id not in (None, hint.user_id):
-            raise refuse("login_required", "id_token_hint and claims name different people")
-        user_id = hint.user_id
-    return AuthnRequirement(
-        acr_values=_acr_values(client, parameters, asked.id_token.get("acr", Spec()), acrs, refuse),
-        methods=tuple(client.login_methods),
-        not_before=not_before,
-        user_id=user_id,
+def _rest(to: ReturnTo, given: Mapping[str, str], environment: Environment) -> AuthorizationRequest:
+    """All that is checked after client and redirect_uri. Raises `Refused`."""
+    client = to.client
+    if "request_uri" in given:
+        raise Refused("request_uri_not_supported", "request_uri is for pushed requests only")
+    if "registration" in given:
+        raise Refused("registration_not_supported", "registration is not supported")
+    if not client.check_grant_type("authorization_code"):
+        raise Refused("unauthorized_client", "this client is not registered for the authorization code")
+    if "response_type" not in given:
+        raise Refused("invalid_request", "response_type is missing")
+    if given["response_type"] != "code":
+        raise Refused("unsupported_response_type", "the only response_type is code")
+    if given.get("response_mode", "query") not in RESPONSE_MODES:
+        raise Refused("invalid_request", "response_mode must be query or form_post")
+    asked = _claims(given)
+    subjects = requested_login.subjects(client, asked)
+    prompt = requested_login.prompt(given)
+    return AuthorizationRequest(
+        to=to,
+        scope=_scope(client, given),
+        claims=AskedClaims.allowed(asked, client),
+        subjects=subjects,
+        nonce=given.get("nonce"),
+        code_challenge=_code_challenge(client, given),
+        dpop_jkt=_dpop_jkt(given),
+        prompt=prompt,
+        requirement=requested_login.requirement(
+            client,
+            given,
+            asked=asked,
+            subjects=subjects,
+            acrs=environment.acrs,
+            read_hint=environment.read_hint,
+            now=environment.now,
+        ),
+        user_message=_user_message(given, prompt),
+        parameters=given,
+        received_at=environment.now,
     )
 
 
-def _acr_values(
-    client: Client, parameters: Mapping[str, str], claim: Spec, reachable: set[str], refuse: Refusal
-) -> tuple[str, ...]:
-    """The acrs that will do, most wanted first; empty: any.
-
-    An essential acr claim is a demand (OIDC Core §5.5.1.1). All else is a wish (§3.1.2.1): values that no
-    method reaches ask for nothing.
-    """
-    wished = tuple(value for value in claim.values if isinstance(value, str) and value in reachable)
-    if claim.essential and claim.values:
-        if not wished:
-            raise refuse("unmet_authentication_requirements", "no login method reaches the essential acr")
-        return wished
-    if "acr_values" in parameters or not claim.values:
-        asked = parameters.get("acr_values", " ".join(client.default_acr_values)).split()
-        return tuple(acr for acr in asked if acr in reachable)
-    return wished
+def _scope(client: Client, given: Mapping[str, str]) -> str:
+    """The known ones of the scopes asked for, in their order (unknown: ignored, OIDC Core §3.1.2.1)."""
+    asked = list(dict.fromkeys(given.get("scope", "").split()))
+    if "openid" not in asked:
+        raise Refused("invalid_scope", "scope must hold openid")
+    known = [name for name in asked if name in SCOPE_CLAIMS]
+    for name in known:
+        if name not in client.scopes:
+            raise Refused("invalid_scope", f"this client is not registered for the scope {name}")
+    if not client.check_grant_type("refresh_token"):  # nothing to go on with: ignored (OIDC Core §11)
+        known = [name for name in known if name != "offline_access"]
+    return " ".join(known)
 
 
-def _max_age(client: Client, parameters: Mapping[str, str], refuse: Refusal) -> int | None:
-    text = parameters.get("max_age")
-    if text is None:
-        return client.default_max_age
-    if not (text.isascii() and text.isdigit()) or len(text) > MAX_AGE_DIGITS:
-        raise refuse("invalid_request", "max_age must be a whole number of seconds")
-    return int(text)
+def _code_challenge(client: Client, given: Mapping[str, str]) -> str | None:
+    """The PKCE challenge (RFC 7636 §4.3); only S256, for a plain one protects nothing (RFC 9700 §2.1.1)."""
+    challenge = given.get("code_challenge")
+    method = given.get("code_challenge_method")
+    if challenge is None:
+        if method is not None:
+            raise Refused("invalid_request", "code_challenge_method without code_challenge")
+        if client.require_pkce:
+            raise Refused("invalid_request", "PKCE is required: send code_challenge with method S256")
+        return None
+    if method != "S256":
+        raise Refused("invalid_request", "code_challenge_method must be S256")
+    if not CODE_CHALLENGE.fullmatch(challenge):
+        raise Refused("invalid_request", "code_challenge is not the base64url form of a SHA-256 value")
+    return challenge
 
 
-@dataclass(frozen=True)
-class Issue:
-    """Answer with a code."""
-
-    event: AuthenticationEvent
-
-
-@dataclass(frozen=True)
-class AskLogin:
-    """Somebody has to log in first."""
+def _dpop_jkt(given: Mapping[str, str]) -> str | None:
+    """The thumbprint of the key that the code is to be bound to (RFC 9449 §10)."""
+    jkt = given.get("dpop_jkt")
+    if jkt is not None and not dpop.THUMBPRINT.fullmatch(jkt):
+        raise Refused("invalid_request", "dpop_jkt is not the SHA-256 thumbprint of a key")
+    return jkt
 
 
-@dataclass(frozen=True)
-class AskConsent:
-    """The person has to agree first."""
+def _claims(given: Mapping[str, str]) -> ClaimsRequest:
+    if "claims" not in given:
+        return ClaimsRequest()
+    try:
+        return claims_request.parse(given["claims"])
+    except MalformedClaims as error:
+        raise Refused("invalid_request", f"claims {error}") from None
 
 
-@dataclass(frozen=True)
-class Refuse:
-    """Answer with an error."""
-
-    error: str
-    description: str
-
-
-Decision = Issue | AskLogin | AskConsent | Refuse
-
-
-def decide(
-    request: AuthorizationRequest,
-    event: AuthenticationEvent | None,
-    *,
-    company: str | None,
-    consented_at: datetime | None,
-    subject: str | None = None,
-) -> Decision:
-    """Answer an authorization request (OIDC Core §3.1.2.3).
-
-    `company` is the logged-in person's, `subject` what the client knows them by, `consented_at` when they
-    agreed to (at least) what is to be shared, None if never.
-    """
-    silent = "none" in request.prompt
-    if event is None or not request.requirement.satisfied_by(event):
-        return Refuse("login_required", "nobody is logged in as required") if silent else AskLogin()
-    if request.subjects and subject not in request.subjects:
-        return Refuse("login_required", "somebody else is logged in than claims asks for")
-    if request.client.companies and company not in request.client.companies:
-        return Refuse("access_denied", "this person may not use this client")
-    if _needs_consent(request, consented_at):
-        return Refuse("consent_required", "the person has not consented") if silent else AskConsent()
-    return Issue(event)
-
-
-def _needs_consent(request: AuthorizationRequest, consented_at: datetime | None) -> bool:
-    if "consent" in request.prompt:
-        return consented_at is None or consented_at < request.received_at
-    return request.client.consent == "explicit" and consented_at is None
-
-
-def success(to: ReturnTo, code: str, issuer: str) -> list[tuple[str, str]]:
-    """The parameters of a successful response (OIDC Core §3.1.2.5, RFC 9207)."""
-    return _answer(to, [("code", code)], issuer)
-
-
-def failure(error: AuthorizationError, issuer: str) -> list[tuple[str, str]]:
-    """The parameters of an error response (RFC 6749 §4.1.2.1, RFC 9207)."""
-    return _answer(error.to, [("error", error.error), ("error_description", error.description)], issuer)
-
-
-def _answer(to: ReturnTo, fields: list[tuple[str, str]], issuer: str) -> list[tuple[str, str]]:
-    state = [("state", to.state)] if to.state is not None else []
-    return [*fields, *state, ("iss", issuer)]
-
-
-def response_url(redirect_uri: str, fields: list[tuple[str, str]]) -> str:
-    """`redirect_uri` with the response in its query; a query it already has stays as it is."""
-    separator = "&" if "?" in redirect_uri else "?"
-    return f"{redirect_uri}{separator}{urlencode(fields)}"
+def _user_message(given: Mapping[str, str], prompt: frozenset[str]) -> UserMessage | None:
+    """The message to show at the login; never without one (Swedish extensions §2.1)."""
+    if USER_MESSAGE not in given:
+        return None
+    try:
+        message = user_message.parse(given[USER_MESSAGE])
+    except MalformedMessage as error:
+        raise Refused("invalid_request", f"userMessage {error}") from None
+    return None if "none" in prompt else message

@@ -2,7 +2,7 @@
 
 import hashlib
 import hmac
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -16,29 +16,45 @@ from idp.tokens import base64url
 from idp.users.personal_number import PersonalNumber
 
 SWEDISH = "https://id.oidc.se/claim/"
+INFO_SCOPE = "https://id.oidc.se/scope/naturalPersonInfo"
 NUMBER_SCOPE = "https://id.oidc.se/scope/naturalPersonNumber"
+ORG_SCOPE = "https://id.oidc.se/scope/naturalPersonOrgId"
 PERSONAL_IDENTITY_NUMBER = f"{SWEDISH}personalIdentityNumber"
 COORDINATION_NUMBER = f"{SWEDISH}coordinationNumber"
 NUMBER_CLAIMS = (PERSONAL_IDENTITY_NUMBER, COORDINATION_NUMBER)
+BIRTHDATE = "birthdate"
+CLAIMS_OF_A_NUMBER = frozenset({*NUMBER_CLAIMS, BIRTHDATE})
+ORG_AFFILIATION = f"{SWEDISH}orgAffiliation"
+ORG_NAME = f"{SWEDISH}orgName"
+ORG_NUMBER = f"{SWEDISH}orgNumber"
 
 SCOPE_CLAIMS: dict[str, tuple[str, ...]] = {
     "openid": (),
-    "profile": ("name", "given_name", "family_name", "preferred_username", "locale", "updated_at"),
+    "profile": (
+        *("name", "given_name", "family_name", "preferred_username", "locale", "updated_at"),
+        BIRTHDATE,
+    ),
     "email": ("email", "email_verified"),
     "phone": ("phone_number", "phone_number_verified"),
+    "offline_access": (),
+    INFO_SCOPE: ("name", "given_name", "family_name", BIRTHDATE),
     NUMBER_SCOPE: NUMBER_CLAIMS,
+    ORG_SCOPE: ("name", ORG_AFFILIATION, ORG_NAME, ORG_NUMBER),
 }
 """Scopes and their claims at the userinfo endpoint (OIDC Core §5.4, Swedish claims specification §3)."""
 
-ID_TOKEN_SCOPES = (NUMBER_SCOPE,)
-"""Scopes that put their claims in the ID token too."""
+SCOPE_CLAIMS_IN_ID_TOKEN = {NUMBER_SCOPE: NUMBER_CLAIMS, ORG_SCOPE: (ORG_AFFILIATION,)}
+"""Scopes that put claims in the ID token too, and which (Swedish claims specification §3.2, §3.3)."""
 
 SCOPE_TEXTS: dict[str, LazyString] = {
     "openid": lazy_gettext("Vem du är hos oss (ett kontonummer)"),
-    "profile": lazy_gettext("Ditt namn och språk"),
+    "profile": lazy_gettext("Ditt namn, språk och födelsedatum"),
     "email": lazy_gettext("Din e-postadress"),
     "phone": lazy_gettext("Ditt telefonnummer"),
+    "offline_access": lazy_gettext("Tillgång även när du inte är inloggad"),
+    INFO_SCOPE: lazy_gettext("Ditt namn och födelsedatum"),
     NUMBER_SCOPE: lazy_gettext("Ditt personnummer"),
+    ORG_SCOPE: lazy_gettext("Ditt namn och ditt företag"),
 }
 """What each scope means to the person who is asked to consent."""
 
@@ -53,12 +69,17 @@ EVIDENCE_CLAIMS = (
 )
 """What a login that leaves evidence tells, by the `claims` parameter and in the ID token alone."""
 
-PERSON_CLAIMS = frozenset(SCOPE_CLAIMS["profile"] + SCOPE_CLAIMS["email"] + SCOPE_CLAIMS["phone"])
+_SCOPES_OF = {
+    claim: tuple(scope for scope, claims in SCOPE_CLAIMS.items() if claim in claims)
+    for names in SCOPE_CLAIMS.values()
+    for claim in names
+}
+ACCOUNT_CLAIMS = frozenset(_SCOPES_OF) - CLAIMS_OF_A_NUMBER
+"""The claims that the account itself tells."""
 
-_SCOPE_OF = {claim: scope for scope, names in SCOPE_CLAIMS.items() for claim in names}
 # Whoever reads a signature or a certificate reads the personal number in it.
-_SCOPE_OF_EVENT = dict.fromkeys((AUTHN_PROVIDER, *EVIDENCE_CLAIMS), "openid") | dict.fromkeys(
-    IDENTIFYING_EVIDENCE, NUMBER_SCOPE
+_SCOPES_OF_EVENT = dict.fromkeys((AUTHN_PROVIDER, *EVIDENCE_CLAIMS), ("openid",)) | dict.fromkeys(
+    IDENTIFYING_EVIDENCE, (NUMBER_SCOPE,)
 )
 
 
@@ -71,17 +92,17 @@ class AskedClaims:
 
     @classmethod
     def allowed(cls, asked: ClaimsRequest, client: Client) -> "AskedClaims":
-        """Those whose scope the client's entry lists. Others are left out, essential or not (§5.5.1)."""
-        anywhere = _SCOPE_OF | _SCOPE_OF_EVENT
+        """Those of a scope that the client's entry lists. Others are left out, essential or not (§5.5.1)."""
+        anywhere = _SCOPES_OF | _SCOPES_OF_EVENT
         return cls(
-            id_token=tuple(name for name in asked.id_token if anywhere.get(name) in client.scopes),
-            userinfo=tuple(name for name in asked.userinfo if _SCOPE_OF.get(name) in client.scopes),
+            id_token=tuple(name for name in asked.id_token if _listed(anywhere, name, client)),
+            userinfo=tuple(name for name in asked.userinfo if _listed(_SCOPES_OF, name, client)),
         )
 
-    @property
-    def scopes(self) -> list[str]:
-        """The scopes that stand for these claims when a person is asked to consent."""
-        return [(_SCOPE_OF | _SCOPE_OF_EVENT)[name] for name in self.id_token + self.userinfo]
+    def scopes_for(self, client: Client) -> list[str]:
+        """The scopes, of those the client may ask for, that stand for these claims in a consent."""
+        anywhere = _SCOPES_OF | _SCOPES_OF_EVENT
+        return [_listed(anywhere, name, client)[0] for name in self.id_token + self.userinfo]
 
     def to_json(self) -> dict[str, Any] | None:
         """As a grant keeps it; None when nothing is asked for."""
@@ -107,6 +128,8 @@ class Person:
     phone: str | None
     locale: str
     updated_at: datetime
+    company: str
+    org_number: str | None
 
 
 def subject(client: Client, user_id: UUID, key: bytes) -> str:
@@ -119,11 +142,14 @@ def subject(client: Client, user_id: UUID, key: bytes) -> str:
 
 def of_scopes(scopes: Iterable[str]) -> list[str]:
     """The claims that the scopes release."""
-    return [claim for scope in scopes for claim in SCOPE_CLAIMS[scope]]
+    return list(dict.fromkeys(claim for scope in scopes for claim in SCOPE_CLAIMS[scope]))
 
 
-def about(person: Person, names: Collection[str]) -> dict[str, Any]:
-    """Those of `names` that the account tells; empty ones are left out (OIDC Core §5.3.2)."""
+def about(person: Person, names: Collection[str], *, sub: str) -> dict[str, Any]:
+    """Those of `names` that the account tells; empty ones are left out (OIDC Core §5.3.2).
+
+    The affiliation is made of the `sub` by which the client knows the person: it helps nobody to compare.
+    """
     given, family = _split(person.name)
     every: dict[str, Any] = {
         "name": person.name,
@@ -136,16 +162,25 @@ def about(person: Person, names: Collection[str]) -> dict[str, Any]:
         "email_verified": person.email_verified,
         "phone_number": person.phone,
         "phone_number_verified": False if person.phone else None,
+        ORG_AFFILIATION: f"{sub}@{person.org_number}" if person.org_number else None,
+        ORG_NAME: person.company,
+        ORG_NUMBER: person.org_number,
     }
     return {name: every[name] for name in names if every.get(name) is not None}
 
 
-def number(found: PersonalNumber | None, names: Collection[str]) -> dict[str, str]:
-    """The personal number under the name of its kind, if that is one of `names`; never both kinds."""
-    if found is None:
-        return {}
+def number(found: PersonalNumber, names: Collection[str]) -> dict[str, str]:
+    """Those of `names` that a personal number tells: itself under the name of its kind, the birthdate."""
     name = COORDINATION_NUMBER if found.is_coordination else PERSONAL_IDENTITY_NUMBER
-    return {name: found.digits} if name in names else {}
+    every = {name: found.digits}
+    if found.birthdate is not None:
+        every[BIRTHDATE] = found.birthdate.isoformat()
+    return {name: value for name, value in every.items() if name in names}
+
+
+def _listed(scopes_of: Mapping[str, tuple[str, ...]], claim: str, client: Client) -> list[str]:
+    """The claim's scopes that the client's entry lists."""
+    return [scope for scope in scopes_of.get(claim, ()) if scope in client.scopes]
 
 
 def _split(name: str) -> tuple[str | None, str | None]:

@@ -12,7 +12,16 @@ from pydantic import BaseModel, ValidationError
 from yaml.nodes import MappingNode, Node, ScalarNode
 
 from idp.config import ConfigError
-from idp.oidc.client_problems import LATER_FIELDS, closest, nearest, not_yet, phrase, quoted, shown
+from idp.oidc.client_problems import (
+    LATER_FIELDS,
+    SUBFIELDS,
+    closest,
+    nearest,
+    not_yet,
+    phrase,
+    quoted,
+    shown,
+)
 from idp.oidc.client_yaml import Entry, YamlFile
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -182,12 +191,16 @@ class ClientFileReader(Generic[Model]):
 
 
 def _step(step: int | str) -> str:
-    # a key in here may be a secret written in the wrong place
+    if step in SUBFIELDS:
+        return f".{step}"
+    # another key in here may be a secret written in the wrong place
     return f"[{step}]" if isinstance(step, int) else f".{quoted(step, 10)[1:-1]}"
 
 
 def _got(node: Node, path: Sequence[int | str]) -> str:
     """The value found, as far as it may be shown: never a whole secret or its hash."""
+    if path[0] == "jwks" and len(path) > 1:
+        return ""  # perhaps a private key
     if path[0] != "client_secrets" or path[-1] == "not_after":
         return f" (got {shown(node)})"
     if isinstance(node, ScalarNode) and len(node.value) >= 40:

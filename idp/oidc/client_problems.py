@@ -10,43 +10,21 @@ from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 # What the contract promises for later versions: an entry that asks for it must hear that it gets nothing yet.
 LATER_FIELDS = frozenset(
     {
-        "jwks",
-        "jwks_uri",
-        "token_endpoint_auth_signing_alg",
-        "require_pushed_authorization_requests",
-        "dpop_bound_access_tokens",
-        "access_token_format",
-        "userinfo_signed_response_alg",
-        "userinfo_encrypted_response_alg",
-        "userinfo_encrypted_response_enc",
-        "id_token_encrypted_response_alg",
-        "id_token_encrypted_response_enc",
-        "request_object_signing_alg",
-        "request_object_encryption_alg",
-        "request_object_encryption_enc",
-        "require_signed_request_object",
         "request_uris",
-        "backchannel_logout_uri",
-        "backchannel_logout_session_required",
-        "frontchannel_logout_uri",
-        "frontchannel_logout_session_required",
-        "bankid",
     }
 )
-LATER_VALUES = {
-    "token_endpoint_auth_method": frozenset({"private_key_jwt"}),
-    "grant_types": frozenset({"refresh_token", "client_credentials"}),
-    "scope": frozenset(
-        {
-            "offline_access",
-            "https://id.oidc.se/scope/naturalPersonInfo",
-            "https://id.oidc.se/scope/naturalPersonOrgId",
-        }
-    ),
-}
 
-SECRET_FIELDS = ("sha256", "not_after")
+SUBFIELDS = (
+    *("sha256", "not_after"),
+    *("requirement", "certificate", "high_risk"),
+    *("pinCode", "mrtd", "certificatePolicies", "cardReader"),
+)
 SHOWN_LENGTH = 80
+_MAPPINGS = {
+    "client_secrets": "must be a mapping such as {sha256: 5f2b…, not_after: 2027-06-30}",
+    "bankid": "must be a mapping such as {requirement: {mrtd: true}, certificate: customer}",
+    "requirement": "must be a mapping such as {mrtd: true, certificatePolicies: [mobile]}",
+}
 
 
 def not_yet(what: str) -> str:
@@ -88,8 +66,6 @@ def phrase(error: Mapping[str, Any]) -> str:
     """A pydantic error (`ValidationError.errors()`) as the end of the sentence "this field …"."""
     kind: str = error["type"]
     context: Mapping[str, Any] = error.get("ctx", {})
-    if kind == "literal_error" and error["input"] in LATER_VALUES.get(error["loc"][0], ()):
-        return not_yet(error["input"])
     if kind == "literal_error":
         choices = re.findall(r"'([^']*)'", context["expected"])
         return f"must be {' or '.join(choices)}{nearest(error['input'], choices)}"
@@ -98,11 +74,11 @@ def phrase(error: Mapping[str, Any]) -> str:
         return "must be text: quote it" if odd else "must be text"
     sentences = {
         "missing": "is missing",
-        "extra_forbidden": f"there is no such field{nearest(error['loc'][-1], SECRET_FIELDS)}",
+        "extra_forbidden": f"there is no such field{nearest(error['loc'][-1], SUBFIELDS)}",
         "bool_type": "must be true or false",
         "int_type": "must be a whole number",
         "tuple_type": "must be a list, such as [one, two]",
-        "model_type": "must be a mapping such as {sha256: 5f2b…, not_after: 2027-06-30}",
+        "model_type": _MAPPINGS.get(str(error["loc"][-1]), _MAPPINGS.get(str(error["loc"][0]))),
         "greater_than_equal": f"must be at least {context.get('ge')}",
         "less_than_equal": f"must be at most {context.get('le')}",
     }

@@ -11,9 +11,10 @@ from types import MappingProxyType
 
 from idp.clock import utcnow
 from idp.config import ConfigError
+from idp.oidc.client_fields import HOW_TO_MAKE_ONE
 from idp.oidc.client_file import ClientFileReader, read_file
 from idp.oidc.client_problems import quoted
-from idp.oidc.clients import HOW_TO_MAKE_ONE, Client
+from idp.oidc.clients import Client
 
 log = logging.getLogger("idp.clients")
 
@@ -21,15 +22,21 @@ FRESH_NS = 100_000_000
 
 
 def load_clients(
-    path: Path, *, login_methods: Sequence[str], signing_algs: Collection[str] | None = None
+    path: Path,
+    *,
+    login_methods: Sequence[str],
+    signing_algs: Collection[str] | None = None,
+    bankid_certificates: Collection[str] | None = None,
 ) -> dict[str, Client]:
     """The clients of a clients.yaml by client_id. Raises `ConfigError` with every problem found.
 
     `login_methods` are those that exist, and what an entry without its own gets; `signing_algs` those
-    that there are keys for (None: not known, do not ask). Expired secrets are no problem of the file: see
+    that there are keys for, `bankid_certificates` the names of our further certificates at BankID (None:
+    not known, do not ask). Expired secrets are no problem of the file: see
     `expired_clients`.
     """
-    return _parse(path, read_file(path), login_methods, signing_algs)
+    context = _context(login_methods, signing_algs, bankid_certificates)
+    return _parse(path, read_file(path), context)
 
 
 def expired_clients(clients: Mapping[str, Client], now: datetime) -> str | None:
@@ -41,11 +48,21 @@ def expired_clients(clients: Mapping[str, Client], now: datetime) -> str | None:
     return f"every secret has expired of {', '.join(expired)}; {HOW_TO_MAKE_ONE}" if expired else None
 
 
-def _parse(
-    path: Path, data: bytes, login_methods: Sequence[str], signing_algs: Collection[str] | None
-) -> dict[str, Client]:
-    context = {"login_methods": tuple(login_methods), "signing_algs": signing_algs}
-    base = {"login_methods": tuple(login_methods)}
+def _context(
+    login_methods: Sequence[str],
+    signing_algs: Collection[str] | None,
+    bankid_certificates: Collection[str] | None,
+) -> Mapping[str, object]:
+    """What the fields' checks compare against."""
+    return {
+        "login_methods": tuple(login_methods),
+        "signing_algs": signing_algs,
+        "bankid_certificates": bankid_certificates,
+    }
+
+
+def _parse(path: Path, data: bytes, context: Mapping[str, object]) -> dict[str, Client]:
+    base = {"login_methods": context["login_methods"]}
     return ClientFileReader(path.name, Client, base=base, context=context).read(data)
 
 
@@ -63,12 +80,12 @@ class ClientRegistry:
         *,
         login_methods: Sequence[str],
         signing_algs: Collection[str] | None = None,
+        bankid_certificates: Collection[str] | None = None,
         clock: Callable[[], datetime] = utcnow,
         check_interval_seconds: float = 1.0,
     ) -> None:
         self._path = path
-        self._login_methods = tuple(login_methods)
-        self._signing_algs = signing_algs
+        self._context = _context(login_methods, signing_algs, bankid_certificates)
         self._clock = clock
         self._interval = check_interval_seconds
         self._lock = threading.Lock()
@@ -125,7 +142,7 @@ class ClientRegistry:
             self._keep_old(error.problems)
 
     def _parse(self, data: bytes) -> dict[str, Client]:
-        return _parse(self._path, data, self._login_methods, self._signing_algs)
+        return _parse(self._path, data, self._context)
 
     def _keep_old(self, problems: list[str]) -> None:
         if problems != self.problems:

@@ -1,18 +1,14 @@
-"""What a relying party is: the fields of an entry in clients.yaml, and what each may hold."""
+"""What a relying party is: its entry in clients.yaml, and what the fields ask of each other."""
 
-import hashlib
 import hmac
 import re
-from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import cached_property
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 from urllib.parse import urlsplit
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
     StrictBool,
@@ -21,169 +17,36 @@ from pydantic import (
     ValidationInfo,
     field_validator,
 )
-from pydantic_core import PydanticCustomError
 
-from idp.config import LOOPBACK_HOSTS
-from idp.oidc.client_problems import LATER_VALUES, nearest, not_yet, quoted
+from idp.oidc.client_bankid import ClientBankId
+from idp.oidc.client_fields import (
+    HOW_TO_MAKE_ONE,
+    NOT_EMPTY,
+    AuthMethod,
+    ClientSecret,
+    ContentEncryption,
+    GrantType,
+    Jwks,
+    KeyEncryption,
+    PageUri,
+    RedirectUri,
+    RequestObjectAlg,
+    Scope,
+    SigningAlg,
+    Text,
+    WebUri,
+    Word,
+    hashes_of,
+    problems_at,
+    secret_hash,
+)
+from idp.oidc.client_jwks import JwkSet
+from idp.oidc.client_problems import nearest
 
-SCOPES = ("openid", "profile", "email", "phone", "https://id.oidc.se/scope/naturalPersonNumber")
-HOW_TO_MAKE_ONE = "make one with: idp clients secret"
 MAX_SECRET_LENGTH = 1024
 
-_URI_CHARACTERS = re.compile(r"[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]+")
 _HOST = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
-_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 _LOOPBACK_REDIRECT = re.compile(r"(http://(?:127\.0\.0\.1|\[::1\]))(?::([0-9]{1,5}))?([/?].*)?")
-_GUESSED_FIRST = (
-    "",
-    "secret",
-    "client_secret",
-    "changeme",
-    "change-me",
-    "password",
-    "test",
-    "demo",
-    "123456",
-)
-
-
-def _hash(secret: str) -> str:
-    # surrogatepass: a header may smuggle in half a surrogate pair, which matches nothing but must not raise
-    return hashlib.sha256(secret.encode(errors="surrogatepass")).hexdigest()
-
-
-def _with_newline(words: Sequence[str]) -> frozenset[str]:
-    return frozenset(_hash(word + end) for word in words for end in ("", "\n"))
-
-
-_TRIVIAL_HASHES = _with_newline(_GUESSED_FIRST)
-
-
-def _problems_at(found: Sequence[tuple[tuple[int | str, ...], str]]) -> PydanticCustomError:
-    """An error for several places inside one field: paths below it, and what is wrong there."""
-    return PydanticCustomError("items", "holds problems", {"items": list(found)})
-
-
-def _not_empty(value: tuple[str, ...]) -> tuple[str, ...]:
-    if not value:
-        raise ValueError("must hold at least one")
-    return value
-
-
-def _text(value: str) -> str:
-    if not value.strip() or not value.isprintable() or len(value) > 200:
-        raise ValueError("must be 1 to 200 printable characters")
-    return value
-
-
-def _word(value: str) -> str:
-    if not value or not value.isascii() or not value.isprintable() or " " in value:
-        raise ValueError("must be one word of printable ASCII characters")
-    return value
-
-
-def _uri(value: str, *, private_schemes: bool = False, fragment: bool = False) -> str:
-    """The URI when it is fit to send a browser to: https, or http to this very machine (RFC 9700 §2.1)."""
-    if not _URI_CHARACTERS.fullmatch(value):
-        raise ValueError("must hold URI characters only: no spaces, quotes, backslashes or letters such as å")
-    if "*" in value:
-        raise ValueError("must hold no wildcard")
-    if "#" in value and not fragment:
-        raise ValueError("must have no fragment (RFC 6749 §3.1.2)")
-    try:
-        parts = urlsplit(value)
-        _ = parts.port
-    except ValueError:
-        raise ValueError("is no URI") from None
-    if "@" in parts.netloc:
-        raise ValueError("must hold no user name or password")
-    if not parts.scheme:
-        raise ValueError("must be absolute, such as https://app.example.se/callback")
-    if parts.scheme in ("https", "http") and not parts.hostname:
-        raise ValueError("must name a host")
-    if parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK_HOSTS):
-        return value
-    if "." not in parts.scheme:
-        raise ValueError("must be https; http is for loopback addresses only")
-    if not private_schemes:
-        raise ValueError("must be https; a private-use scheme is for application_type native only")
-    if not parts.netloc and not parts.path.startswith("/"):
-        raise ValueError(
-            "must have a path after the scheme, such as com.example.app:/callback (RFC 8252 §7.1)"
-        )
-    return value
-
-
-def _redirect_uri(value: str, info: ValidationInfo) -> str:
-    # without a valid application_type the benefit of the doubt: that problem is reported by itself
-    return _uri(value, private_schemes=info.data.get("application_type", "native") == "native")
-
-
-def _web_uri(value: str) -> str:
-    return _uri(value)
-
-
-def _page_uri(value: str) -> str:
-    return _uri(value, fragment=True)
-
-
-def _scope(value: str) -> str:
-    found = []
-    for scope in value.split():
-        if scope in LATER_VALUES["scope"]:
-            found.append(not_yet(scope))
-        elif scope not in SCOPES:
-            found.append(f"there is no scope {quoted(scope)}{nearest(scope, SCOPES)}")
-    if "openid" not in value.split():
-        found.append("must contain openid (OpenID Connect Core §3.1.2.1)")
-    if found:
-        raise ValueError("; ".join(found))
-    return value
-
-
-def _sha256(value: str) -> str:
-    if not re.fullmatch(r"[0-9a-fA-F]{64}", value):
-        raise ValueError(f"must be the SHA-256 of a secret in 64 hex digits; {HOW_TO_MAKE_ONE}")
-    if value.lower() in _TRIVIAL_HASHES or len(set(value)) < 8:
-        raise ValueError(f"is the hash of a low-entropy secret; {HOW_TO_MAKE_ONE}")
-    return value.lower()
-
-
-def _not_after(value: object) -> object:
-    """The last moment a secret works: a date means that whole day, in UTC."""
-    moment = value
-    if isinstance(value, str):
-        day = _DATE.fullmatch(value)
-        try:
-            moment = datetime.fromisoformat(f"{value}T23:59:59.999999Z" if day else value)
-        except ValueError:
-            moment = None
-    # year 1 and year 9999 may fall outside the calendar in UTC
-    if not isinstance(moment, datetime) or moment.tzinfo is None or not 2000 <= moment.year < 3000:
-        raise ValueError("must be a date such as 2027-06-30, or a time with its zone: 2027-06-30T12:00:00Z")
-    return moment.astimezone(UTC)
-
-
-NOT_EMPTY = AfterValidator(_not_empty)
-Text = Annotated[StrictStr, AfterValidator(_text)]
-Word = Annotated[StrictStr, AfterValidator(_word)]
-RedirectUri = Annotated[StrictStr, AfterValidator(_redirect_uri)]
-WebUri = Annotated[StrictStr, AfterValidator(_web_uri)]
-PageUri = Annotated[StrictStr, AfterValidator(_page_uri)]
-AuthMethod = Literal["client_secret_basic", "client_secret_post", "none"]
-SigningAlg = Literal["RS256", "PS256", "ES256", "EdDSA"]
-
-
-class ClientSecret(BaseModel):
-    """A secret as it is kept: its hash, and the last moment it works (None: no end)."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    sha256: Annotated[StrictStr, AfterValidator(_sha256), Field(repr=False)]
-    not_after: Annotated[datetime | None, BeforeValidator(_not_after)] = None
-
-    def valid_at(self, now: datetime) -> bool:
-        return self.not_after is None or now <= self.not_after
 
 
 class Client(BaseModel):
@@ -198,8 +61,13 @@ class Client(BaseModel):
     client_name: Text | None = None
     client_name_en: Annotated[Text | None, Field(alias="client_name#en")] = None
     application_type: Literal["web", "native"] = "web"
-    redirect_uris: Annotated[tuple[RedirectUri, ...], NOT_EMPTY]
+    grant_types: Annotated[tuple[GrantType, ...], NOT_EMPTY] = ("authorization_code",)
+    redirect_uris: Annotated[tuple[RedirectUri, ...], Field(validate_default=True)] = ()
     post_logout_redirect_uris: tuple[RedirectUri, ...] = ()
+    backchannel_logout_uri: WebUri | None = None
+    backchannel_logout_session_required: StrictBool = False
+    frontchannel_logout_uri: WebUri | None = None
+    frontchannel_logout_session_required: StrictBool = False
     initiate_login_uri: WebUri | None = None
     client_uri: PageUri | None = None
     logo_uri: PageUri | None = None
@@ -208,10 +76,16 @@ class Client(BaseModel):
     contacts: tuple[Text, ...] = ()
     token_endpoint_auth_method: AuthMethod = "client_secret_basic"  # noqa: S105
     client_secrets: Annotated[tuple[ClientSecret, ...], Field(validate_default=True)] = ()
+    token_endpoint_auth_signing_alg: SigningAlg | None = None
+    jwks: Jwks | None = None
+    jwks_uri: Annotated[WebUri | None, Field(validate_default=True)] = None
     require_pkce: StrictBool = True
-    scope: Annotated[StrictStr, AfterValidator(_scope)] = "openid"
-    grant_types: Annotated[tuple[Literal["authorization_code"], ...], NOT_EMPTY] = ("authorization_code",)
+    require_pushed_authorization_requests: StrictBool = False
+    require_signed_request_object: StrictBool = False
+    request_object_signing_alg: RequestObjectAlg | None = None
+    scope: Scope = "openid"
     login_methods: Annotated[tuple[StrictStr, ...], NOT_EMPTY]
+    bankid: ClientBankId = ClientBankId()
     companies: Annotated[tuple[Text, ...], NOT_EMPTY] | None = None
     consent: Literal["implicit", "explicit"] = "implicit"
     subject_type: Literal["public", "pairwise"] = "public"
@@ -220,7 +94,16 @@ class Client(BaseModel):
     default_max_age: Annotated[StrictInt, Field(ge=0)] | None = None
     require_auth_time: StrictBool = False
     id_token_signed_response_alg: Annotated[SigningAlg, Field(validate_default=True)] = "RS256"  # noqa: S105
+    id_token_encrypted_response_alg: KeyEncryption | None = None
+    id_token_encrypted_response_enc: ContentEncryption = "A128CBC-HS256"  # noqa: S105
+    userinfo_signed_response_alg: SigningAlg | None = None
+    userinfo_encrypted_response_alg: KeyEncryption | None = None
+    userinfo_encrypted_response_enc: ContentEncryption = "A128CBC-HS256"
+    access_token_format: Literal["opaque", "jwt"] = "opaque"  # noqa: S105
+    dpop_bound_access_tokens: StrictBool = False
     access_token_minutes: Annotated[StrictInt, Field(ge=1, le=60)] = 10
+    refresh_token_idle_minutes: Annotated[StrictInt, Field(ge=1, le=525_600)] | None = None
+    refresh_token_hours: Annotated[StrictInt, Field(ge=1, le=17_520)] = 4320
     id_token_minutes: Annotated[StrictInt, Field(ge=1, le=5)] = 5
 
     @field_validator("client_id")
@@ -232,11 +115,50 @@ class Client(BaseModel):
             )
         return value
 
+    @field_validator("grant_types")
+    @classmethod
+    def _check_grant_types(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if "refresh_token" in value and "authorization_code" not in value:
+            raise ValueError("must hold authorization_code beside refresh_token, which comes of it")
+        return value
+
+    @field_validator("redirect_uris", mode="before")
+    @classmethod
+    def _check_there(cls, value: object, info: ValidationInfo) -> object:
+        left_out = value == ()  # what the file holds are lists
+        if left_out and "authorization_code" in info.data.get("grant_types", ()):
+            raise ValueError("is missing")
+        return value
+
+    @field_validator("redirect_uris")
+    @classmethod
+    def _check_any(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        if not value and "authorization_code" in info.data.get("grant_types", ()):
+            raise ValueError("must hold at least one")
+        return value
+
+    @field_validator("token_endpoint_auth_method")
+    @classmethod
+    def _check_authenticates(cls, value: str, info: ValidationInfo) -> str:
+        if value == "none" and "client_credentials" in info.data.get("grant_types", ()):
+            raise ValueError("must not be none: grant_types holds client_credentials (RFC 6749 §4.4)")
+        return value
+
     @field_validator("redirect_uris", "post_logout_redirect_uris")
     @classmethod
     def _check_listed_once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         if len(set(value)) < len(value):
-            raise _problems_at([((i,), "is listed twice") for i, uri in enumerate(value) if uri in value[:i]])
+            raise problems_at([((i,), "is listed twice") for i, uri in enumerate(value) if uri in value[:i]])
+        return value
+
+    @field_validator("frontchannel_logout_uri")
+    @classmethod
+    def _check_same_origin(cls, value: str | None, info: ValidationInfo) -> str | None:
+        uris = info.data.get("redirect_uris")
+        if value is not None and uris is not None and _origin(value) not in map(_origin, uris):
+            raise ValueError(
+                "must have scheme, host and port of one of redirect_uris (Front-Channel Logout 1.0 §2)"
+            )
         return value
 
     @field_validator("client_secrets")
@@ -245,15 +167,43 @@ class Client(BaseModel):
         cls, value: tuple[ClientSecret, ...], info: ValidationInfo
     ) -> tuple[ClientSecret, ...]:
         client_id = info.data.get("client_id", "")
-        trivial = _with_newline([client_id, f"{client_id}-secret"])
+        trivial = hashes_of([client_id, f"{client_id}-secret"])
         if weak := [i for i, secret in enumerate(value) if secret.sha256 in trivial]:
             message = f"is the hash of a low-entropy secret made from the client_id; {HOW_TO_MAKE_ONE}"
-            raise _problems_at([((i, "sha256"), message) for i in weak])
+            raise problems_at([((i, "sha256"), message) for i in weak])
         method = info.data.get("token_endpoint_auth_method")
-        if method == "none" and value:
-            raise ValueError("must be left out: token_endpoint_auth_method none has no secret")
+        if method in ("none", "private_key_jwt") and value:
+            raise ValueError(f"must be left out: token_endpoint_auth_method {method} has no secret")
         if method in ("client_secret_basic", "client_secret_post") and not value:
             raise ValueError(f"is missing: token_endpoint_auth_method {method} needs one; {HOW_TO_MAKE_ONE}")
+        return value
+
+    @field_validator("token_endpoint_auth_signing_alg")
+    @classmethod
+    def _check_assertion_alg(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value and info.data.get("token_endpoint_auth_method", "private_key_jwt") != "private_key_jwt":
+            raise ValueError("must be left out: it is for token_endpoint_auth_method private_key_jwt")
+        return value
+
+    @field_validator("jwks")
+    @classmethod
+    def _check_signs(cls, value: JwkSet | None, info: ValidationInfo) -> JwkSet | None:
+        if value is None or info.data.get("token_endpoint_auth_method") != "private_key_jwt":
+            return value
+        alg = info.data.get("token_endpoint_auth_signing_alg")
+        algs = [alg] if alg else list(get_args(SigningAlg))
+        if not any(key.suits(alg) for key in value.keys for alg in algs):
+            raise ValueError(f"must hold a key for {' or '.join(algs)}, to authenticate by private_key_jwt")
+        return value
+
+    @field_validator("jwks_uri")
+    @classmethod
+    def _check_has_keys(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is not None and info.data.get("jwks") is not None:
+            raise ValueError("must be left out when there is jwks: the keys come from one of them")
+        needs_keys = info.data.get("token_endpoint_auth_method") == "private_key_jwt"
+        if value is None and needs_keys and info.data.get("jwks", "reported") is None:
+            raise ValueError("is missing, and so is jwks: private_key_jwt needs one of them")
         return value
 
     @field_validator("require_pkce")
@@ -270,7 +220,7 @@ class Client(BaseModel):
         unknown = [(i, method) for i, method in enumerate(value) if method not in known]
         if unknown:
             choices = " or ".join(known)
-            raise _problems_at([((i,), f"must be {choices}{nearest(name, known)}") for i, name in unknown])
+            raise problems_at([((i,), f"must be {choices}{nearest(name, known)}") for i, name in unknown])
         return value
 
     @field_validator("sector_identifier")
@@ -286,12 +236,32 @@ class Client(BaseModel):
             )
         return value
 
-    @field_validator("id_token_signed_response_alg")
+    @field_validator("id_token_signed_response_alg", "userinfo_signed_response_alg")
     @classmethod
-    def _check_alg(cls, value: str, info: ValidationInfo) -> str:
+    def _check_alg(cls, value: str | None, info: ValidationInfo) -> str | None:
         available = (info.context or {}).get("signing_algs")
-        if available is not None and value not in available:
+        if value is not None and available is not None and value not in available:
             raise ValueError(f"there is no signing key for {value}, only for {', '.join(sorted(available))}")
+        return value
+
+    @field_validator("id_token_encrypted_response_alg", "userinfo_encrypted_response_alg")
+    @classmethod
+    def _check_encryption(cls, value: str | None, info: ValidationInfo) -> str | None:
+        jwks: JwkSet | None = info.data.get("jwks")
+        if value is None or info.data.get("jwks_uri") is not None:
+            return value
+        if jwks is None and "jwks" in info.data:
+            raise ValueError("needs a key of the app: add jwks or jwks_uri")
+        if jwks is not None and not any(key.encrypts(value) for key in jwks.keys):
+            raise ValueError(f"has no key in jwks that can be encrypted to by {value}")
+        return value
+
+    @field_validator("id_token_encrypted_response_enc", "userinfo_encrypted_response_enc")
+    @classmethod
+    def _check_encrypted(cls, value: str, info: ValidationInfo) -> str:
+        alg = str(info.field_name).removesuffix("enc") + "alg"
+        if info.data.get(alg, "reported") is None:
+            raise ValueError(f"must be left out without {alg}")
         return value
 
     @cached_property
@@ -313,7 +283,7 @@ class Client(BaseModel):
         """Whether this is one of the client's unexpired secrets; takes as long whichever it is."""
         if len(secret) > MAX_SECRET_LENGTH:
             return False
-        given = _hash(secret)
+        given = secret_hash(secret)
         matches = [
             hmac.compare_digest(given, kept.sha256) for kept in self.client_secrets if kept.valid_at(now)
         ]
@@ -338,6 +308,11 @@ class Client(BaseModel):
     def _any_port_redirects(self) -> frozenset[str | None]:
         uris = self.redirect_uris if self.application_type == "native" else ()
         return frozenset(map(_without_port, uris)) - {None}
+
+
+def _origin(uri: str) -> str:
+    parts = urlsplit(uri)
+    return f"{parts.scheme}://{parts.netloc}"
 
 
 def _without_port(uri: str) -> str | None:

@@ -1,4 +1,4 @@
-"""The signing keys as files: one each in a folder that many processes and machines may share.
+"""Our private keys as files: one each in a folder that many processes and machines may share.
 
 A reader meets a key's old file or its new one, never half of one. What the files say together is settled
 here too: readers may come between two writes of a rotation (see `key_rotation`) and find two active keys.
@@ -23,11 +23,13 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 
 from idp.config import ConfigError
 
-Alg = Literal["RS256", "PS256", "ES256", "EdDSA"]
+Alg = Literal["RS256", "PS256", "ES256", "EdDSA", "RSA-OAEP", "RSA-OAEP-256"]
 State = Literal["active", "next", "retired"]
 PrivateKey = RSAKey | ECKey | OKPKey
 
-ALGS: tuple[Alg, ...] = ("RS256", "PS256", "ES256", "EdDSA")
+SIGNING_ALGS: tuple[Alg, ...] = ("RS256", "PS256", "ES256", "EdDSA")
+DECRYPTION_ALGS: tuple[Alg, ...] = ("RSA-OAEP", "RSA-OAEP-256")
+ALGS = SIGNING_ALGS + DECRYPTION_ALGS
 RSA_BITS = 2048
 # Tokens live at most 60 minutes. A day also lets an id_token_hint from this morning's login end its session.
 RETENTION = timedelta(hours=24)
@@ -39,6 +41,8 @@ _KINDS: dict[Alg, tuple[type[PrivateKey], str | None]] = {
     "PS256": (RSAKey, None),
     "ES256": (ECKey, "P-256"),
     "EdDSA": (OKPKey, "Ed25519"),
+    "RSA-OAEP": (RSAKey, None),
+    "RSA-OAEP-256": (RSAKey, None),
 }
 _READ_ATTEMPTS = 10
 
@@ -59,7 +63,7 @@ class _KeyFile(BaseModel):
 
 
 @dataclass(frozen=True)
-class SigningKey:
+class Key:
     """A private key, where it is in its life, and what may be published of it."""
 
     kid: str
@@ -73,14 +77,20 @@ class SigningKey:
     @cached_property
     def public_jwk(self) -> dict[str, str]:
         """The public key (RFC 7517 §4) with kid, use and alg; derived, so it cannot hold a private member."""
-        return {**_public_members(self.key), "kid": self.kid, "use": "sig", "alg": self.alg}
+        use = "sig" if self.signs else "enc"
+        return {**_public_members(self.key), "kid": self.kid, "use": use, "alg": self.alg}
+
+    @property
+    def signs(self) -> bool:
+        """Whether tokens are signed with it; otherwise what is sent to us is encrypted to it."""
+        return self.alg in SIGNING_ALGS
 
     def is_past(self, now: datetime) -> bool:
         """Whether this key is retired and every token it signed is past."""
         return self.retired_at is not None and now >= self.retired_at + RETENTION
 
 
-def list_keys(directory: Path) -> list[SigningKey]:
+def list_keys(directory: Path) -> list[Key]:
     """The folder's keys as readers see them: by alg, then active, next, retired, then age.
 
     Raises `ConfigError` with every problem.
@@ -117,7 +127,7 @@ def no_folder(directory: Path) -> ConfigError:
     return ConfigError([f"{directory}: there is no such folder of signing keys; {HOW_TO_MAKE}"])
 
 
-def read(directory: Path, loaded: dict[str, SigningKey]) -> tuple[Fingerprint, list[SigningKey]]:
+def read(directory: Path, loaded: dict[str, Key]) -> tuple[Fingerprint, list[Key]]:
     """Every key as it stands in its file, from one moment in which the folder held still.
 
     `loaded` keeps keys between calls: checking an RSA key takes 60 ms, too long for a request to wait for
@@ -143,7 +153,7 @@ def read(directory: Path, loaded: dict[str, SigningKey]) -> tuple[Fingerprint, l
     raise ConfigError([f"{directory}: keeps changing while it is read"])
 
 
-def _read_file(path: Path, loaded: Mapping[str, SigningKey]) -> SigningKey:
+def _read_file(path: Path, loaded: Mapping[str, Key]) -> Key:
     """The key of one file. Raises `FileNotFoundError`; `ValueError` saying what is wrong, never a secret."""
     try:
         with path.open("rb") as file:
@@ -176,9 +186,7 @@ def _read_file(path: Path, loaded: Mapping[str, SigningKey]) -> SigningKey:
         key = old.key
     else:
         key = _import(body.alg, body.private_jwk)
-    return SigningKey(
-        body.kid, body.alg, body.state, body.created_at, body.activated_at, body.retired_at, key
-    )
+    return Key(body.kid, body.alg, body.state, body.created_at, body.activated_at, body.retired_at, key)
 
 
 def _import(alg: Alg, jwk: dict[str, str]) -> PrivateKey:
@@ -214,9 +222,9 @@ def _members(jwk: Mapping[str, Any]) -> dict[str, str]:
     return {name: str(value) for name, value in jwk.items()}
 
 
-def settle(keys: Iterable[SigningKey]) -> list[SigningKey]:
+def settle(keys: Iterable[Key]) -> list[Key]:
     """The keys in order, one active for each alg: the newest of several; the others count as retired."""
-    newest: dict[str, SigningKey] = {}
+    newest: dict[str, Key] = {}
     settled = []
     active_first = sorted(keys, key=lambda key: (key.activated_at or key.created_at, key.kid), reverse=True)
     for key in active_first:
@@ -232,7 +240,7 @@ def settle(keys: Iterable[SigningKey]) -> list[SigningKey]:
 # Writing
 
 
-def write(directory: Path, key: SigningKey) -> None:
+def write(directory: Path, key: Key) -> None:
     """Put a key's file in place whole: a reader meets the old file or the new one."""
     body = _KeyFile(
         kid=key.kid,
@@ -253,13 +261,13 @@ def write(directory: Path, key: SigningKey) -> None:
     _sync(directory)
 
 
-def remove(directory: Path, key: SigningKey) -> None:
+def remove(directory: Path, key: Key) -> None:
     """Take a key's file away."""
     _path(directory, key).unlink()
     _sync(directory)
 
 
-def _path(directory: Path, key: SigningKey) -> Path:
+def _path(directory: Path, key: Key) -> Path:
     return directory / f"{key.kid}.json"
 
 

@@ -1,4 +1,4 @@
-"""How signing keys come and go: what operators do to the folder while providers read it.
+"""How our keys come and go: what operators do to the folder while providers read it.
 
 A key is *next* (published, not used), *active* (signs), *retired* (published until every token it signed
 is past), then gone. Nothing coordinates readers and the writer, so the writer replaces one whole file at
@@ -15,7 +15,7 @@ from pathlib import Path
 from joserfc.jwk import ECKey, OKPKey, RSAKey
 
 from idp.oidc import key_files
-from idp.oidc.key_files import ALGS, RETENTION, RSA_BITS, Alg, PrivateKey, SigningKey
+from idp.oidc.key_files import ALGS, RETENTION, RSA_BITS, Alg, Key, PrivateKey
 from idp.oidc.keys import JWKS_MAX_AGE_SECONDS, REQUIRED_ALG
 from idp.tokens import new_token, sha256_hex
 
@@ -97,7 +97,7 @@ def _known(alg: str) -> Alg:
     raise ValueError(f"{alg} is none of {', '.join(ALGS)}")
 
 
-def _new_key(alg: Alg, now: datetime) -> SigningKey:
+def _new_key(alg: Alg, now: datetime) -> Key:
     kid = f"{now:%Y%m%d}-{sha256_hex(new_token())[:8]}"
     key: PrivateKey
     if alg == "ES256":
@@ -106,17 +106,17 @@ def _new_key(alg: Alg, now: datetime) -> SigningKey:
         key = OKPKey.generate_key("Ed25519")
     else:
         key = RSAKey.generate_key(RSA_BITS)
-    return SigningKey(kid, alg, "next", now, None, None, key)
+    return Key(kid, alg, "next", now, None, None, key)
 
 
-def _waiting(keys: Iterable[SigningKey], alg: Alg) -> list[SigningKey]:
+def _waiting(keys: Iterable[Key], alg: Alg) -> list[Key]:
     """The next keys, longest published first: two of them when an earlier rotation was cut off."""
     return sorted(
         (key for key in keys if key.alg == alg and key.state == "next"), key=lambda key: key.created_at
     )
 
 
-def _refuse_if_young(key: SigningKey, now: datetime) -> None:
+def _refuse_if_young(key: Key, now: datetime) -> None:
     ready_at = key.created_at + timedelta(seconds=JWKS_MAX_AGE_SECONDS)
     if now < ready_at:
         raise RefusedError(
@@ -125,12 +125,13 @@ def _refuse_if_young(key: SigningKey, now: datetime) -> None:
         )
 
 
-def _promote(directory: Path, waiting: list[SigningKey], alg: Alg, now: datetime) -> list[str]:
+def _promote(directory: Path, waiting: list[Key], alg: Alg, now: datetime) -> list[str]:
     """Let the longest published next key sign, after seeing to it that another waits behind it."""
     chosen = waiting[0] if waiting else _new_key(alg, now)
     lines = [] if len(waiting) > 1 else [_write_next(directory, alg, now)]
     key_files.write(directory, replace(chosen, state="active", activated_at=now))
-    return [f"{chosen.kid}: active, signs {alg}", *lines]
+    task = "signs" if chosen.signs else "decrypts"
+    return [f"{chosen.kid}: active, {task} {alg}", *lines]
 
 
 def _write_next(directory: Path, alg: Alg, now: datetime) -> str:

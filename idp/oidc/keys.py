@@ -1,4 +1,4 @@
-"""The key ring: signs tokens, verifies them and publishes the keys, following the folder while running."""
+"""The key ring: signs, verifies and decrypts, publishes the keys, and follows the folder while running."""
 
 import json
 import logging
@@ -11,19 +11,25 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from cryptography.exceptions import InvalidTag
+from joserfc.errors import JoseError
+from joserfc.jwe import decrypt_compact
 from joserfc.jws import JWSRegistry
 from joserfc.util import urlsafe_b64decode
 
 from idp.clock import utcnow
 from idp.config import ConfigError
 from idp.oidc import key_files
-from idp.oidc.key_files import HOW_TO_MAKE, SigningKey
+from idp.oidc.key_files import DECRYPTION_ALGS, HOW_TO_MAKE, Key
 from idp.tokens import base64url
 
 REQUIRED_ALG = "RS256"  # what every relying app understands (OpenID Connect Core §15.1)
 JWKS_MAX_AGE_SECONDS = 600  # how long a relying app may keep /jwks; a next key must have been out longer
 
+CONTENT_ENCS = ("A128GCM", "A256GCM")  # of what is encrypted to us
+
 _HEADER_MAX_CHARS = 512
+_JWE_HEADER = ("alg", "enc", "kid", "cty", "typ")
 _log = logging.getLogger("idp.keys")
 
 
@@ -31,8 +37,8 @@ _log = logging.getLogger("idp.keys")
 class _Published:
     """What one state of the folder means, prepared once; swapped whole, so threads need no lock."""
 
-    by_kid: dict[str, SigningKey]
-    signers: dict[str, SigningKey]
+    by_kid: dict[str, Key]
+    active: dict[str, Key]
     jwks: bytes
     generation: int
 
@@ -57,7 +63,7 @@ class KeyRing:
         self._interval = check_interval_seconds
         self._lock = threading.Lock()
         self._problems: tuple[str, ...] = ()
-        self._loaded: dict[str, SigningKey] = {}
+        self._loaded: dict[str, Key] = {}
         self._seen, self._keys = _read_usable(directory, self._loaded)
         self._published = _publish(self._keys, now=clock(), generation=1)
         self._checked_at = time.monotonic()
@@ -69,7 +75,7 @@ class KeyRing:
 
         `iat` is `now` unless the claims say otherwise. Raises `LookupError` when no key is active for `alg`.
         """
-        key = self._current().signers.get(alg)
+        key = self._current().active.get(alg)
         if key is None:
             raise LookupError(f"no active {alg} key; {HOW_TO_MAKE} --alg {alg}")
         payload = json.dumps({"iat": int(now.timestamp()), **claims}, separators=(",", ":"))
@@ -94,7 +100,7 @@ class KeyRing:
             raise ValueError("the token's header is not one of ours")
         kid = header["kid"]
         key = self._current().by_kid.get(kid) if isinstance(kid, str) else None
-        if key is None:
+        if key is None or not key.signs:
             raise ValueError("the token's kid is unknown")
         if header["alg"] != key.alg:
             raise ValueError("the token's alg is not its key's")
@@ -105,10 +111,46 @@ class KeyRing:
         claims: dict[str, Any] = json.loads(payload)
         return claims
 
+    def decrypt(self, token: str) -> str:
+        """The JWT in a compact JWE that is encrypted to a published key (RFC 7516 §5.2, RFC 7519 §5.2).
+
+        A kid says which; without one it is the active key for the alg. Nothing is decompressed: a small
+        token could become a large one. Raises `ValueError`, in words for its sender that tell nothing of
+        how far the decryption came.
+        """
+        try:
+            header = json.loads(urlsafe_b64decode(token.encode("ascii").split(b".")[0]))
+        except (ValueError, RecursionError):
+            raise ValueError("is no compact JWE") from None
+        if not isinstance(header, dict):
+            raise ValueError("is no compact JWE")
+        alg, enc, kid = (header.get(name) for name in ("alg", "enc", "kid"))
+        if alg not in DECRYPTION_ALGS or enc not in CONTENT_ENCS:
+            known = ", ".join(DECRYPTION_ALGS), " or ".join(CONTENT_ENCS)
+            raise ValueError(f"must be encrypted by one of {known[0]}, with {known[1]}")
+        if set(header) - set(_JWE_HEADER):
+            raise ValueError(f"may have in its JWE header only {', '.join(_JWE_HEADER)}")
+        if str(header.get("cty", "JWT")).upper() != "JWT":
+            raise ValueError("must have a signed JWT inside")
+        current = self._current()
+        key = current.active.get(alg) if kid is None else current.by_kid.get(str(kid))
+        if key is None or key.alg != alg:
+            raise ValueError(f"is encrypted to no {alg} key of ours")
+        try:
+            found = decrypt_compact(token, key.key, algorithms=[alg, enc])
+            return (found.plaintext or b"").decode("ascii")
+        except (JoseError, InvalidTag, ValueError):
+            raise ValueError("cannot be decrypted") from None
+
     @property
     def algs(self) -> tuple[str, ...]:
-        """The algorithms that have an active key."""
-        return tuple(self._current().signers)
+        """The signature algorithms that have an active key."""
+        return tuple(alg for alg, key in self._current().active.items() if key.signs)
+
+    @property
+    def decryption_algs(self) -> tuple[str, ...]:
+        """The algorithms of active keys that others may encrypt to."""
+        return tuple(alg for alg, key in self._current().active.items() if not key.signs)
 
     def jwks(self) -> bytes:
         """The public keys as a JWK Set (RFC 7517 §5), in JSON."""
@@ -148,14 +190,12 @@ class KeyRing:
         # Also without a change: a retired key leaves the set when its time is up.
         old = self._published
         new = _publish(self._keys, now=self._clock(), generation=old.generation + 1)
-        if (new.jwks, new.signers) != (old.jwks, old.signers):
+        if (new.jwks, new.active) != (old.jwks, old.active):
             self._published = new
-            _log.info("signing keys changed; in use: %s", ", ".join(key.kid for key in new.signers.values()))
+            _log.info("signing keys changed; in use: %s", ", ".join(key.kid for key in new.active.values()))
 
 
-def _read_usable(
-    directory: Path, loaded: dict[str, SigningKey]
-) -> tuple[key_files.Fingerprint, list[SigningKey]]:
+def _read_usable(directory: Path, loaded: dict[str, Key]) -> tuple[key_files.Fingerprint, list[Key]]:
     """The settled keys a provider can run on. Raises `ConfigError` with every problem."""
     seen, keys = key_files.read(directory, loaded)
     if not any(key.alg == REQUIRED_ALG and key.state == "active" for key in keys):
@@ -165,12 +205,12 @@ def _read_usable(
     return seen, key_files.settle(keys)
 
 
-def _publish(keys: Iterable[SigningKey], *, now: datetime, generation: int) -> _Published:
+def _publish(keys: Iterable[Key], *, now: datetime, generation: int) -> _Published:
     """The set as it is used and shown; retired keys whose time is up are left out, removed or not."""
     shown = [key for key in keys if not key.is_past(now)]
     return _Published(
         by_kid={key.kid: key for key in shown},
-        signers={key.alg: key for key in shown if key.state == "active"},
+        active={key.alg: key for key in shown if key.state == "active"},
         jwks=json.dumps({"keys": [key.public_jwk for key in shown]}, separators=(",", ":")).encode(),
         generation=generation,
     )

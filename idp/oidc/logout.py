@@ -1,6 +1,6 @@
 """RP-initiated logout: read the request and decide (RP-Initiated Logout 1.0). No I/O."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
@@ -8,6 +8,10 @@ from uuid import UUID
 
 from idp.oidc.clients import Client
 
+PARAMETERS = (
+    *("id_token_hint", "logout_hint", "client_id"),
+    *("post_logout_redirect_uri", "state", "ui_locales"),
+)
 MAX_STATE = 2000
 
 
@@ -32,8 +36,14 @@ def parse(
     find_client: Callable[[str], Client | None],
     verify: Callable[[str], dict[str, Any]],
     issuer: str,
+    repeated: Collection[str] = (),
 ) -> LogoutRequest:
-    """The logout request in `sent`; `verify` gives an ID token's claims, however old, or ValueError."""
+    """The logout request in `sent`; `verify` gives an ID token's claims, however old, or ValueError.
+
+    `repeated` are parameters that came twice: nothing is believed then (RFC 6749 §3.1).
+    """
+    if repeated:
+        return LogoutRequest(None, None, None, None, f"{min(repeated)} is given more than once")
     claims: dict[str, Any] = {}
     problem = None
     if sent.get("id_token_hint"):

@@ -2,14 +2,29 @@
 
 from typing import Any
 
-from idp.oidc.authorize import PROMPTS, RESPONSE_MODES
-from idp.oidc.claims import AUTHN_PROVIDER, EVIDENCE_CLAIMS, NUMBER_SCOPE, SCOPE_CLAIMS, of_scopes
-from idp.oidc.server import TOKEN_ENDPOINT_AUTH_METHODS, CodeGrant
+from idp.oidc import client_assertion, client_auth, dpop, encryption, request_object
+from idp.oidc.authorize import RESPONSE_MODES
+from idp.oidc.claims import (
+    AUTHN_PROVIDER,
+    CLAIMS_OF_A_NUMBER,
+    EVIDENCE_CLAIMS,
+    NUMBER_SCOPE,
+    SCOPE_CLAIMS,
+    of_scopes,
+)
+from idp.oidc.grants import GRANTS
+from idp.oidc.keys import CONTENT_ENCS
+from idp.oidc.requested_login import PROMPTS
+from idp.oidc.user_message import MIME_TYPES
 
+SWEDISH_DISCO = "https://id.oidc.se/disco/"
 ENDPOINTS = {
     "authorization_endpoint": "/authorize",
+    "pushed_authorization_request_endpoint": "/par",
     "token_endpoint": "/token",
     "userinfo_endpoint": "/userinfo",
+    "introspection_endpoint": "/introspect",
+    "revocation_endpoint": "/revoke",
     "jwks_uri": "/jwks",
     "end_session_endpoint": "/end_session",
 }
@@ -22,17 +37,22 @@ def document(
     issuer: str,
     *,
     algs: tuple[str, ...],
+    decryption_algs: tuple[str, ...],
     acrs: tuple[str, ...],
     languages: tuple[str, ...],
     numbers: bool,
     evidence: bool,
+    messages: bool,
 ) -> dict[str, Any]:
-    """The discovery document. `algs` have an active signing key, `acrs` a registered login method.
+    """The discovery document. `algs` have an active signing key, `decryption_algs` one to encrypt to.
 
-    `numbers` says whether personal numbers are known, `evidence` whether a login method leaves any.
+    `acrs` are what the registered login methods reach, `languages` those of our pages.
+    `numbers` says whether personal numbers are known, `evidence` whether a login method leaves any,
+    `messages` whether one shows relying apps' messages.
     """
     scopes = [scope for scope in SCOPE_CLAIMS if numbers or scope != NUMBER_SCOPE]
-    claims = [*ID_TOKEN_CLAIMS, *of_scopes(scopes), AUTHN_PROVIDER, *(EVIDENCE_CLAIMS if evidence else ())]
+    of_people = [name for name in of_scopes(scopes) if numbers or name not in CLAIMS_OF_A_NUMBER]
+    claims = [*ID_TOKEN_CLAIMS, *of_people, AUTHN_PROVIDER, *(EVIDENCE_CLAIMS if evidence else ())]
     return {
         "issuer": issuer,
         **{name: issuer + path for name, path in ENDPOINTS.items()},
@@ -42,15 +62,46 @@ def document(
         "claims_parameter_supported": True,
         "response_types_supported": ["code"],
         "response_modes_supported": list(RESPONSE_MODES),
-        "grant_types_supported": [CodeGrant.GRANT_TYPE],
+        "grant_types_supported": [grant.GRANT_TYPE for grant in GRANTS],
         "prompt_values_supported": list(PROMPTS),
         "code_challenge_methods_supported": ["S256"],
         "subject_types_supported": ["public", "pairwise"],
         "id_token_signing_alg_values_supported": list(algs),
-        "token_endpoint_auth_methods_supported": list(TOKEN_ENDPOINT_AUTH_METHODS),
+        "userinfo_signing_alg_values_supported": list(algs),
+        **{
+            f"{answer}_encryption_{part}_values_supported": list(known)
+            for answer in ("id_token", "userinfo")
+            for part, known in (("alg", encryption.KEY_ALGS), ("enc", encryption.CONTENT_ENCS))
+        },
+        "token_endpoint_auth_methods_supported": list(client_auth.METHODS),
+        "introspection_endpoint_auth_methods_supported": [m for m in client_auth.METHODS if m != "none"],
+        "revocation_endpoint_auth_methods_supported": list(client_auth.METHODS),
+        **{
+            f"{endpoint}_endpoint_auth_signing_alg_values_supported": list(client_assertion.ALGS)
+            for endpoint in ("token", "introspection", "revocation")
+        },
+        "dpop_signing_alg_values_supported": list(dpop.ALGS),
         "acr_values_supported": list(acrs),
         "ui_locales_supported": list(languages),
-        "request_parameter_supported": False,
+        "request_parameter_supported": True,
+        "request_object_signing_alg_values_supported": list(request_object.ALGS),
+        **(
+            {
+                "request_object_encryption_alg_values_supported": list(decryption_algs),
+                "request_object_encryption_enc_values_supported": list(CONTENT_ENCS),
+            }
+            if decryption_algs
+            else {}
+        ),
+        "require_pushed_authorization_requests": False,
+        "require_signed_request_object": False,
         "request_uri_parameter_supported": False,
         "authorization_response_iss_parameter_supported": True,
+        "backchannel_logout_supported": True,
+        "backchannel_logout_session_supported": True,
+        "frontchannel_logout_supported": True,
+        "frontchannel_logout_session_supported": True,
+        f"{SWEDISH_DISCO}authnProviderSupported": True,
+        f"{SWEDISH_DISCO}userMessageSupported": messages,
+        **({f"{SWEDISH_DISCO}userMessageSupportedMimeTypes": list(MIME_TYPES)} if messages else {}),
     }

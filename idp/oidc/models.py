@@ -1,4 +1,4 @@
-"""What has been granted to relying apps: grants with their codes, access tokens, consents."""
+"""What has been granted to relying apps: grants with their codes, access and refresh tokens, consents."""
 
 from datetime import datetime
 from typing import Any
@@ -28,6 +28,7 @@ class Grant(Base):
     nonce: Mapped[str | None] = mapped_column(sa.Text)
     code_hash: Mapped[str] = mapped_column(sa.String(64), unique=True)
     code_challenge: Mapped[str | None] = mapped_column(sa.String(43))
+    dpop_jkt: Mapped[str | None] = mapped_column(sa.String(43))  # the key that the code is bound to
     code_expires_at: Mapped[datetime]
     code_used_at: Mapped[datetime | None]
     acr: Mapped[str] = mapped_column(sa.String(255))
@@ -36,18 +37,63 @@ class Grant(Base):
     method: Mapped[str | None] = mapped_column(sa.String(20))  # None: older than this column
     reference: Mapped[str | None] = mapped_column(sa.String(64))  # of the login, by its method
     claims: Mapped[dict[str, Any] | None] = mapped_column(sa.JSON(none_as_null=True))  # asked for one by one
+    offline: Mapped[bool] = mapped_column(server_default=sa.false())  # outlives the logout of its session
     created_at: Mapped[datetime] = mapped_column(index=True)
     revoked_at: Mapped[datetime | None]
 
 
 class AccessToken(Base):
-    """An opaque access token, kept as its SHA-256. It counts while its grant is in force."""
+    """An access token, by its SHA-256; one in JWT format by its `jti`. It counts while its grant is in force.
+
+    A client's own (RFC 6749 §4.4) has no grant: it names the client instead.
+    """
 
     __tablename__ = "access_tokens"
 
     token_hash: Mapped[str] = mapped_column(sa.String(64), primary_key=True)
-    grant_id: Mapped[UUID]
+    grant_id: Mapped[UUID | None]
+    client_id: Mapped[str | None] = mapped_column(sa.String(100))
     scope: Mapped[str] = mapped_column(sa.Text)
+    dpop_jkt: Mapped[str | None] = mapped_column(sa.String(43))  # the key that it is bound to, if any
+    issued_at: Mapped[datetime | None]  # None: older than this column
+    expires_at: Mapped[datetime] = mapped_column(index=True)
+
+
+class RefreshToken(Base):
+    """A refresh token, by its SHA-256. It counts while its grant is in force, until it is used if it rotates.
+
+    `expires_at` moves with every use, and never past `ends_at`.
+    """
+
+    __tablename__ = "refresh_tokens"
+
+    token_hash: Mapped[str] = mapped_column(sa.String(64), primary_key=True)
+    grant_id: Mapped[UUID] = mapped_column(index=True)
+    dpop_jkt: Mapped[str | None] = mapped_column(sa.String(43))  # a public client's key, if it has one
+    issued_at: Mapped[datetime]
+    expires_at: Mapped[datetime] = mapped_column(index=True)
+    ends_at: Mapped[datetime]
+    used_at: Mapped[datetime | None]  # a rotated one: when its successor was issued
+
+
+class PushedRequest(Base):
+    """A pushed authorization request, by its request_uri's SHA-256; used up by the response to it."""
+
+    __tablename__ = "pushed_requests"
+
+    request_hash: Mapped[str] = mapped_column(sa.String(64), primary_key=True)
+    client_id: Mapped[str] = mapped_column(sa.String(100))
+    parameters: Mapped[dict[str, Any]]
+    expires_at: Mapped[datetime] = mapped_column(index=True)  # by then it must have come with a browser
+    used_at: Mapped[datetime | None]
+
+
+class UsedAssertion(Base):
+    """A client assertion or DPoP proof that has been used, by a hash of sender and jti, while it lasts."""
+
+    __tablename__ = "used_assertions"
+
+    assertion_hash: Mapped[str] = mapped_column(sa.String(64), primary_key=True)
     expires_at: Mapped[datetime] = mapped_column(index=True)
 
 

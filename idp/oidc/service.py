@@ -13,18 +13,20 @@ from idp import audit
 from idp.db import db, execute_alone
 from idp.login import service as login
 from idp.login.service import LiveSession
+from idp.oidc import par
 from idp.oidc.authorize import AuthorizationRequest
 from idp.oidc.claims import AskedClaims, Person
 from idp.oidc.models import AccessToken, Consent, Grant
 from idp.tokens import new_token, s256_challenge, sha256_hex
-from idp.users.models import Status, User
+from idp.users.models import Company, Status, User
 
 CODE_SECONDS = 60
+OFFLINE = "offline_access"  # the scope that lets a grant outlive its session (OIDC Core §11)
 
 
 @dataclass(frozen=True)
-class ClaimedCode:
-    """What a code stood for, once it has been exchanged."""
+class Granted:
+    """What a grant stands for, as tokens tell it."""
 
     grant_id: UUID
     user_id: UUID
@@ -41,18 +43,19 @@ class ClaimedCode:
 
 @dataclass(frozen=True)
 class TokenFacts:
-    """What an access token stands for."""
+    """What an access token stands for, and the key that it is bound to, if it is (RFC 9449)."""
 
     person: Person
     client_id: str
     scope: str
     claims: AskedClaims
+    dpop_jkt: str | None
 
 
 _GRANTS, _TOKENS = cast(sa.Table, Grant.__table__), cast(sa.Table, AccessToken.__table__)
-_grant, _token, _user = _GRANTS.c, _TOKENS.c, User.__table__.c
+_grant, _token, _user, _company = _GRANTS.c, _TOKENS.c, User.__table__.c, Company.__table__.c
 _GRANT = sa.insert(_GRANTS)
-_TOKEN = sa.insert(_TOKENS)
+STORE_TOKEN = sa.insert(_TOKENS)
 _CLAIM = (
     sa.update(_GRANTS)
     .where(
@@ -60,6 +63,7 @@ _CLAIM = (
         _grant.client_id == sa.bindparam("b_client_id"),
         _grant.redirect_uri == sa.bindparam("b_redirect_uri"),
         _grant.code_challenge.is_not_distinct_from(sa.bindparam("b_challenge")),
+        sa.or_(_grant.dpop_jkt.is_(None), _grant.dpop_jkt == sa.bindparam("b_jkt")),
         _grant.code_used_at.is_(None),
         _grant.revoked_at.is_(None),
         _grant.code_expires_at > sa.bindparam("b_now"),
@@ -83,11 +87,13 @@ _claimed = _CLAIM.cte("claimed")
 _EXCHANGE = sa.select(_claimed).add_cte(
     sa.insert(_TOKENS)
     .from_select(
-        ["token_hash", "grant_id", "scope", "expires_at"],
+        ["token_hash", "grant_id", "scope", "dpop_jkt", "issued_at", "expires_at"],
         sa.select(
             sa.bindparam("token_hash", type_=_token.token_hash.type),
             _claimed.c.id,
             _claimed.c.scope,
+            sa.bindparam("b_jkt", type_=_token.dpop_jkt.type),
+            sa.bindparam("issued_at", type_=_token.expires_at.type),
             sa.bindparam("expires_at", type_=_token.expires_at.type),
         ),
     )
@@ -102,14 +108,21 @@ _FACTS = (
     _user.phone,
     _user.locale,
     _user.updated_at,
+    _company.name.label("company"),
+    _company.org_number,
 )
 _ACTIVE = _user.status == Status.ACTIVE.value
-_USER = sa.select(*_FACTS).where(_user.id == sa.bindparam("user_id", type_=_user.id.type), _ACTIVE)
+_USER = (
+    sa.select(*_FACTS)
+    .join(Company.__table__, _company.id == _user.company_id)
+    .where(_user.id == sa.bindparam("user_id", type_=_user.id.type), _ACTIVE)
+)
 _HOLDER = (
-    sa.select(_token.scope, _grant.client_id, _grant.claims, *_FACTS)
+    sa.select(_token.scope, _token.dpop_jkt, _grant.client_id, _grant.claims, *_FACTS)
     .select_from(_TOKENS)
     .join(_GRANTS, _grant.id == _token.grant_id)
     .join(User.__table__, _user.id == _grant.user_id)
+    .join(Company.__table__, _company.id == _user.company_id)
     .where(
         _token.token_hash == sa.bindparam("token_hash"),
         _token.expires_at > sa.bindparam("now"),
@@ -124,8 +137,8 @@ def issue_code(
 ) -> str | None:
     """A new code for `request`, answered by the person of `live`.
 
-    `interaction` is the stored request this answers, claimed in the same transaction; None is returned
-    when it has been answered before: one request never gives two codes.
+    `interaction` is the stored request this answers. It is claimed in the same transaction, as is the pushed
+    request it came from; None is returned when one has been answered before: no request gives two codes.
     """
     code = new_token()
     values = {
@@ -138,6 +151,7 @@ def issue_code(
         "nonce": request.nonce,
         "code_hash": sha256_hex(code),
         "code_challenge": request.code_challenge,
+        "dpop_jkt": request.dpop_jkt,
         "code_expires_at": now + timedelta(seconds=CODE_SECONDS),
         "acr": live.event.acr,
         "amr": list(live.event.amr),
@@ -145,12 +159,16 @@ def issue_code(
         "method": live.event.method,
         "reference": live.event.reference,
         "claims": request.claims.to_json(),
+        "offline": OFFLINE in request.scope.split(),
         "created_at": now,
     }
-    if interaction is None:
+    pushed = request.to.pushed
+    if interaction is None and pushed is None:
         execute_alone(_GRANT, values)
         return code
-    if not login.answer(interaction, now=now):
+    if (interaction is not None and not login.answer(interaction, now=now)) or (
+        pushed is not None and not par.use(pushed, now=now)
+    ):
         db.session.rollback()
         return None
     db.session.execute(_GRANT, values)
@@ -164,24 +182,31 @@ def exchange_code(
     client_id: str,
     redirect_uri: str,
     code_verifier: str | None,
+    jkt: str | None,
     access_token_lifetime: timedelta,
     now: datetime,
-) -> tuple[ClaimedCode, str] | None:
-    """What `code` stood for and a new access token, once; None when it may not be exchanged like this.
+) -> tuple[Granted, str] | None:
+    """What `code` stood for and a new access token's secret, once; None when it may not be exchanged so.
 
-    The claim holds every binding (client, redirect_uri, PKCE challenge, lifetime, not used, not
+    The claim holds every binding (client, redirect_uri, PKCE challenge, key, lifetime, not used, not
     revoked) in one conditional UPDATE, so of many parallel exchanges one wins, and a wrong one does not
-    spend the code. The token is stored with the claim or not at all.
+    spend the code. The token is stored with the claim or not at all. `jkt` is the key that the exchange
+    proves: the token is bound to it, and the code may be (RFC 9449 §10).
     """
-    access_token = new_token()
+    secret = new_token()
     claim = {
         "b_code_hash": sha256_hex(code),
         "b_client_id": client_id,
         "b_redirect_uri": redirect_uri,
         "b_challenge": s256_challenge(code_verifier) if code_verifier is not None else None,
+        "b_jkt": jkt,
         "b_now": now,
     }
-    token = {"token_hash": sha256_hex(access_token), "expires_at": now + access_token_lifetime}
+    token = {
+        "token_hash": sha256_hex(secret),
+        "issued_at": now,
+        "expires_at": now + access_token_lifetime,
+    }
     if db.engine.dialect.name == "postgresql":
         rows = execute_alone(_EXCHANGE, claim | token)
     else:
@@ -189,7 +214,7 @@ def exchange_code(
     if not rows:
         return None
     row = rows[0]
-    claimed = ClaimedCode(
+    granted = Granted(
         grant_id=row.id,
         user_id=row.user_id,
         session_id=row.session_id,
@@ -202,13 +227,22 @@ def exchange_code(
         reference=row.reference,
         claims=AskedClaims.from_json(row.claims),
     )
-    return claimed, access_token
+    return granted, secret
 
 
 def _exchange_in_two(claim: dict[str, Any], token: dict[str, Any]) -> Sequence[sa.Row[Any]]:
     rows = db.session.execute(_CLAIM, claim).all()
     if rows:
-        db.session.execute(_TOKEN, {**token, "grant_id": rows[0].id, "scope": rows[0].scope})
+        db.session.execute(
+            STORE_TOKEN,
+            {
+                **token,
+                "grant_id": rows[0].id,
+                "client_id": None,
+                "scope": rows[0].scope,
+                "dpop_jkt": claim["b_jkt"],
+            },
+        )
     db.session.commit()
     return rows
 
@@ -242,13 +276,30 @@ def revoke_if_replayed(code: str, *, client_id: str, now: datetime) -> bool:
     return row is not None
 
 
-def find_holder(token: str, *, now: datetime) -> TokenFacts | None:
-    """What an access token stands for; None when it does not count."""
-    rows = execute_alone(_HOLDER, {"token_hash": sha256_hex(token), "now": now})
+def issue_client_token(client_id: str, *, jkt: str | None, lifetime: timedelta, now: datetime) -> str:
+    """The secret of a new access token that stands for the client itself, bound to the key `jkt` if any."""
+    secret = new_token()
+    values = {
+        "token_hash": sha256_hex(secret),
+        "grant_id": None,
+        "client_id": client_id,
+        "scope": "",
+        "dpop_jkt": jkt,
+        "issued_at": now,
+        "expires_at": now + lifetime,
+    }
+    execute_alone(STORE_TOKEN, values)
+    return secret
+
+
+def find_holder(token_hash: str, *, now: datetime) -> TokenFacts | None:
+    """What a person's access token stands for; None when it does not count."""
+    rows = execute_alone(_HOLDER, {"token_hash": token_hash, "now": now})
     if not rows:
         return None
     row = rows[0]
-    return TokenFacts(_person(row), row.client_id, row.scope, AskedClaims.from_json(row.claims))
+    asked = AskedClaims.from_json(row.claims)
+    return TokenFacts(_person(row), row.client_id, row.scope, asked, row.dpop_jkt)
 
 
 def find_person(user_id: UUID) -> Person | None:
@@ -266,14 +317,28 @@ def _person(row: sa.Row[Any]) -> Person:
         phone=row.phone,
         locale=row.locale,
         updated_at=row.updated_at,
+        company=row.company,
+        org_number=row.org_number,
     )
 
 
 def revoke_grants_of_sessions(_sender: object, *, session_ids: list[UUID], now: datetime) -> None:
-    """Revoke what ended sessions issued, in the transaction that ends them (hears `sessions_ended`)."""
+    """Revoke what ended sessions issued, in the transaction that ends them (hears `sessions_ended`).
+
+    What was granted with `offline_access` goes on.
+    """
+    _revoke(Grant.session_id.in_(session_ids), Grant.offline.is_(False), now=now)
+
+
+def revoke_grants_of_person(_sender: object, *, user_id: UUID, now: datetime) -> None:
+    """Revoke all that a person ever granted, in the caller's transaction (hears `logins_void`)."""
+    _revoke(Grant.user_id == user_id, now=now)
+
+
+def _revoke(*conditions: sa.ColumnElement[bool], now: datetime) -> None:
     db.session.execute(
         sa.update(Grant)
-        .where(Grant.session_id.in_(session_ids), Grant.revoked_at.is_(None))
+        .where(*conditions, Grant.revoked_at.is_(None))
         .values(revoked_at=now)
         .execution_options(synchronize_session=False)
     )

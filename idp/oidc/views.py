@@ -1,13 +1,12 @@
 """The protocol's endpoints, as HTTP."""
 
 import json
-from collections.abc import Iterable
+from datetime import datetime
 from typing import Any
 
 import structlog
 from authlib.oauth2.base import OAuth2Error
 from flask import (
-    Blueprint,
     Response,
     current_app,
     make_response,
@@ -25,23 +24,43 @@ from idp.login import service as login
 from idp.login.models import Interaction
 from idp.login.service import LiveSession
 from idp.login.views import logged_out, sign_logout_state
-from idp.oidc import authorize, claims, logout, metadata, service
-from idp.oidc.authorize import AuthorizationError, AuthorizationRequest, ReturnTo
+from idp.oidc import (
+    authorize,
+    claims,
+    client_auth,
+    decision,
+    dpop,
+    logout,
+    metadata,
+    par,
+    request_object,
+    service,
+)
+from idp.oidc.authorize import (
+    AuthorizationError,
+    AuthorizationRequest,
+    BadAuthorizationRequest,
+    BadRedirectUri,
+    Environment,
+    Pushed,
+    ReturnTo,
+)
+from idp.oidc.blueprint import blueprint, provider
 from idp.oidc.clients import Client
 from idp.oidc.keys import JWKS_MAX_AGE_SECONDS
-from idp.oidc.server import NO_STORE, Provider, TokenRequest, TokenServer, number_claims, read_form
+from idp.oidc.requested_login import Hint
+from idp.oidc.server import NO_STORE, TokenServer
+from idp.oidc.token_request import read_form
 
 log = structlog.get_logger("idp.oidc")
-blueprint = Blueprint("oidc", __name__)
 DISCOVERY_SECONDS = 600
-CORS_ENDPOINTS = frozenset({"oidc.discovery", "oidc.jwks", "oidc.token", "oidc.userinfo"})
+LOGGED_OUT = "logged out by a relying app"
+PUSHED = "pushed"  # where an interaction keeps the hash of the pushed request that it answers
+CORS_ENDPOINTS = frozenset({"oidc.discovery", "oidc.jwks", "oidc.token", "oidc.userinfo", "oidc.revoke"})
 DISCOVERY_PATHS = ("/.well-known/openid-configuration", "/.well-known/oauth-authorization-server")
-MACHINE_PATHS = frozenset({*DISCOVERY_PATHS, "/jwks", "/token", "/userinfo"})
-
-
-def provider() -> Provider:
-    found: Provider = current_app.extensions["idp.provider"]
-    return found
+MACHINE_PATHS = frozenset(
+    {*DISCOVERY_PATHS, "/jwks", "/par", "/token", "/userinfo", "/introspect", "/revoke"}
+)
 
 
 # Facts
@@ -62,10 +81,12 @@ def _discovery_document() -> bytes:
     made = metadata.document(
         provider().issuer,
         algs=provider().keys.algs,
+        decryption_algs=provider().keys.decryption_algs,
         acrs=tuple(method.acr for method in methods.registered()),
         languages=tuple(i18n.LANGUAGES),
         numbers=provider().person_number is not None,
         evidence=bool(provider().event_claims),
+        messages=any(method.shows_messages for method in methods.registered()),
     )
     return json.dumps(made).encode()
 
@@ -95,7 +116,10 @@ def authorize_endpoint() -> BaseResponse:
     """Answer at once when the browser's session suffices, else store the request and ask."""
     sent = request.form if request.method == "POST" else request.args
     try:
-        asked = _parse(sent.items(multi=True))
+        asked = authorize.parse(sent.items(multi=True), _environment(utcnow()))
+    except login.InteractionOver as over:
+        log.info("pushed_request_over", client_id=over.client_id, reason=over.reason)
+        return guard.over_page(over)
     except AuthorizationError as error:
         return _refuse(error)
     if request.method == "POST":
@@ -124,22 +148,22 @@ def resume(uid: str) -> BaseResponse:
 
 def _answer(asked: AuthorizationRequest, *, interaction: str | None) -> BaseResponse:
     live = guard.current_session()
-    decision = authorize.decide(
+    decided = decision.decide(
         asked,
         live.event if live else None,
         company=live.company if live else None,
         consented_at=_consented_at(asked, live),
         subject=claims.subject(asked.client, live.event.user_id, provider().subject_key) if live else None,
     )
-    match decision:
-        case authorize.Issue() if live is not None:
+    match decided:
+        case decision.Issue() if live is not None:
             code = service.issue_code(asked, live, interaction=interaction, now=utcnow())
             if code is None:
                 return guard.over_page(login.InteractionOver("answered", asked.client.client_id))
-            return _respond(asked.to, authorize.success(asked.to, code, provider().issuer))
-        case authorize.Refuse(error, description):
+            return _respond(asked.to, decision.success(asked.to, code, provider().issuer))
+        case decision.Refuse(error, description):
             return _refuse(AuthorizationError(asked.to, error, description), interaction=interaction)
-        case authorize.AskConsent():
+        case decision.AskConsent():
             return redirect(
                 url_for("oidc.consent", uid=interaction or _store(asked, browser=guard.browser())), 303
             )
@@ -149,32 +173,43 @@ def _answer(asked: AuthorizationRequest, *, interaction: str | None) -> BaseResp
             )
 
 
-def _parse(sent: Iterable[tuple[str, str]], *, received_at: Any = None) -> AuthorizationRequest:
-    return authorize.parse(
-        sent,
-        authorize.Environment(
-            find_client=provider().clients.get,
-            acrs=current_app.extensions["idp.acrs"],
-            read_hint=_read_hint,
-            now=received_at or utcnow(),
-        ),
+def _environment(now: datetime) -> Environment:
+    return Environment(
+        find_client=provider().clients.get,
+        acrs=current_app.extensions["idp.acrs"],
+        read_hint=_read_hint,
+        open_request=_open_request,
+        find_pushed=_find_pushed,
+        now=now,
     )
 
 
 def _stored(interaction: Interaction) -> AuthorizationRequest:
-    return _parse(interaction.request.items(), received_at=interaction.created_at)
+    return authorize.read_stored(
+        interaction.request, _environment(interaction.created_at), pushed=interaction.request.get(PUSHED)
+    )
 
 
 def _store(asked: AuthorizationRequest, *, browser: str | None) -> str:
     return login.begin(
         asked.requirement,
         return_endpoint="oidc.resume",
-        request=dict(asked.parameters),
+        request=_kept(asked),
         client_id=asked.client.client_id,
         browser=browser,
         lifetime=guard.interaction_lifetime(),
         now=asked.received_at,
     )
+
+
+def _kept(asked: AuthorizationRequest) -> dict[str, Any]:
+    """What an interaction keeps of a request: its parameters, and ours by names that they cannot have."""
+    kept: dict[str, Any] = dict(asked.parameters)
+    if asked.to.pushed is not None:
+        kept[PUSHED] = asked.to.pushed
+    if asked.user_message is not None:
+        kept[login.USER_MESSAGE] = asked.user_message.to_json()
+    return kept
 
 
 def _consented_at(asked: AuthorizationRequest, live: LiveSession | None) -> Any:
@@ -183,17 +218,35 @@ def _consented_at(asked: AuthorizationRequest, live: LiveSession | None) -> Any:
     return service.consented_at(live.event.user_id, asked.client.client_id, asked.shared)
 
 
-def _read_hint(token: str, client: Client) -> authorize.Hint:
+def _read_hint(token: str, client: Client) -> Hint:
     """Whom an ID token of ours, issued to this client, speaks of; its age does not matter."""
     found = _verify_id_token(token)
     if found.get("iss") != provider().issuer or found.get("aud") != client.client_id:
         raise ValueError("issued by or to somebody else")
-    return authorize.Hint(login.person_of(str(found.get("sid", ""))))
+    return Hint(login.person_of(str(found.get("sid", ""))))
+
+
+def _find_pushed(request_uri: str, client: Client) -> Pushed:
+    return par.find(request_uri, client.client_id, now=utcnow())
+
+
+def _open_request(text: str, client: Client) -> dict[str, str]:
+    return request_object.read(
+        text,
+        client=client,
+        decrypt=provider().keys.decrypt,
+        verify=lambda found: provider().client_keys.verify(client, found, utcnow()),
+        audiences=(provider().issuer, provider().issuer + metadata.ENDPOINTS["authorization_endpoint"]),
+        now=utcnow(),
+    )
 
 
 def _verify_id_token(token: str) -> dict[str, Any]:
     """The claims of an ID token of ours, however old. Raises `ValueError` for anything else."""
-    return provider().keys.verify(token, typ="JWT")
+    found = provider().keys.verify(token, typ="JWT")
+    if "sid" not in found:
+        raise ValueError("is a signed userinfo answer")
+    return found
 
 
 def _refuse(error: AuthorizationError, *, interaction: str | None = None) -> BaseResponse:
@@ -205,7 +258,9 @@ def _refuse(error: AuthorizationError, *, interaction: str | None = None) -> Bas
     )
     if interaction is not None:
         login.close(interaction, now=utcnow())
-    return _respond(error.to, authorize.failure(error, provider().issuer))
+    if error.to.pushed is not None and not par.use_alone(error.to.pushed, now=utcnow()):
+        return guard.over_page(login.InteractionOver("answered", error.to.client.client_id))
+    return _respond(error.to, decision.failure(error, provider().issuer))
 
 
 def _respond(to: ReturnTo, fields: list[tuple[str, str]]) -> BaseResponse:
@@ -216,8 +271,46 @@ def _respond(to: ReturnTo, fields: list[tuple[str, str]]) -> BaseResponse:
             render_template("oidc/form_post.html", action=to.redirect_uri, fields=dict(fields))
         )
     # Not flask.redirect(): its little page for browsers of old would only cost time.
-    location = authorize.response_url(to.redirect_uri, fields)
+    location = decision.response_url(to.redirect_uri, fields)
     return Response(status=303, headers={"Location": location, "Cache-Control": "no-store"})
+
+
+@blueprint.post("/par", endpoint="par")
+def push() -> Response:
+    """Check a request and keep it for the browser that will bring its request_uri (RFC 9126)."""
+    server: TokenServer = current_app.extensions["idp.token_server"]
+    sent, now = list(request.form.items(multi=True)), utcnow()
+    try:
+        client, _ = client_auth.authenticate(
+            provider(),
+            read_form([(name, value) for name, value in sent if name in par.CREDENTIALS]),
+            request.headers.get("Authorization"),
+            web.address_key(request.remote_addr),
+            now,
+            endpoint="/par",
+        )
+        proof = request.headers.get(dpop.HEADER)
+        jkt = dpop.proven_key(provider(), proof, method="POST", path="/par", now=now)
+        asked = authorize.parse_pushed(sent, client, _environment(now))
+        parameters = par.with_key(asked.parameters, jkt)
+    except OAuth2Error as error:
+        return server.handle_response(*error())
+    except AuthorizationError as error:
+        return _refuse_push(client, error.error, error.description)
+    except BadAuthorizationRequest as error:
+        return _refuse_push(client, error.error, error.detail)
+    except BadRedirectUri as error:
+        log.warning("redirect_uri_refused", client_id=client.client_id, detail=str(error))
+        return _refuse_push(client, "invalid_request", "redirect_uri is not a registered one, given once")
+    request_uri = par.push(client.client_id, parameters, now=now)
+    answer = {"request_uri": request_uri, "expires_in": par.LIFETIME_SECONDS}
+    return Response(json.dumps(answer), status=201, mimetype="application/json", headers=NO_STORE)
+
+
+def _refuse_push(client: Client, error: str, description: str) -> Response:
+    log.info("push_refused", client_id=client.client_id, error=error, description=description)
+    body = {"error": error, "error_description": description}
+    return Response(json.dumps(body), status=400, mimetype="application/json", headers=NO_STORE)
 
 
 # Consent
@@ -236,7 +329,11 @@ def consent(uid: str) -> BaseResponse:
     except AuthorizationError as error:
         return _refuse(error)
     live = guard.current_session()
-    if live is None or not asked.requirement.satisfied_by(live.event):
+    if (
+        live is None
+        or not asked.requirement.satisfied_by(live.event)
+        or not decision.may_use(asked.client, live.company)
+    ):
         return redirect(url_for("oidc.resume", uid=uid), 303)
     client, user_id = asked.client, live.event.user_id
     i18n.prefer(asked.parameters.get("ui_locales") or live.locale)
@@ -261,67 +358,20 @@ def consent(uid: str) -> BaseResponse:
     return make_response(page)
 
 
-# Token and userinfo
-
-
-@blueprint.post("/token")
-def token() -> Response:
-    server: TokenServer = current_app.extensions["idp.token_server"]
-    try:
-        form = read_form(list(request.form.items(multi=True)))
-    except OAuth2Error as error:
-        return server.handle_response(*error())
-    return server.respond(
-        TokenRequest(form, request.headers.get("Authorization"), web.address_key(request.remote_addr))
-    )
-
-
-@blueprint.route("/userinfo", methods=["GET", "POST"])
-def userinfo() -> Response:
-    """Claims about the person of an access token (OIDC Core §5.3, RFC 6750)."""
-    header = request.headers.get("Authorization", "")
-    scheme, _, value = header.partition(" ")
-    in_form = request.form.get("access_token") if request.method == "POST" else None
-    repeated = len(request.form.getlist("access_token")) > 1
-    if "access_token" in request.args or repeated or (header and in_form):
-        return _bearer_error(400, "invalid_request", "send the access token once, in the header or the form")
-    bearer = value.strip() if scheme.lower() == "bearer" else in_form
-    if not bearer:
-        return _bearer_error(401, None, None)
-    found = service.find_holder(bearer, now=utcnow())
-    client = provider().clients.get(found.client_id) if found else None
-    if found is None or client is None:
-        return _bearer_error(401, "invalid_token", "the access token is unknown, expired or revoked")
-    names = [*claims.of_scopes(found.scope.split()), *found.claims.userinfo]
-    told = {
-        "sub": claims.subject(client, found.person.id, provider().subject_key),
-        **claims.about(found.person, names),
-        **number_claims(provider(), found.person.id, names),
-    }
-    return Response(json.dumps(told), mimetype="application/json", headers=NO_STORE)
-
-
-def _bearer_error(status: int, error: str | None, description: str | None) -> Response:
-    """RFC 6750 §3: no error code when no token was sent."""
-    challenge = f'Bearer realm="{provider().issuer}"'
-    body: dict[str, str] = {}
-    if error and description:
-        challenge += f', error="{error}", error_description="{description}"'
-        body = {"error": error, "error_description": description}
-    response = Response(json.dumps(body), status=status, mimetype="application/json", headers=NO_STORE)
-    response.headers["WWW-Authenticate"] = challenge
-    return response
-
-
 # Logout
 
 
 @blueprint.route("/end_session", methods=["GET", "POST"])
 def end_session() -> BaseResponse:
     """RP-Initiated Logout 1.0 §2: at once with a hint of this browser's session, else the person is asked."""
-    sent = (request.form if request.method == "POST" else request.args).to_dict()
+    form = request.form if request.method == "POST" else request.args
+    sent = form.to_dict()
     asked = logout.parse(
-        sent, find_client=provider().clients.get, verify=_verify_id_token, issuer=provider().issuer
+        sent,
+        find_client=provider().clients.get,
+        verify=_verify_id_token,
+        issuer=provider().issuer,
+        repeated=[name for name in logout.PARAMETERS if len(form.getlist(name)) > 1],
     )
     if asked.problem:
         log.warning(
@@ -332,14 +382,22 @@ def end_session() -> BaseResponse:
         "return_to": asked.return_to,
     }
     i18n.prefer(sent.get("ui_locales"))
-    live = guard.current_session()
-    if request.method == "POST" and guard.handle() is None and asked.session_id is not None:
+    live, handle = guard.current_session(), guard.handle()
+    if request.method == "POST" and handle is None and asked.session_id is not None:
         # A POST from another site, without our cookies: the hint alone names the session.
-        login.end(asked.session_id, now=utcnow(), reason="logged out by a relying app")
-        return logged_out(state)
+        login.end(asked.session_id, now=utcnow(), reason=LOGGED_OUT)
+        return logged_out(state, ended=asked.session_id)
     if live is not None and _is_of(asked, live):
-        login.end(live.id, now=utcnow(), reason="logged out by a relying app")
-        return logged_out(state)
+        login.end(live.id, now=utcnow(), reason=LOGGED_OUT)
+        return logged_out(state, ended=live.id)
+    if (
+        live is None
+        and handle is not None
+        and asked.session_id is not None
+        and login.end_held(asked.session_id, handle, now=utcnow(), reason=LOGGED_OUT)
+    ):
+        # It had run out while the app went on: the other apps had yet to hear that this is over.
+        return logged_out(state, ended=asked.session_id)
     if live is None and request.method == "GET":
         return logged_out(state)
     return redirect(url_for("login.logout", state=sign_logout_state(state)), 303)
@@ -362,11 +420,11 @@ def allow_cross_origin(response: Response) -> Response:
     """CORS for what browser apps call, without credentials."""
     if request.endpoint in CORS_ENDPOINTS and "Origin" in request.headers:
         response.headers["Access-Control-Allow-Origin"] = "*"
-        response.headers["Access-Control-Expose-Headers"] = "WWW-Authenticate"
+        response.headers["Access-Control-Expose-Headers"] = f"WWW-Authenticate, {dpop.NONCE_HEADER}"
         if request.method == "OPTIONS":
             allowed = request.url_rule.methods if request.url_rule else None
             response.headers["Access-Control-Allow-Methods"] = ", ".join(sorted(allowed or ()))
-            response.headers["Access-Control-Allow-Headers"] = "Authorization, Content-Type"
+            response.headers["Access-Control-Allow-Headers"] = f"Authorization, Content-Type, {dpop.HEADER}"
             response.headers["Access-Control-Max-Age"] = "3600"
     return response
 

@@ -2,6 +2,7 @@
 
 import unicodedata
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from flask_babel import LazyString, lazy_gettext
 from flask_wtf import FlaskForm
@@ -60,8 +61,8 @@ class NewPasswordForm(FlaskForm):
     )
     confirm = PasswordField(lazy_gettext("Bekräfta lösenord"))
 
-    def __init__(self, own_data: Sequence[str]) -> None:
-        super().__init__()
+    def __init__(self, own_data: Sequence[str], **options: Any) -> None:
+        super().__init__(**options)
         self.own_data = own_data
 
     def validate_password(self, field: PasswordField) -> None:

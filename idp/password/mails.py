@@ -27,9 +27,19 @@ def reset_link(to: str, to_name: str, locale: str, *, token: str, settings: Sett
 
 
 def password_notice(
-    to: str, to_name: str, locale: str, *, now: datetime, address: str | None, settings: Settings
+    to: str,
+    to_name: str,
+    locale: str,
+    *,
+    now: datetime,
+    address: str | None,
+    settings: Settings,
+    one_is_left: bool = False,
 ) -> OutgoingMail:
-    """The notice that the account has a new password, since `now`, chosen from `address`."""
+    """The notice that the account has a new password, since `now`, chosen from `address`.
+
+    All its logins have ended: the one it was chosen in is left if there is one.
+    """
     return mail.compose(
         "notice_password",
         to=to,
@@ -38,4 +48,5 @@ def password_notice(
         settings=settings,
         when=format_datetime(now, "long", tzinfo=ZoneInfo(TIME_ZONE), locale=locale),
         address=address,
+        one_is_left=one_is_left,
     )

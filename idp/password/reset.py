@@ -73,7 +73,10 @@ def ask(
         try:
             limiter.hit(name, key)
         except TooManyTries:
-            audit.record(audit.Event.PASSWORD_RESET_LIMITED, now=now, limit=name)
+            user = users.find_by_email(email)  # whose history it belongs in
+            audit.record(
+                audit.Event.PASSWORD_RESET_LIMITED, now=now, user_id=user.id if user else None, limit=name
+            )
             db.session.commit()
             return
     user = users.find_by_email(email)

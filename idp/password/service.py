@@ -66,16 +66,16 @@ def authenticate(
         ("login_per_address", address),
         ("login_per_account", account_counter),
     )
-    _each(limiter.test, counters, now)
+    _each(limiter.test, counters, email, now)
     user = users.find_by_email(email)
     verdict = hasher.check(password, user.password_hash if user else None)
     if user is None or not verdict.ok or not user.is_active:
-        _each(limiter.hit, counters, now)
+        _each(limiter.hit, counters, email, now)
         audit.record(audit.Event.LOGIN_FAILED, now=now, user_id=user.id if user else None, method=METHOD)
         db.session.commit()
         return None
-    _each(limiter.test, counters, now)
-    _each(limiter.hit, counters[-1:], now)
+    _each(limiter.test, counters, email, now)
+    _each(limiter.hit, counters[-1:], email, now)
     limiter.clear("login_per_account", account_counter)
     if verdict.new_hash and user.password_hash:
         if users.store_password_hash(user.id, user.password_hash, verdict.new_hash):
@@ -84,11 +84,14 @@ def authenticate(
     return user.id
 
 
-def _each(step: Callable[[str, str], None], counters: Sequence[tuple[str, str]], now: datetime) -> None:
+def _each(
+    step: Callable[[str, str], None], counters: Sequence[tuple[str, str]], email: str, now: datetime
+) -> None:
     for name, key in counters:
         try:
             step(name, key)
         except TooManyTries:
-            audit.record(audit.Event.LOGIN_LIMITED, now=now, limit=name)
+            user = users.find_by_email(email)  # whose history it belongs in
+            audit.record(audit.Event.LOGIN_LIMITED, now=now, user_id=user.id if user else None, limit=name)
             db.session.commit()
             raise

@@ -5,15 +5,26 @@ from datetime import datetime
 from uuid import UUID
 
 import sqlalchemy as sa
+from blinker import Namespace
 from sqlalchemy.orm import joinedload
 
 from idp import audit
 from idp.crypto import PersonalNumberKeys
-from idp.db import db
+from idp.db import db, execute_alone
+from idp.users import mails
+from idp.users.mails import Notice
 from idp.users.models import BankIdLink, User
 from idp.users.personal_number import PersonalNumber
 
+_signals = Namespace()
+bankid_taken_away = _signals.signal("bankid-taken-away")
+"""Sent with `user_id`, `keep_session` and `now` inside the transaction that takes somebody's BankID away."""
+
 ROTATION_BATCH = 500
+_link = BankIdLink.__table__.c
+_LINK = sa.select(_link.name, _link.number_encrypted, _link.linked_at, _link.last_used_at).where(
+    _link.user_id == sa.bindparam("user_id", type_=_link.user_id.type)
+)
 
 
 @dataclass(frozen=True)
@@ -27,10 +38,26 @@ class LinkState:
 
 
 def link(
-    user_id: UUID, number: PersonalNumber, name: str, *, keys: PersonalNumberKeys, now: datetime
-) -> None:
-    """Let the person with this number log in to the account, instead of whoever could before."""
-    db.session.execute(sa.delete(BankIdLink).where(BankIdLink.user_id == user_id))
+    user_id: UUID,
+    number: PersonalNumber,
+    name: str,
+    *,
+    keys: PersonalNumberKeys,
+    now: datetime,
+    notice: Notice | None = None,
+    keep_session: UUID | None = None,
+) -> bool:
+    """Let the person with this number log in to the account, instead of whoever could before.
+
+    False, and nothing stored, when the account is disabled or gone. `notice` has the owner told; of sessions
+    that another BankID logged in, `bankid_taken_away` tells.
+    """
+    owner = _locked(user_id)
+    if owner is None or not owner.is_active:
+        return False
+    statement = sa.delete(BankIdLink).where(BankIdLink.user_id == user_id).returning(BankIdLink.number_lookup)
+    before = db.session.scalar(statement)
+    replaced = before is not None and before not in keys.lookups(number.digits)
     db.session.add(
         BankIdLink(
             user_id=user_id,
@@ -40,18 +67,43 @@ def link(
             linked_at=now,
         )
     )
-    audit.record(audit.Event.BANKID_LINKED, now=now, user_id=user_id)
+    audit.record(audit.Event.BANKID_LINKED, now=now, user_id=user_id, replaced=replaced)
+    if replaced:
+        bankid_taken_away.send(user_id=user_id, keep_session=keep_session, now=now)
+    if notice is not None:
+        mails.queue_bankid_notice(owner, "replaced" if replaced else "linked", notice=notice, now=now)
     db.session.commit()
+    return True
 
 
-def unlink(user_id: UUID, *, now: datetime) -> bool:
-    """Take the account's BankID away. False when there was none."""
+def unlink(
+    user_id: UUID,
+    *,
+    now: datetime,
+    notice: Notice | None = None,
+    keep_session: UUID | None = None,
+    by: UUID | None = None,
+) -> bool:
+    """Take the account's BankID away. False when there was none.
+
+    `notice` has the owner told; `by` is the administrator who did it. The sessions that the BankID logged in
+    end, except `keep_session`.
+    """
+    owner = _locked(user_id)
     statement = sa.delete(BankIdLink).where(BankIdLink.user_id == user_id).returning(BankIdLink.user_id)
     removed = db.session.scalar(statement) is not None
-    if removed:
-        audit.record(audit.Event.BANKID_UNLINKED, now=now, user_id=user_id)
+    if removed and owner is not None:
+        audit.record(audit.Event.BANKID_UNLINKED, now=now, user_id=user_id, administrator=by)
+        bankid_taken_away.send(user_id=user_id, keep_session=keep_session, now=now)
+        if notice is not None:
+            mails.queue_bankid_notice(owner, "unlinked", notice=notice, now=now)
     db.session.commit()
     return removed
+
+
+def _locked(user_id: UUID) -> User | None:
+    """The account, which nobody else links or unlinks until this transaction ends."""
+    return db.session.get(User, user_id, with_for_update=True, populate_existing=True)
 
 
 def find_accounts(number: PersonalNumber, *, keys: PersonalNumberKeys) -> list[User]:
@@ -68,9 +120,10 @@ def find_accounts(number: PersonalNumber, *, keys: PersonalNumberKeys) -> list[U
 
 def state(user_id: UUID, *, keys: PersonalNumberKeys) -> LinkState | None:
     """The account's BankID, masked; None when it has none."""
-    found = db.session.get(BankIdLink, user_id)
-    if found is None:
+    rows = execute_alone(_LINK, {"user_id": user_id})
+    if not rows:
         return None
+    found = rows[0]
     number = PersonalNumber(keys.decrypt(found.number_encrypted, context=str(user_id)))
     return LinkState(found.name, str(number), found.linked_at, found.last_used_at)
 
@@ -83,6 +136,32 @@ def number_of(user_id: UUID, *, keys: PersonalNumberKeys) -> PersonalNumber | No
     return PersonalNumber(keys.decrypt(found.number_encrypted, context=str(user_id)))
 
 
+def stated_number(user_id: UUID, *, keys: PersonalNumberKeys) -> PersonalNumber | None:
+    """The number that the account's owner has typed and nothing has proven; None when there is none."""
+    sealed = db.session.scalar(sa.select(User.stated_number).where(User.id == user_id))
+    return opened(sealed, user_id, keys=keys)
+
+
+def opened(sealed: str | None, user_id: UUID, *, keys: PersonalNumberKeys) -> PersonalNumber | None:
+    """The number in an account's encrypted column; None when that is empty."""
+    return PersonalNumber(keys.decrypt(sealed, context=str(user_id))) if sealed else None
+
+
+def state_number(
+    user_id: UUID, number: PersonalNumber | None, *, keys: PersonalNumberKeys, now: datetime
+) -> None:
+    """Keep the number that the owner typed, None to forget it. It gives no login. The caller commits."""
+    sealed = keys.encrypt(number.digits, context=str(user_id)) if number else None
+    db.session.execute(
+        sa.update(User)
+        .where(User.id == user_id)
+        .values(stated_number=sealed, version=User.version + 1, updated_at=now)
+        .execution_options(synchronize_session=False)
+    )
+    event = audit.Event.PERSONAL_NUMBER_STATED if number else audit.Event.PERSONAL_NUMBER_REMOVED
+    audit.record(event, now=now, user_id=user_id)
+
+
 def note_use(user_id: UUID, *, now: datetime) -> None:
     """Note that the BankID was used to log in, in the caller's transaction."""
     db.session.execute(sa.update(BankIdLink).where(BankIdLink.user_id == user_id).values(last_used_at=now))
@@ -90,6 +169,10 @@ def note_use(user_id: UUID, *, now: datetime) -> None:
 
 def rotate_key(*, keys: PersonalNumberKeys) -> int:
     """Encrypt every number that an older key holds with the first key; how many there were."""
+    return _rotate_links(keys) + _rotate_stated(keys)
+
+
+def _rotate_links(keys: PersonalNumberKeys) -> int:
     changed = 0
     last: UUID | None = None
     while True:
@@ -108,3 +191,23 @@ def rotate_key(*, keys: PersonalNumberKeys) -> int:
             entry.number_lookup = keys.lookup(digits)
             changed += 1
         db.session.commit()
+
+
+def _rotate_stated(keys: PersonalNumberKeys) -> int:
+    changed = 0
+    query = sa.select(User.id, User.stated_number).where(User.stated_number.is_not(None))
+    for user_id, sealed in db.session.execute(query).all():
+        if sealed is None or keys.is_current(sealed):
+            continue
+        digits = keys.decrypt(sealed, context=str(user_id))
+        changed += len(
+            db.session.scalars(
+                sa.update(User)
+                .where(User.id == user_id, User.stated_number == sealed)  # it may be typed anew meanwhile
+                .values(stated_number=keys.encrypt(digits, context=str(user_id)))
+                .returning(User.id)
+                .execution_options(synchronize_session=False)
+            ).all()
+        )
+        db.session.commit()
+    return changed

@@ -8,6 +8,10 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from idp.db import Base
+from idp.users.sorting import MAX_KEY, key_of
+
+# Compared by code point, whatever language the database was set up in.
+SortKey = sa.String(MAX_KEY).with_variant(sa.String(MAX_KEY, collation="C"), "postgresql")
 
 
 class Role(StrEnum):
@@ -33,6 +37,11 @@ class User(Base):
     """An account. `email` is shown as it was written, `email_key` is what makes it unique."""
 
     __tablename__ = "users"
+    __table_args__ = (
+        sa.Index("ix_users_company_id_name_key", "company_id", "name_key", "id"),
+        sa.Index("ix_users_company_id_email_key", "company_id", "email_key"),
+        sa.Index("ix_users_company_id_status", "company_id", "status", "name_key", "id"),
+    )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
     company_id: Mapped[UUID] = mapped_column(sa.ForeignKey("companies.id"), index=True)
@@ -41,6 +50,8 @@ class User(Base):
     email_verified_at: Mapped[datetime | None]
     name: Mapped[str] = mapped_column(sa.String(200))
     title: Mapped[str | None] = mapped_column(sa.String(200))
+    name_key: Mapped[str] = mapped_column(SortKey, default=key_of("name"), server_default="")
+    title_key: Mapped[str | None] = mapped_column(SortKey, default=key_of("title"))
     phone: Mapped[str | None] = mapped_column(sa.String(16))
     locale: Mapped[str] = mapped_column(sa.String(2), default="sv")
     start_page: Mapped[str | None] = mapped_column(sa.String(100))
@@ -48,6 +59,8 @@ class User(Base):
     role: Mapped[str] = mapped_column(sa.String(20), default=Role.USER.value)
     status: Mapped[str] = mapped_column(sa.String(20), default=Status.ACTIVE.value)
     password_hash: Mapped[str | None] = mapped_column(sa.String(255))
+    stated_number: Mapped[str | None] = mapped_column(sa.Text)  # typed, not proven; encrypted
+    version: Mapped[int] = mapped_column(default=0, server_default="0")  # of what forms show
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
 

@@ -35,6 +35,10 @@ class Tokens:
         return str(self.body["access_token"])
 
     @property
+    def refresh_token(self) -> str:
+        return str(self.body["refresh_token"])
+
+    @property
     def id_token(self) -> str:
         return str(self.body["id_token"])
 
@@ -123,16 +127,38 @@ class RelyingParty:
             "redirect_uri": self.redirect_uri,
             "code_verifier": VERIFIER,
         }
+        response = self.post("/token", valid, basic=basic, headers=headers, **changes)
+        return Tokens(response.status_code, response.get_json(), response.headers)
+
+    def refresh(self, refresh_token: str, **changes: Any) -> Tokens:
+        """New tokens for a refresh token."""
+        valid = {"grant_type": "refresh_token", "refresh_token": refresh_token}
+        response = self.post("/token", valid, **changes)
+        return Tokens(response.status_code, response.get_json(), response.headers)
+
+    def client_token(self, **changes: Any) -> Tokens:
+        """An access token for the client itself."""
+        response = self.post("/token", {"grant_type": "client_credentials"}, **changes)
+        return Tokens(response.status_code, response.get_json(), response.headers)
+
+    def introspect(self, token: str, **changes: Any) -> TestResponse:
+        return self.post("/introspect", {"token": token}, **changes)
+
+    def revoke(self, token: str, **changes: Any) -> TestResponse:
+        return self.post("/revoke", {"token": token}, **changes)
+
+    def post(
+        self, path: str, valid: dict[str, str], *, basic: Any = UNSET, headers: Any = None, **changes: Any
+    ) -> TestResponse:
+        """The answer to a form of the app's, authenticated as `exchange` does."""
         if self.secret is None:
-            valid["client_id"] = self.client_id
-        valid.update(changes)
-        form = {name: value for name, value in valid.items() if value is not None}
+            valid = {**valid, "client_id": self.client_id}
+        form = {name: value for name, value in (valid | changes).items() if value is not None}
         credentials = (self.client_id, self.secret) if basic is UNSET else basic
         sent = dict(headers or {})
         if credentials and credentials[1] is not None:
             sent["Authorization"] = "Basic " + basic_value(*credentials)
-        response = self.app.test_client().post("/token", data=form, headers=sent, **HTTPS)
-        return Tokens(response.status_code, response.get_json(), response.headers)
+        return self.app.test_client().post(path, data=form, headers=sent, **HTTPS)
 
     def tokens(self, **changes: Any) -> Tokens:
         """Tokens, after a login if need be."""

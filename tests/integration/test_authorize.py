@@ -79,7 +79,7 @@ def test_errors_go_back_to_the_client_once_it_is_known(
         ({"prompt": "none login"}, "invalid_request"),
         ({"max_age": "-1"}, "invalid_request"),
         ({"id_token_hint": "eyJhbGciOiJub25lIn0.e30."}, "invalid_request"),
-        ({"request": "eyJhbGciOiJub25lIn0.e30."}, "request_not_supported"),
+        ({"request": "eyJhbGciOiJub25lIn0.e30."}, "invalid_request_object"),
         ({"request_uri": "urn:example:1"}, "request_uri_not_supported"),
     ):
         with subtests.test(str(changes)):

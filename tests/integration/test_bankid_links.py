@@ -11,7 +11,7 @@ from flask import Flask
 
 from idp import audit
 from idp.bankid.models import Evidence
-from idp.bankid.service import EVIDENCE_PURPOSE
+from idp.bankid.values import EVIDENCE_PURPOSE
 from idp.clock import utcnow
 from idp.crypto import CannotOpen, PersonalNumberKeys, Sealer
 from idp.db import db
@@ -59,9 +59,9 @@ def test_a_linked_bankid_finds_its_account_and_no_other_does(app: Flask, anna: s
 def test_one_bankid_may_open_several_accounts_and_disabled_ones_are_told(app: Flask, anna: str) -> None:
     with app.app_context():
         other = make_user(email="anna@annat.example.se", company="Annat AB")
-        users.disable(other.id, now=utcnow())
         link(anna, ANNA)
         link(other.id, ANNA)
+        users.disable(other.id, now=utcnow())
         accounts = bankid_links.find_accounts(ANNA, keys=KEYS)
         assert {account.email: account.is_active for account in accounts} == {
             "anna@example.se": True,

@@ -25,7 +25,7 @@ from bench.driver import BANKID_WAIT, SCENARIOS, Plan, Run, Scenario, drive, per
 from bench.run import bankid_figures, parse, summarise, table
 from bench.usage import cpu_ms, process_tree
 from bench.visitor import Account, Client, FlowError, LoginPage, Provider, Visitor
-from bench.waiting import WaitingVisitor
+from bench.waiting import LONGEST_RENEWAL_POLLS, WaitingVisitor
 from bench.wire import Answer, Browser, CookieJar, WireError
 
 ISSUER = "http://127.0.0.1:8000"
@@ -221,7 +221,7 @@ def test_impossible_options_are_refused(arguments: list[str], capsys: pytest.Cap
     assert arguments[0].strip("-").removesuffix("s") in capsys.readouterr().err
 
 
-def polled(answer: str, *frames: tuple[float, str]) -> str:
+def polled(answer: str, *frames: tuple[float, str], without_code: int = 0) -> str:
     """What a visitor who has seen these frames says of an answer to a poll; empty: nothing."""
 
     async def poll() -> str:
@@ -235,6 +235,7 @@ def polled(answer: str, *frames: tuple[float, str]) -> str:
             visitor = WaitingVisitor(Provider(origin, PROVIDER.client, {}, PROVIDER.keys), NOBODY, count())
             visitor.poll_url = f"{origin}/poll"
             visitor.frames.extend(frames)
+            visitor.without_code_now = without_code
             try:
                 await visitor.poll()
             except FlowError as error:
@@ -252,8 +253,14 @@ def test_a_poll_wants_a_pending_order_and_a_code_that_moves() -> None:
     assert not polled(json.dumps(pending))
     assert not polled(json.dumps(pending), (now - 2, "<svg>1</svg>"), (now + 60, "<svg>2</svg>"))
     assert polled(json.dumps(pending), (now - 1, "<svg>2</svg>")) == "the QR code stands still"
-    assert polled(json.dumps(pending | {"qr": None})) == "pending, without a QR code"
-    assert polled(json.dumps(pending | {"state": "failed"})) == "failed, with a QR code"
+    assert polled(json.dumps(pending | {"state": "failed"})) == "failed, not pending"
+
+
+def test_a_code_may_be_missing_for_a_while_only() -> None:
+    bare = json.dumps({"state": "pending", "qr": None})
+    assert not polled(bare)
+    assert not polled(bare, without_code=LONGEST_RENEWAL_POLLS - 1)
+    assert polled(bare, without_code=LONGEST_RENEWAL_POLLS) == "pending, without a QR code"
 
 
 def test_a_late_operation_is_late_from_when_it_was_due_and_holds_up_no_other() -> None:
@@ -286,11 +293,11 @@ def test_what_waiting_cost_besides_is_told() -> None:
         operations_per_second=300.0,
         cpu_ms={"simulator": 0.5},
         memory_before_mib=[60.0],
-        bankid={"collects": 2400, "orders": 12},
+        bankid={"collects": 2400, "orders": 12, "without_code": 9},
     )
     assert bankid_figures(waited, 300) == (
-        "bankid_wait: 300 waited; 2400 collects, 0.80 in two seconds for each; 12 orders renewed; "
-        "simulator 0.50 ms; workers 60 MiB before, 61 60 after"
+        "bankid_wait: 300 waited; 2400 collects, 0.80 in two seconds for each; 12 orders renewed, "
+        "9 polls without a code meanwhile; simulator 0.50 ms; workers 60 MiB before, 61 60 after"
     )
 
 

@@ -11,7 +11,7 @@ from flask import Flask
 from time_machine import Traveller
 
 from idp.db import db
-from tests.factories import PASSWORD
+from tests.factories import PASSWORD, make_client
 from tests.fakes.relying_party import HTTPS, RelyingParty
 
 Result = TypeVar("Result")
@@ -33,6 +33,18 @@ class Statements:
 
     def note(self, _connection: Any, _cursor: Any, statement: str, values: Any, *_rest: Any) -> None:
         self.sent.append((statement, repr(values)))
+
+
+@pytest.fixture
+def clients() -> dict[str, dict[str, Any]]:
+    return {
+        "portal": make_client(),
+        "service": make_client(
+            redirect_uris=["https://service.example.se/cb"],
+            scope="openid offline_access",
+            grant_types=["authorization_code", "refresh_token", "client_credentials"],
+        ),
+    }
 
 
 @pytest.fixture
@@ -81,6 +93,22 @@ def test_single_sign_on(rp: RelyingParty, statements: Statements) -> None:
     assert reads_and_writes(sent) == (1, 0), sent
 
 
+@pytest.mark.usefixtures("anna", "clock")
+def test_tokens(app: Flask, rp: RelyingParty, statements: Statements) -> None:
+    """A refresh asks once and, where a query may write, claims and stores in one statement more."""
+    service = RelyingParty(app, rp.browser, "service", "https://service.example.se/cb")
+    tokens = service.tokens(scope="openid offline_access")
+    refreshed, sent = statements.of(lambda: service.refresh(tokens.refresh_token))
+    assert refreshed.status == 200
+    assert len(sent) <= (2 if sent[-1][0].startswith("WITH") else 3), sent
+    own, sent = statements.of(service.client_token)
+    assert own.status == 200
+    assert reads_and_writes(sent) == (0, 1), sent
+    told, sent = statements.of(lambda: service.introspect(tokens.refresh_token))
+    assert told.get_json()["active"] is True
+    assert reads_and_writes(sent) == (1, 0), sent
+
+
 @pytest.mark.usefixtures("anna")
 def test_use_is_noted_once_a_minute(rp: RelyingParty, statements: Statements, clock: Traveller) -> None:
     rp.log_in()
@@ -95,7 +123,7 @@ def test_use_is_noted_once_a_minute(rp: RelyingParty, statements: Statements, cl
 
 @pytest.mark.usefixtures("anna", "clock")
 def test_a_whole_login(rp: RelyingParty, statements: Statements) -> None:
-    """About at most ten reads and three writes for the request, the login and the code."""
+    """At most ten reads and six writes for the request, the login and the code."""
     rp.submit(rp.follow(rp.authorize()), email="nobody@example.se", password="x")  # looks for older hashes
     totals = Counter[str]()
 
@@ -114,8 +142,8 @@ def test_a_whole_login(rp: RelyingParty, statements: Statements) -> None:
     response = step(lambda: rp.browser.get(response.location, **HTTPS))
     code = rp.answer(response)["code"]
     assert totals["reads"] <= 10, totals
-    # the request, the session with its audit row, the answer with its grant
-    assert totals["writes"] <= 5, totals
+    # the request, the session with its method and audit row, the answer with its grant
+    assert totals["writes"] <= 6, totals
     assert step(lambda: rp.exchange(code)).status == 200
 
 
@@ -139,10 +167,22 @@ def test_without_a_session_these_ask_nothing(rp: RelyingParty, statements: State
 
 
 @pytest.mark.usefixtures("anna")
-@pytest.mark.parametrize("path", ["/account", "/logout", "/login/password", "/nowhere"])
+@pytest.mark.parametrize("path", ["/logout", "/login/password", "/nowhere"])
 def test_a_page_asks_who_is_there_once(
     rp: RelyingParty, statements: Statements, clock: Traveller, path: str
 ) -> None:
     rp.log_in()
     _, sent = statements.of(lambda: rp.browser.get(path, **HTTPS))
     assert reads_and_writes(sent) == (1, 0), sent
+
+
+@pytest.mark.usefixtures("anna", "clock")
+def test_the_account_page_asks_little(rp: RelyingParty, statements: Statements) -> None:
+    """Who is there, the details, and what its other sections show."""
+    rp.log_in()
+    response, sent = statements.of(lambda: rp.browser.get("/account", **HTTPS))
+    assert response.status_code == 200
+    reads, writes = reads_and_writes(sent)
+    assert reads <= 6, sent
+    assert writes == 0
+    assert is_lean(sent), sent

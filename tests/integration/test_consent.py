@@ -1,5 +1,6 @@
 """Consent: asked of whom, remembered for what, refused how (OIDC Core §3.1.2.4)."""
 
+import re
 from typing import Any
 from uuid import UUID
 
@@ -14,8 +15,10 @@ from idp.audit import AuditRow, Event
 from idp.clock import utcnow
 from idp.db import db
 from idp.oidc.models import Consent
-from tests.factories import make_client, make_user
+from tests.factories import PASSWORD, make_client, make_user
 from tests.fakes.relying_party import HTTPS, RelyingParty
+
+FIELDS = {"email": "anna@example.se", "password": PASSWORD}
 
 
 @pytest.fixture
@@ -193,3 +196,21 @@ def test_a_person_of_the_company_is_let_in(app: Flask, browser: FlaskClient) -> 
         make_user(email="bertil@example.se", name="Bertil Ek", company="Annat AB")
     closed = RelyingParty(app, browser, "closed", "https://closed.example.se/cb")
     assert "code" in closed.answer(closed.log_in(email="bertil@example.se"))
+
+
+def test_nobody_consents_to_a_client_that_they_may_not_use(
+    app: Flask, browser: FlaskClient, anna: str
+) -> None:
+    RelyingParty(app, browser, "first-party", "https://first.example.se/cb").log_in()
+    asking = RelyingParty(app, browser, "closed-asking", "https://asking.example.se/cb")
+    waiting = asking.authorize(prompt="login").headers["Location"].split("?", maxsplit=1)[0]
+    uid = waiting.rsplit("/", 1)[1]
+    page = asking.follow(asking.authorize(prompt="login"))
+    token = re.findall(r'name="csrf_token" value="([^"]+)"', page.text)[0]
+    login = browser.post(f"/login/{uid}/password", data={**FIELDS, "csrf_token": token}, **HTTPS)
+    assert login.headers["Location"] == f"/authorize/{uid}"
+    answer = browser.post(f"/consent/{uid}", data={"answer": "allow", "csrf_token": token}, **HTTPS)
+    assert answer.headers["Location"] == f"/authorize/{uid}"
+    with app.app_context():
+        assert db.session.scalar(sa.select(Consent)) is None
+    assert asking.answer(asking.follow(answer))["error"] == "access_denied"

@@ -2,10 +2,18 @@
 
 import json
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from flask import Flask
+
+from idp import outbox
+from idp.clock import utcnow
+from idp.db import db
+from idp.mail import OutgoingMail
+from tests.fakes.smtp import MailServer
 
 
 @pytest.fixture
@@ -31,6 +39,9 @@ def test_all_is_well(run: Callable[..., Any], doctor: Callable[[], tuple[int, di
         "keys": "ok",
         "clients": "ok",
         "bankid": "ok",
+        "mail": "warning",
+        "outbox": "ok",
+        "logout": "ok",
         "counters": "warning",
     }
 
@@ -59,3 +70,70 @@ def test_bankid_without_certificate_is_an_error(
     monkeypatch.setenv("IDP_PERSONAL_NUMBER_KEYS", "k1:MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=")
     status, states = doctor()
     assert (status, states["bankid"]) == (1, "error")
+
+
+# Mails
+
+
+@pytest.fixture
+def mail_state(run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> Callable[[str], tuple[str, str]]:
+    """What the doctor says of a place for mails: state and words."""
+    run("db", "upgrade")
+
+    def examine(url: str) -> tuple[str, str]:
+        monkeypatch.setenv("IDP_MAIL_URL", url)
+        rows = json.loads(run("doctor", "--json").stdout)
+        (row,) = [row for row in rows if row["part"] == "mail"]
+        return row["state"], row["seen"]
+
+    return examine
+
+
+def test_a_mail_server_is_asked_without_a_mail(
+    mail_state: Callable[[str], tuple[str, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "mail-server.pem"))
+    with MailServer(tmp_path, starttls=True, login=("portal", "secret")) as server:
+        state, seen = mail_state(f"smtp://portal:secret@127.0.0.1:{server.port}")
+        assert (state, seen) == ("ok", f"127.0.0.1 port {server.port} answers, encrypted, logged in")
+        state, seen = mail_state(f"smtp://portal:wrong@127.0.0.1:{server.port}")
+        assert (state, seen) == ("error", "the mail server refuses user name and password (535)")
+    with MailServer(tmp_path) as server:
+        assert mail_state(f"smtp://127.0.0.1:{server.port}")[1].endswith("answers, not encrypted")
+        assert server.received == []
+    assert mail_state(f"smtp://127.0.0.1:{server.port}") == (
+        "error",
+        "the mail server does not answer: Connection refused",
+    )
+
+
+def test_a_folder_for_mails_must_be_there(
+    mail_state: Callable[[str], tuple[str, str]], tmp_path: Path
+) -> None:
+    assert mail_state(f"file:{tmp_path}")[0] == "ok"
+    assert mail_state(f"file:{tmp_path}/none") == ("error", f"{tmp_path}/none: no such folder")
+
+
+def test_mails_that_wait_and_those_given_up_are_told(
+    app: Flask, run: Callable[..., Any], doctor: Callable[[], tuple[int, dict[str, str]]]
+) -> None:
+    def seen() -> tuple[str, str]:
+        (row,) = [row for row in json.loads(run("doctor", "--json").stdout) if row["part"] == "outbox"]
+        return row["state"], row["seen"]
+
+    assert seen() == ("ok", "0 mails wait")
+    now = utcnow()
+    with app.app_context():
+        outbox.queue(OutgoingMail("a@example.se", "x"), now=now - timedelta(minutes=5), kind="test")
+        db.session.commit()
+        assert seen() == ("ok", "1 mails wait, the oldest for 5 minutes")
+        outbox.queue(OutgoingMail("a@example.se", "x"), now=now - timedelta(minutes=30), kind="test")
+        db.session.commit()
+        state, words = seen()
+        assert (state, words[:45]) == ("warning", "2 mails wait, the oldest for 30 minutes: does")
+        claimed = outbox.claim(now=now)
+        assert claimed is not None
+        outbox.give_up(claimed, "refused", now=now)
+        state, words = seen()
+        assert state == "warning"
+        assert words.startswith("1 mails wait, the oldest for 5 minutes; 1 given up in 7 days")

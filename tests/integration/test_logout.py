@@ -27,6 +27,7 @@ def clients() -> dict[str, dict[str, Any]]:
             redirect_uris=["https://other.example.se/cb"],
             post_logout_redirect_uris=["https://other.example.se/"],
         ),
+        "apis": make_client(redirect_uris=["https://apis.example.se/cb"], access_token_format="jwt"),
     }
 
 
@@ -100,6 +101,7 @@ def test_with_one_thing_wrong_it_asks_first_and_leads_nowhere_afterwards(
 ) -> None:
     hint = rp.tokens().id_token
     header, payload, signature = hint.split(".")
+    access_token = RelyingParty(app, rp.browser, "apis", "https://apis.example.se/cb").tokens().access_token
     others = RelyingParty(app, rp.browser, "other", "https://other.example.se/cb").tokens().id_token
     unsigned = base64url(b'{"alg":"none","typ":"JWT"}')
     valid = {"id_token_hint": hint, "client_id": "portal", "post_logout_redirect_uri": RETURN, "state": "s"}
@@ -111,6 +113,7 @@ def test_with_one_thing_wrong_it_asks_first_and_leads_nowhere_afterwards(
         "alg none": {"id_token_hint": f"{unsigned}.{payload}."},
         "no token": {"id_token_hint": "anna@example.se"},
         "not ASCII": {"id_token_hint": "å.ä.ö"},
+        "an access token": {"id_token_hint": access_token},
     }
     for name, change in cases.items():
         with subtests.test(name):
@@ -125,6 +128,27 @@ def test_with_one_thing_wrong_it_asks_first_and_leads_nowhere_afterwards(
             assert not is_live(rp)
             rp.code()
     assert end_session(rp.browser, **valid).headers["Location"] == RETURN + "?state=s"
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_with_a_parameter_twice_nothing_is_believed(
+    rp: RelyingParty, anna: str, method: str, subtests: pytest.Subtests
+) -> None:
+    valid = {"id_token_hint": rp.tokens().id_token, "post_logout_redirect_uri": RETURN, "client_id": "portal"}
+    for name in (*valid, "state"):
+        with subtests.test(name):
+            sent = urlencode([*({"state": "s"} | valid).items(), (name, (valid | {"state": "s"})[name])])
+            if method == "POST":
+                form = "application/x-www-form-urlencoded"
+                asked = rp.browser.post("/end_session", data=sent, content_type=form, **HTTPS)
+            else:
+                asked = rp.browser.get(f"/end_session?{sent}", **HTTPS)
+            assert asked.headers["Location"].startswith("/logout?state=")
+            assert is_live(rp)
+            page = rp.follow(asked)
+            assert "<strong>Portalen</strong>" not in page.text
+            assert is_done(rp.submit(page))
+            rp.code()
 
 
 @on_sqlite_only

@@ -7,7 +7,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from idp.oidc import authorize
+from idp.oidc import requested_login
 from idp.oidc.claims import NUMBER_SCOPE, SCOPE_CLAIMS
 from tests.factories import make_client
 from tests.fakes.relying_party import HTTPS, RelyingParty
@@ -21,7 +21,14 @@ on_sqlite_only = pytest.mark.parametrize("database_url", ["sqlite"], indirect=Tr
 
 @pytest.fixture
 def clients() -> dict[str, dict[str, Any]]:
-    return {"portal": make_client(), "post": make_client(token_endpoint_auth_method="client_secret_post")}
+    every = {
+        "scope": " ".join(name for name in SCOPE_CLAIMS if name != NUMBER_SCOPE),
+        "grant_types": ["authorization_code", "refresh_token", "client_credentials"],
+    }
+    return {
+        "portal": make_client(**every),
+        "post": make_client(token_endpoint_auth_method="client_secret_post"),
+    }
 
 
 @pytest.fixture
@@ -55,9 +62,14 @@ def test_it_holds_what_discovery_requires(facts: dict[str, Any]) -> None:
     assert "none" not in facts["id_token_signing_alg_values_supported"]
     assert facts["authorization_response_iss_parameter_supported"] is True
     assert facts["code_challenge_methods_supported"] == ["S256"]
+    assert facts["request_parameter_supported"] is True
+    assert facts["https://id.oidc.se/disco/authnProviderSupported"] is True
+    for flow in ("back", "front"):
+        assert facts[f"{flow}channel_logout_supported"] is True
+        assert facts[f"{flow}channel_logout_session_supported"] is True
     # what is true by default must be denied when it is not so (Discovery §3)
     assert facts["request_uri_parameter_supported"] is False
-    assert facts["grant_types_supported"] == ["authorization_code"]
+    assert facts["grant_types_supported"] == ["authorization_code", "refresh_token", "client_credentials"]
     assert facts["response_modes_supported"] == ["query", "form_post"]
 
 
@@ -70,11 +82,18 @@ def test_every_advertised_endpoint_answers(facts: dict[str, Any], browser: Flask
         "userinfo_endpoint",
         "jwks_uri",
         "end_session_endpoint",
+        "pushed_authorization_request_endpoint",
+        "introspection_endpoint",
+        "revocation_endpoint",
     }
     for url in endpoints.values():
         assert url.startswith(f"{ISSUER}/")
         assert browser.options(url.removeprefix(ISSUER), **HTTPS).status_code == 200
         assert browser.get(url.removeprefix(ISSUER), **HTTPS).status_code != 404
+    with_public = facts["token_endpoint_auth_methods_supported"]
+    assert facts["revocation_endpoint_auth_methods_supported"] == with_public
+    confidential = [method for method in with_public if method != "none"]
+    assert facts["introspection_endpoint_auth_methods_supported"] == confidential
 
 
 def test_every_advertised_fact_holds(facts: dict[str, Any], rp: RelyingParty, app: Flask, anna: str) -> None:
@@ -92,7 +111,11 @@ def test_every_advertised_fact_holds(facts: dict[str, Any], rp: RelyingParty, ap
     post = RelyingParty(app, rp.browser, "post")
     answer = post.exchange(post.code(), basic=None, client_id="post", client_secret=post.secret)
     assert answer.status == 200
+    for endpoint in ("token", "introspection", "revocation"):  # RFC 8414 §2: required with private_key_jwt
+        signing_algs = facts[f"{endpoint}_endpoint_auth_signing_alg_values_supported"]
+        assert signing_algs == ["RS256", "PS256", "ES256", "EdDSA"]
     assert set(facts["token_endpoint_auth_methods_supported"]) == {
+        "private_key_jwt",
         "client_secret_basic",
         "client_secret_post",
         "none",
@@ -104,14 +127,22 @@ def test_every_advertised_fact_holds(facts: dict[str, Any], rp: RelyingParty, ap
 @on_sqlite_only
 def test_what_is_not_advertised_is_refused(facts: dict[str, Any], rp: RelyingParty) -> None:
     assert facts["response_types_supported"] == ["code"]
-    assert facts["request_parameter_supported"] is False
-    assert rp.answer(rp.authorize(request="x.y.z"))["error"] == "request_not_supported"
+    for alg in ("none", "HS256"):
+        assert alg not in facts["request_object_signing_alg_values_supported"]
+    assert facts["https://id.oidc.se/disco/userMessageSupported"] is False  # no method here shows any
     assert rp.answer(rp.authorize(request_uri="urn:x"))["error"] == "request_uri_not_supported"
-    assert set(facts["prompt_values_supported"]) == set(authorize.PROMPTS)
+    assert set(facts["prompt_values_supported"]) == set(requested_login.PROMPTS)
     assert set(facts["scopes_supported"]) == set(SCOPE_CLAIMS) - {NUMBER_SCOPE}  # only where BankID is on
     released = {claim for scope in facts["scopes_supported"] for claim in SCOPE_CLAIMS[scope]}
-    assert released <= set(facts["claims_supported"])
-    for absent in ("registration_endpoint", "introspection_endpoint", "revocation_endpoint", "par"):
+    assert released - {"birthdate"} <= set(facts["claims_supported"])  # of a personal number, as that scope
+    assert "request_object_encryption_alg_values_supported" not in facts  # there is no key to encrypt to
+    for answer in ("id_token", "userinfo"):
+        algs = facts[f"{answer}_encryption_alg_values_supported"]
+        assert algs == ["RSA-OAEP", "RSA-OAEP-256", "ECDH-ES", "ECDH-ES+A256KW"]
+        encs = facts[f"{answer}_encryption_enc_values_supported"]
+        assert encs == ["A128CBC-HS256", "A128GCM", "A256GCM"]
+    assert facts["userinfo_signing_alg_values_supported"] == facts["id_token_signing_alg_values_supported"]
+    for absent in ("registration_endpoint",):
         assert absent not in facts
 
 
@@ -158,9 +189,9 @@ def test_the_key_set_holds_public_halves_alone(browser: FlaskClient) -> None:
 
 @on_sqlite_only
 def test_browser_apps_may_read_what_is_listed(browser: FlaskClient, subtests: pytest.Subtests) -> None:
-    for path in (OPENID, OAUTH, "/jwks", "/token", "/userinfo"):
+    for path in (OPENID, OAUTH, "/jwks", "/token", "/userinfo", "/revoke"):
         with subtests.test(path):
-            method = "POST" if path == "/token" else "GET"
+            method = "POST" if path in ("/token", "/revoke") else "GET"
             answer = browser.open(path, method=method, headers=ORIGIN, **HTTPS)
             assert answer.headers["Access-Control-Allow-Origin"] == "*"
             assert "Access-Control-Allow-Credentials" not in answer.headers
@@ -183,7 +214,8 @@ def test_browser_apps_may_read_what_is_listed(browser: FlaskClient, subtests: py
 @on_sqlite_only
 def test_and_nothing_else(browser: FlaskClient) -> None:
     asking = {**ORIGIN, "Access-Control-Request-Method": "GET"}
-    for path in ("/authorize", "/end_session", "/login", "/logout", "/account", "/healthz", "/nowhere"):
+    pages = ("/authorize", "/end_session", "/login", "/logout", "/account", "/nowhere")
+    for path in (*pages, "/healthz", "/introspect"):
         for answer in (
             browser.get(path, headers=ORIGIN, **HTTPS),
             browser.options(path, headers=asking, **HTTPS),

@@ -69,7 +69,8 @@ def test_an_exchange_with_one_thing_wrong_is_refused_and_spends_nothing(
         "no grant_type": ({"grant_type": None}, "invalid_request"),
         "empty grant_type": ({"grant_type": ""}, "invalid_request"),
         "grant_type password": ({"grant_type": "password"}, "unsupported_grant_type"),
-        "grant_type refresh_token": ({"grant_type": "refresh_token"}, "unsupported_grant_type"),
+        "grant_type refresh_token": ({"grant_type": "refresh_token"}, "unauthorized_client"),
+        "grant_type client_credentials": ({"grant_type": "client_credentials"}, "unauthorized_client"),
         "grant_type not ASCII": ({"grant_type": "åäö\u2028<b>"}, "unsupported_grant_type"),
         "grant_type with a NUL": ({"grant_type": "authorization_code\x00"}, "invalid_request"),
     }

@@ -225,9 +225,13 @@ def test_a_bad_title_is_refused(app: Flask, run: Run, company: str, title: str) 
         (["--password-stdin"], "Exempel AB 2026", "the password is too easy to guess"),
         (["--password-hash-stdin"], PASSWORD, "the hash is of no kind that can be checked"),
         (["--password-hash-stdin"], "", "the hash is of no kind that can be checked"),
-        (["--password-hash-stdin"], BCRYPT[:-1], "the hash is of no kind that can be checked"),
-        (["--password-hash-stdin"], "$2y$10$kort", "the hash is of no kind that can be checked"),
-        (["--password-hash-stdin"], "$6$salt$" + "a" * 86, "the hash is of no kind that can be checked"),
+        (["--password-hash-stdin"], BCRYPT[:-1], "the hash is cut off or damaged (bcrypt)"),
+        (["--password-hash-stdin"], "$2y$10$kort", "the hash is cut off or damaged (bcrypt)"),
+        (
+            ["--password-hash-stdin"],
+            "$6$salt$" + "a" * 86,
+            "the hash is of a kind (SHA-512-crypt) that cannot",
+        ),
         (["--password-stdin", "--password-hash-stdin"], PASSWORD, "give one of them"),
     ],
 )

@@ -44,6 +44,14 @@ class Person:
         came_from = {"Origin": self.issuer, "Referer": str(page.url)}
         return self._to_the_end(self.http.post(page.url, data=fields, headers=came_from))
 
+    def log_out(self) -> httpx2.Response:
+        """The last answer after a logout on the provider's own page."""
+        page = self.visit(f"{self.issuer}/logout")
+        hidden = re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)"', page.text)
+        fields = {name: unescape(value) for name, value in hidden}
+        came_from = {"Origin": self.issuer, "Referer": str(page.url)}
+        return self._to_the_end(self.http.post(page.url, data=fields, headers=came_from))
+
     def _to_the_end(self, answer: httpx2.Response) -> httpx2.Response:
         while answer.has_redirect_location and str(answer.next_request.url).startswith(self.issuer):
             answer = self.http.send(answer.next_request)

@@ -20,6 +20,7 @@ from click.testing import CliRunner
 from bench.usage import PROC, process_tree
 from idp.cli import main
 from tests.factories import PASSWORD, make_client, make_public_client
+from tests.fakes import assertions
 
 COMMAND = (sys.executable, "-m", "idp")
 WORKERS = 2
@@ -32,17 +33,29 @@ UNLIMITED = ("LOGIN_PER_ADDRESS", "LOGIN_PER_ACCOUNT", "LOGIN_OVERALL", "CLIENT_
 
 
 def clients() -> dict[str, dict[str, Any]]:
-    """The relying apps that every server begins with: one for each way to authenticate, one for ES256."""
+    """The relying apps that every server begins with: each way to authenticate, ES256, refresh tokens."""
     where: dict[str, Any] = {
         "redirect_uris": [REDIRECT_URI],
         "post_logout_redirect_uris": [AFTER_LOGOUT_URI],
         "initiate_login_uri": None,
     }
+    offline: dict[str, Any] = {
+        "scope": "openid profile email offline_access",
+        "grant_types": ["authorization_code", "refresh_token", "client_credentials"],
+    }
     return {
         "portal": make_client(**where),
         "poster": make_client(**where, token_endpoint_auth_method="client_secret_post"),
+        "keyed": make_client(
+            **where,
+            token_endpoint_auth_method="private_key_jwt",
+            client_secrets=None,
+            jwks=assertions.public("ES256"),
+        ),
         "spa": make_public_client(**where),
         "curve": make_client(**where, id_token_signed_response_alg="ES256"),
+        "offline": make_client(**where, **offline, access_token_format="jwt"),
+        "mobile": make_public_client(**where, **offline | {"grant_types": offline["grant_types"][:2]}),
     }
 
 
@@ -94,16 +107,18 @@ def clients_yaml(entries: Mapping[str, Any]) -> str:
 
 
 @contextmanager
-def running(folder: Path, database_url: str) -> Iterator[Server]:
+def running(
+    folder: Path, database_url: str, more_clients: Mapping[str, Any] | None = None
+) -> Iterator[Server]:
     """The production server on a new database with the person `EMAIL`, ready; stopped afterwards.
 
     Only the rate limits, which one address would reach at once, and the cost of passwords differ from the
     defaults. Fails when the server does not stop when told to, or has logged an exception.
     """
-    port = _free_port()
+    port = free_port()
     issuer = f"http://127.0.0.1:{port}"
     environ = _environ(folder, issuer, database_url)
-    (folder / "clients.yaml").write_text(clients_yaml(clients()))
+    (folder / "clients.yaml").write_text(clients_yaml({**clients(), **(more_clients or {})}))
     run_idp(environ, "db", "upgrade")
     run_idp(environ, "keys", "rotate")
     run_idp(environ, "keys", "rotate", "--alg", "ES256")
@@ -129,6 +144,23 @@ def running(folder: Path, database_url: str) -> Iterator[Server]:
     assert "Traceback" not in server.log()
 
 
+@contextmanager
+def worker(server: Server) -> Iterator[None]:
+    """`idp worker` beside the server, which delivers what waits there; stopped afterwards."""
+    environ = {**server.environ, "IDP_MAIL_URL": f"file:{server.folder / 'mails'}"}
+    log = server.folder / "worker.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [*COMMAND, "worker"], env=environ, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+        )
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.wait(STOP_SECONDS)
+    assert process.returncode == 0, log.read_text()[-3000:]
+
+
 def _environ(folder: Path, issuer: str, database_url: str) -> dict[str, str]:
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("IDP_")}
     return {
@@ -144,7 +176,8 @@ def _environ(folder: Path, issuer: str, database_url: str) -> dict[str, str]:
     }
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port that nobody listens on right now."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port: int = listener.getsockname()[1]
         return port

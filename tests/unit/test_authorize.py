@@ -1,24 +1,29 @@
 """Reading an authorization request: each refusal is a valid request with one thing changed."""
 
+import json
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
+from urllib.parse import parse_qsl, urlencode
 from uuid import UUID
 
 import pytest
 
 from idp.login.requirement import AuthnRequirement
-from idp.oidc import authorize
+from idp.login.service import InteractionOver
+from idp.oidc import authorize, decision, parameters
 from idp.oidc.authorize import (
     AuthorizationError,
     AuthorizationRequest,
     BadAuthorizationRequest,
     BadRedirectUri,
     Environment,
-    Hint,
+    Pushed,
     UnknownClient,
 )
 from idp.oidc.clients import Client
+from idp.oidc.parameters import AUTHN_PROVIDER, Refused
+from idp.oidc.requested_login import Hint
 from idp.tokens import s256_challenge
 from tests.factories import NOON, make_client
 
@@ -36,6 +41,7 @@ VALID = {
     "code_challenge": s256_challenge("v" * 43),
     "code_challenge_method": "S256",
 }
+PUSHED_URI = f"{authorize.PUSHED_URN}one"
 HINTS = {"annas": Hint(ANNA), "nobodys": Hint(None)}
 
 
@@ -49,10 +55,28 @@ def read_hint(token: str, _client: Client) -> Hint:
     return HINTS[token]
 
 
+def open_request(text: str, _client: Client) -> Mapping[str, str]:
+    """Request objects here are their parameters, urlencoded."""
+    if text == "broken":
+        raise Refused("invalid_request_object", "the request object is broken")
+    return dict(parse_qsl(text))
+
+
+def find_pushed(request_uri: str, _client: Client) -> Pushed:
+    if request_uri != PUSHED_URI:
+        raise InteractionOver("expired")
+    return Pushed("the-hash", VALID)
+
+
 def environment(known: Client | None = None) -> Environment:
     clients: Mapping[str, Client] = {"portal": known or client()}
     return Environment(
-        find_client=clients.get, acrs={"password": ACR, "bankid": LOA3}, read_hint=read_hint, now=NOON
+        find_client=clients.get,
+        acrs={"password": ACR, "bankid": LOA3},
+        read_hint=read_hint,
+        open_request=open_request,
+        find_pushed=find_pushed,
+        now=NOON,
     )
 
 
@@ -126,7 +150,15 @@ def test_a_valid_request_is_read_whole() -> None:
         ({"max_age": " 1"}, "invalid_request"),
         ({"id_token_hint": "somebody else's"}, "invalid_request"),
         ({"id_token_hint": "nobodys"}, "login_required"),
-        ({"request": "eyJhbGciOiJub25lIn0.e30."}, "request_not_supported"),
+        ({"request": "broken"}, "invalid_request_object"),
+        ({"request": "r" * 16001}, "invalid_request"),
+        ({"request": "r", "request_uri": "https://portal.example.se/request.jwt"}, "invalid_request"),
+        ({AUTHN_PROVIDER: "bankid"}, "unmet_authentication_requirements"),  # not one of the client's
+        ({AUTHN_PROVIDER: "Password"}, "unmet_authentication_requirements"),
+        ({AUTHN_PROVIDER: "password bankid"}, "unmet_authentication_requirements"),
+        ({AUTHN_PROVIDER: "password\x00"}, "invalid_request"),
+        ({"claims_locales": "sv\x00"}, "invalid_request"),
+        ({"display": "\ud800"}, "invalid_request"),
         ({"request_uri": "https://portal.example.se/request.jwt"}, "request_uri_not_supported"),
         ({"registration": "{}"}, "registration_not_supported"),
         ({"nonce": "one\x00two"}, "invalid_request"),
@@ -146,7 +178,7 @@ def test_one_thing_changed_goes_back_to_the_client_as_an_error(
     assert not set(found.description) & set('"\\')
 
 
-@pytest.mark.parametrize("name", sorted(authorize.KNOWN - {"client_id", "redirect_uri"}))
+@pytest.mark.parametrize("name", sorted(parameters.KNOWN - {"client_id", "redirect_uri"}))
 def test_a_parameter_given_twice_is_refused_even_when_both_say_the_same(name: str) -> None:
     value = VALID.get(name, "none")
     found = refused((name, value), **{name: value})
@@ -350,19 +382,19 @@ def test_an_id_token_hint_names_the_person_who_must_log_in() -> None:
 
 def test_responses_carry_state_and_issuer() -> None:
     to = parse().to
-    assert authorize.success(to, "the-code", ISSUER) == [
+    assert decision.success(to, "the-code", ISSUER) == [
         ("code", "the-code"),
         ("state", "the-state"),
         ("iss", ISSUER),
     ]
     error = AuthorizationError(to, "access_denied", "no")
-    assert authorize.failure(error, ISSUER) == [
+    assert decision.failure(error, ISSUER) == [
         ("error", "access_denied"),
         ("error_description", "no"),
         ("state", "the-state"),
         ("iss", ISSUER),
     ]
-    assert authorize.success(parse(state=None).to, "c", ISSUER) == [("code", "c"), ("iss", ISSUER)]
+    assert decision.success(parse(state=None).to, "c", ISSUER) == [("code", "c"), ("iss", ISSUER)]
 
 
 @pytest.mark.parametrize(
@@ -374,4 +406,146 @@ def test_responses_carry_state_and_issuer() -> None:
     ],
 )
 def test_the_response_is_added_to_the_redirect_uri(redirect_uri: str, url: str) -> None:
-    assert authorize.response_url(redirect_uri, [("state", "å &\"'<")]) == url
+    assert decision.response_url(redirect_uri, [("state", "å &\"'<")]) == url
+
+
+# The method asked for
+
+
+def test_the_request_may_choose_one_of_the_clients_login_methods() -> None:
+    both = client(login_methods=["password", "bankid"])
+    assert parse(known=both).requirement.methods == ("password", "bankid")
+    assert parse(known=both, **{AUTHN_PROVIDER: "bankid"}).requirement.methods == ("bankid",)
+
+
+def test_the_chosen_method_must_reach_an_essential_acr() -> None:
+    both = client(login_methods=["password", "bankid"])
+    claims = json.dumps({"id_token": {"acr": {"essential": True, "value": LOA3}}})
+    assert parse(known=both, claims=claims, **{AUTHN_PROVIDER: "bankid"}).requirement.acr_values == (LOA3,)
+    found = refused(known=both, claims=claims, **{AUTHN_PROVIDER: "password"})
+    assert found.error == "unmet_authentication_requirements"
+
+
+# Request objects: what they hold counts, and nothing beside them
+
+
+OBJECT = urlencode(VALID)
+
+
+def test_a_request_object_brings_the_whole_request() -> None:
+    request = authorize.parse([("client_id", "portal"), ("request", OBJECT)], environment())
+    assert request == parse()
+
+
+def test_what_stands_beside_a_request_object_is_not_looked_at() -> None:
+    request = parse(
+        request=OBJECT, redirect_uri="https://evil.example/", state="other", scope="email", prompt="none"
+    )
+    assert request == parse()
+
+
+def without(*names: str, **changes: str) -> str:
+    return urlencode({name: value for name, value in {**VALID, **changes}.items() if name not in names})
+
+
+def test_an_object_that_lacks_something_gets_it_from_nowhere_else() -> None:
+    assert refused(request=without("scope")).error == "invalid_scope"
+    assert refused(request=without("response_type"), response_type=None).error == "invalid_request"
+    with pytest.raises(BadRedirectUri):
+        parse(request=without("redirect_uri"))
+
+
+@pytest.mark.parametrize("changes", [{"response_type": "token"}, {"request": without("response_type")}])
+def test_response_type_beside_an_object_must_be_the_same(changes: dict[str, str]) -> None:
+    found = refused(**{"request": OBJECT, **changes})
+    assert (found.error, found.to.state) == ("invalid_request", "the-state")
+
+
+def test_client_id_beside_an_object_must_be_the_same() -> None:
+    assert refused(request=without(client_id="spa")).error == "invalid_request"
+
+
+@pytest.mark.parametrize("redirect_uri", [None, "https://evil.example/"])
+def test_a_broken_object_sends_nothing_where_the_client_is_not_registered(redirect_uri: str | None) -> None:
+    with pytest.raises(BadAuthorizationRequest) as caught:
+        parse(request="broken", redirect_uri=redirect_uri)
+    assert caught.value.error == "invalid_request_object"
+
+
+def test_errors_in_an_object_go_where_the_object_says() -> None:
+    found = refused(request=without(scope="email", state="inner"), state="outer")
+    assert (found.error, found.to.state) == ("invalid_scope", "inner")
+
+
+def test_a_client_that_must_send_request_objects_sends_nothing_else() -> None:
+    strict = client(require_signed_request_object=True)
+    assert refused(known=strict).error == "invalid_request"
+    request = parse(known=strict, request=OBJECT)
+    assert authorize.read_stored(request.parameters, environment(strict), pushed=None) == request
+
+
+# Pushed requests
+
+
+def test_a_pushed_request_is_found_by_its_request_uri_whatever_stands_beside() -> None:
+    request = parse(request_uri=PUSHED_URI, redirect_uri="https://evil.example/", scope=None, prompt="none")
+    assert request.parameters == VALID
+    assert request.to.pushed == "the-hash"
+    assert request.prompt == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("changes", "extra", "kind"),
+    [
+        ({"client_id": None}, (), BadAuthorizationRequest),
+        ({"client_id": "nobody"}, (), UnknownClient),
+        ({"request": OBJECT}, (), BadAuthorizationRequest),
+        ({}, (("request_uri", PUSHED_URI),), BadAuthorizationRequest),
+        ({"request_uri": PUSHED_URI + "x"}, (), InteractionOver),
+        ({"request_uri": authorize.PUSHED_URN}, (), InteractionOver),
+    ],
+)
+def test_a_request_uri_that_is_not_in_order_leads_nowhere(
+    changes: dict[str, str | None], extra: tuple[tuple[str, str], ...], kind: type[Exception]
+) -> None:
+    with pytest.raises(kind):
+        parse(*extra, **{"request_uri": PUSHED_URI, **changes})
+
+
+def test_a_client_that_must_push_gets_nothing_otherwise() -> None:
+    strict = client(require_pushed_authorization_requests=True)
+    assert refused(known=strict).error == "invalid_request"
+    assert refused(known=strict, request=OBJECT).error == "invalid_request"
+    request = parse(known=strict, request_uri=PUSHED_URI)
+    assert authorize.read_stored(request.parameters, environment(strict), pushed="the-hash") == request
+
+
+def push(*extra: tuple[str, str], **changes: str | None) -> AuthorizationRequest:
+    sent = {name: value for name, value in {**VALID, **changes}.items() if value is not None}
+    return authorize.parse_pushed([*sent.items(), *extra], client(), environment())
+
+
+def test_what_is_pushed_is_checked_like_any_request() -> None:
+    assert push() == parse()
+    assert push(request=OBJECT, scope="email") == parse()
+    with pytest.raises(AuthorizationError):
+        push(scope="email")
+    with pytest.raises(BadRedirectUri):
+        push(redirect_uri="https://evil.example/")
+
+
+@pytest.mark.parametrize(
+    ("changes", "extra"),
+    [
+        ({"request_uri": PUSHED_URI}, ()),
+        ({"request_uri": "https://portal.example.se/request.jwt"}, ()),
+        ({"client_id": None}, ()),
+        ({"client_id": "spa"}, ()),
+        ({}, (("client_id", "portal"),)),
+    ],
+)
+def test_a_push_names_its_own_client_and_no_request_uri(
+    changes: dict[str, str | None], extra: tuple[tuple[str, str], ...]
+) -> None:
+    with pytest.raises(BadAuthorizationRequest):
+        push(*extra, **changes)

@@ -8,10 +8,11 @@ import pytest
 
 from idp.login.event import AuthenticationEvent
 from idp.login.requirement import AuthnRequirement
-from idp.oidc import authorize, claims_request
-from idp.oidc.authorize import MAX_PARAMETER, AskLogin, Decision, Issue, Refuse
+from idp.oidc import claims_request, decision
 from idp.oidc.claims import NUMBER_SCOPE, SWEDISH, AskedClaims
 from idp.oidc.claims_request import ClaimsRequest, MalformedClaims, Spec
+from idp.oidc.decision import AskLogin, Decision, Issue, Refuse
+from idp.oidc.parameters import MAX_PARAMETER
 from tests.unit.test_authorize import ACR, ANNA, LOA3, client, parse, refused
 from tests.unit.test_decide import BERTIL, EVENT
 
@@ -211,7 +212,7 @@ def test_an_essential_acr_that_no_allowed_method_reaches(spec: dict[str, Any]) -
 def decide(
     event: AuthenticationEvent | None = EVENT, *, subject: str | None = None, **changes: Any
 ) -> Decision:
-    return authorize.decide(parse(**changes), event, company="Exempel AB", consented_at=None, subject=subject)
+    return decision.decide(parse(**changes), event, company="Exempel AB", consented_at=None, subject=subject)
 
 
 def sub(value: Any) -> str:

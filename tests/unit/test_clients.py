@@ -44,7 +44,12 @@ clients:
 def load(tmp_path: Path, text: str | bytes = VALID) -> dict[str, Client]:
     path = tmp_path / "clients.yaml"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    return load_clients(path, login_methods=("bankid", "password"), signing_algs=["RS256", "ES256"])
+    return load_clients(
+        path,
+        login_methods=("bankid", "password"),
+        signing_algs=["RS256", "ES256"],
+        bankid_certificates=["customer"],
+    )
 
 
 def problems(tmp_path: Path, text: str | bytes) -> list[str]:
@@ -158,8 +163,27 @@ REFUSED_FIELDS = [
     ),
     ("scope: openid", "9:5", 'client "reports": the key "scope" is here twice, first on line 8'),
     ("007: x", "9:5", 'client "reports": a key must be text: quote it (got 007)'),
-    ("jwks_uri: https://a.se", "9:5", 'client "reports": this version does not support "jwks_uri" yet'),
-    ("bankid: {requirement: x}", "9:5", 'client "reports": this version does not support "bankid" yet'),
+    ("jwks_uri: http://a.se/jwks", "9:15", "jwks_uri: must be https; http is for loopback addresses only"),
+    ("jwks: {kty: RSA}", "9:11", "jwks: must be a JWK Set, such as {keys: [{kty: EC,"),
+    (
+        "token_endpoint_auth_signing_alg: RS256",
+        "9:38",
+        "must be left out: it is for token_endpoint_auth_method private_key_jwt",
+    ),
+    ("bankid: {requirement: x}", "9:27", "bankid.requirement: must be a mapping"),
+    ("bankid: mobile", "9:13", "bankid: must be a mapping such as {requirement: {mrtd: true}"),
+    (
+        "bankid: {requirement: {certificatePolicies: [mobil]}}",
+        "9:49",
+        'certificatePolicies: "mobil" is none of mobile, file, card, nordea, did you mean "mobile"?',
+    ),
+    ("bankid: {requirement: {certificatePolicies: []}}", "9:49", "must hold at least one"),
+    ("bankid: {requirement: {mrtd: 1}}", "9:34", "bankid.requirement.mrtd: must be true or false"),
+    ("bankid: {requirement: {mrdt: true}}", "9:28", 'there is no such field, did you mean "mrtd"?'),
+    ("bankid: {requirement: {cardReader: class2}}", "9:27", "cardReader needs card among"),
+    ("bankid: {certificate: Other}", "9:27", "must be a name of lower-case letters, digits and hyphens"),
+    ("bankid: {certificate: other}", "9:27", "IDP_BANKID_CERTIFICATES_DIR has no certificate of this name"),
+    ("bankid: {high_risk: alow}", "9:25", 'must be refuse or allow, did you mean "allow"?'),
     ("<<: 3", "9:5", 'client "reports": << takes a mapping, or a list of them (got 3)'),
     ("tos_uri: !!python/name:os.system", "9:14", 'YAML tags are not allowed (got "!!python/name:os.system")'),
     ("contacts: !!set {a}", "9:15", 'YAML tags are not allowed (got "!!set")'),
@@ -184,14 +208,14 @@ REFUSED_FIELDS = [
     ("login_methods: []", "9:20", "login_methods: must hold at least one"),
     ("login_methods: [bankid, pasword]", "9:29", 'must be bankid or password, did you mean "password"?'),
     ("grant_types: []", "9:18", "grant_types: must hold at least one"),
-    ("grant_types: [refresh_token]", "9:19", 'this version does not support "refresh_token" yet'),
+    ("grant_types: [refresh_token]", "9:18", "must hold authorization_code beside refresh_token"),
+    ("grant_types: [refresh]", "9:19", 'did you mean "refresh_token"? (got "refresh")'),
+    ("access_token_format: JWT", "9:26", 'must be opaque or jwt, did you mean "jwt"?'),
+    ("refresh_token_idle_minutes: 0", "9:33", "must be at least 1 (got 0)"),
+    ("refresh_token_hours: 17521", "9:26", "must be at most 17520 (got 17521)"),
     ("grant_types: [implicit]", "9:19", "grant_types[0]: must be authorization_code"),
     ("application_type: webb", "9:23", 'must be web or native, did you mean "web"? (got "webb")'),
-    (
-        "token_endpoint_auth_method: private_key_jwt",
-        "9:33",
-        'this version does not support "private_key_jwt" yet',
-    ),
+    ("token_endpoint_auth_method: private_key", "9:33", 'did you mean "private_key_jwt"?'),
     ("token_endpoint_auth_method: client-secret-post", "9:33", 'did you mean "client_secret_post"?'),
     ("subject_type: pairwize", "9:19", 'did you mean "pairwise"?'),
     ("consent: {text: x}", "9:14", "consent: must be implicit or explicit (got a mapping)"),
@@ -199,6 +223,16 @@ REFUSED_FIELDS = [
     ("default_max_age: -1", "9:22", "default_max_age: must be at least 0 (got -1)"),
     ("default_max_age: '1'", "9:22", 'default_max_age: must be a whole number (got "1")'),
     ("default_acr_values: [a b]", "9:26", "must be one word of printable ASCII characters"),
+    (
+        "frontchannel_logout_uri: https://other.example.se/logout",
+        "9:30",
+        "must have scheme, host and port of one of redirect_uris",
+    ),
+    ("frontchannel_logout_uri: http://reports.example.se/logout", "9:30", "must be https"),
+    ("frontchannel_logout_session_required: 1", "9:43", "must be true or false"),
+    ("backchannel_logout_uri: https://reports.example.se/logout#x", "9:29", "must have no fragment"),
+    ("backchannel_logout_uri: http://reports.example.se/logout", "9:29", "must be https"),
+    ("backchannel_logout_session_required: ja", "9:42", "must be true or false"),
     ("require_auth_time: 1", "9:24", "require_auth_time: must be true or false (got 1)"),
     ("access_token_minutes: 61", "9:27", "access_token_minutes: must be at most 60 (got 61)"),
     ("id_token_minutes: 6", "9:23", "id_token_minutes: must be at most 5 (got 6)"),
@@ -232,8 +266,11 @@ def test_fields_of_later_versions_are_named_as_such(tmp_path: Path, field: str) 
     [
         ("profile", "must contain openid"),
         ("openid emial", 'there is no scope "emial", did you mean "email"?'),
-        ("openid offline_access", 'this version does not support "offline_access" yet'),
-        ("openid https://id.oidc.se/scope/naturalPersonOrgId", "does not support"),
+        ("openid offline_acess", 'did you mean "offline_access"?'),
+        (
+            "openid https://id.oidc.se/scope/naturalPersonOrg",
+            'did you mean "https://id.oidc.se/scope/naturalPersonOrgId"',
+        ),
         ("openid foo bar", 'there is no scope "foo"; there is no scope "bar"'),
     ],
 )
@@ -305,6 +342,20 @@ def test_redirect_uris_are_required_and_listed_once(tmp_path: Path) -> None:
     assert problems(tmp_path, changed(line, "    redirect_uris: [https://a.se, https://a.se]\n")) == [
         f'clients.yaml:7:35: {where}[1]: is listed twice (got "https://a.se")'
     ]
+
+
+def test_a_client_for_itself_alone_needs_no_redirect_uri(tmp_path: Path) -> None:
+    text = with_field("grant_types: [client_credentials]").replace(
+        "    redirect_uris: [https://rapporter.example.se/cb]\n", ""
+    )
+    assert load(tmp_path, text)["reports"].redirect_uris == ()
+
+
+def test_a_public_client_cannot_act_for_itself(tmp_path: Path) -> None:
+    line = "    token_endpoint_auth_method: none\n"
+    text = changed(line, line + "    grant_types: [authorization_code, client_credentials]\n")
+    [problem] = problems(tmp_path, text)
+    assert "token_endpoint_auth_method: must not be none: grant_types holds client_credentials" in problem
 
 
 def test_pairwise_on_several_hosts_needs_a_sector(tmp_path: Path) -> None:

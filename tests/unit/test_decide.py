@@ -8,9 +8,9 @@ from uuid import UUID
 import pytest
 
 from idp.login.event import AuthenticationEvent
-from idp.oidc import authorize
-from idp.oidc.authorize import AskConsent, AskLogin, Issue, Refuse
+from idp.oidc import decision
 from idp.oidc.clients import Client
+from idp.oidc.decision import AskConsent, AskLogin, Issue, Refuse
 from tests.factories import NOON
 from tests.unit.test_authorize import ACR, ANNA, client, parse
 
@@ -25,8 +25,8 @@ def decide(
     company: str | None = "Exempel AB",
     consented_at: Any = None,
     **changes: str | None,
-) -> authorize.Decision:
-    return authorize.decide(parse(known=known, **changes), event, company=company, consented_at=consented_at)
+) -> decision.Decision:
+    return decision.decide(parse(known=known, **changes), event, company=company, consented_at=consented_at)
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def decide(
     ],
 )
 def test_who_may_go_on_and_who_has_to_log_in(
-    event: AuthenticationEvent | None, changes: dict[str, str], decision: authorize.Decision | None
+    event: AuthenticationEvent | None, changes: dict[str, str], decision: decision.Decision | None
 ) -> None:
     assert event is not None or decision is not None
     assert decide(event, **changes) == (decision or Issue(event))  # type: ignore[arg-type]

@@ -148,7 +148,8 @@ class Pki:
         held = self._users.get((person, kind, func))
         if held is not None and _is_valid(held.certificate, now):
             return held
-        issued = self.issue_user_certificate(person, kind, func, since=_midnight(now))
+        # Yesterday's: what is told of an hour ago must not be older than the certificate after midnight.
+        issued = self.issue_user_certificate(person, kind, func, since=_midnight(now - timedelta(days=1)))
         self._users[person, kind, func] = issued
         return issued
 

@@ -56,8 +56,9 @@ def test_nobody_linked_gets_an_explanation_and_a_way_on(
     assert f'href="/login/{visitor.uid}?method=password"' in page.text
     assert audited(app, "bankid.refused")[0].detail == {"reason": "no_account"}
     form = rp.follow(rp.browser.get(f"/login/{visitor.uid}?method=password", **HTTPS))
-    answered = rp.submit(form, email="anna@example.se", password=PASSWORD)
-    assert claims(app, rp, answered)["sub"] == anna
+    offer = rp.follow(rp.submit(form, email="anna@example.se", password=PASSWORD))
+    assert "Koppla BankID för" in offer.text
+    assert claims(app, rp, visitor.post(offer, "link", answer="no"))["sub"] == anna
 
 
 def test_several_accounts_are_asked_about(

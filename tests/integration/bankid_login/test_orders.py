@@ -11,7 +11,7 @@ import time_machine
 from flask import Flask
 
 from idp.app import create_app
-from idp.bankid import messages, service
+from idp.bankid import collecting, messages, service
 from idp.bankid.client import BankIdClient
 from idp.bankid.messages import RfaId
 from idp.bankid.models import Evidence, Order
@@ -357,11 +357,11 @@ def test_a_crash_between_collect_and_commit_logs_nobody_in(
         def die(*_arguments: Any) -> None:
             raise RuntimeError("the worker dies")
 
-        patch.setattr(service, "_complete", die)
+        patch.setattr(collecting, "_complete", die)
         broken = visitor.rp.browser.get(f"/login/{visitor.uid}/bankid/poll", **HTTPS)
         assert broken.status_code == 500
     assert visitor.poll()["state"] == "pending"
-    clock.shift(service.COLLECT_LEASE.total_seconds())
+    clock.shift(collecting.COLLECT_LEASE.total_seconds())
     answer = visitor.poll()
     assert (answer["state"], answer["text"]) == ("failed", "Något gick fel. Försök igen.")
     assert 'id="bankid-retry"' in visitor.get(answer["url"]).text

@@ -9,9 +9,9 @@ import pytest
 import time_machine
 from flask import Flask
 
-from idp.bankid import circuit, messages, service
+from idp.bankid import answers, circuit, collecting, messages, values
 from idp.bankid.messages import RfaId
-from idp.bankid.service import BankId
+from idp.bankid.values import BankId
 from idp.clock import utcnow
 from tests.factories import PASSWORD
 from tests.fakes.relying_party import RelyingParty
@@ -170,7 +170,7 @@ def test_an_order_that_bankid_must_have_forgotten_ends_though_bankid_is_silent(
     for _ in range(circuit.FAULTS + 1):
         clock.shift(2)
         assert visitor.poll()["state"] == "pending"
-    clock.shift(service.LONGEST_ORDER.total_seconds())
+    clock.shift(collecting.LONGEST_ORDER.total_seconds())
     answer = visitor.poll()
     assert (answer["state"], answer["text"]) == ("failed", messages.TEXTS[RfaId.RFA22][0])
 
@@ -179,7 +179,7 @@ def test_polls_do_not_queue_for_a_slow_bankid(
     clock: time_machine.Traveller, visitor: BankIdVisitor, bankid: BankId, calls: Calls
 ) -> None:
     visitor.open()
-    for _ in range(service.CALLS_AT_ONCE):
+    for _ in range(values.CALLS_AT_ONCE):
         assert bankid.calls.acquire(blocking=False)
     clock.shift(2)
     answer = visitor.poll()
@@ -207,7 +207,7 @@ def test_a_place_comes_free_again_whatever_happens(
     visitor.get(f"/login/{visitor.uid}/bankid?again=1")
     due(app)
     visitor.poll()
-    for _ in range(service.CALLS_AT_ONCE):
+    for _ in range(values.CALLS_AT_ONCE):
         assert bankid.calls.acquire(blocking=False)
     assert not bankid.calls.acquire(blocking=False)
 
@@ -217,7 +217,7 @@ def test_leaving_for_email_does_not_wait_for_a_silent_bankid(
 ) -> None:
     visitor.open()
     for _ in range(circuit.FAULTS):
-        bankid.circuit.note(service.BankIdError("noAnswer", None))
+        bankid.circuit.note(answers.BankIdError("noAnswer", None))
     phone.fault("slow", "5", None, "cancel")
     page = visitor.get(f"/login/{visitor.uid}/password")
     assert 'id="login-form"' in page.text

@@ -8,10 +8,16 @@ const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
 const read = async () => JSON.parse((await lines.next()).value);
 const write = (value) => console.log(JSON.stringify(value));
 
+const signingKey = async (jwk) => ({
+  key: await crypto.subtle.importKey("jwk", jwk, { name: "ECDSA", namedCurve: jwk.crv }, false, ["sign"]),
+  kid: jwk.kid,
+});
+
 const settings = await read();
-const authentication = {
+const authentication = await {
   client_secret_basic: () => client.ClientSecretBasic(settings.client_secret),
   client_secret_post: () => client.ClientSecretPost(settings.client_secret),
+  private_key_jwt: async () => client.PrivateKeyJwt(await signingKey(settings.private_key)),
   none: () => client.None(),
 }[settings.authentication]();
 
@@ -28,7 +34,7 @@ const state = client.randomState();
 const nonce = client.randomNonce();
 const parameters = {
   redirect_uri: settings.redirect_uri,
-  scope: "openid profile email",
+  scope: settings.scope ?? "openid profile email",
   code_challenge: await client.calculatePKCECodeChallenge(verifier),
   code_challenge_method: "S256",
   state,
@@ -57,11 +63,34 @@ const tokens = await client.authorizationCodeGrant(config, current, {
   idTokenExpected: true,
 });
 const claims = tokens.claims();
+
+// What comes of a refresh token: new tokens, their worth, and nothing any more once it is revoked.
+async function goOn() {
+  const refreshed = await client.refreshTokenGrant(config, tokens.refresh_token);
+  const confidential = settings.authentication !== "none";
+  const answer = {
+    rotates: refreshed.refresh_token !== tokens.refresh_token,
+    claims: refreshed.claims(),
+    userinfo: await client.fetchUserInfo(config, refreshed.access_token, claims.sub),
+  };
+  if (confidential) {
+    answer.active = (await client.tokenIntrospection(config, refreshed.access_token)).active;
+    const own = await client.clientCredentialsGrant(config);
+    answer.own = await client.tokenIntrospection(config, own.access_token);
+  }
+  await client.tokenRevocation(config, refreshed.refresh_token);
+  answer.afterwards = await client
+    .refreshTokenGrant(config, refreshed.refresh_token)
+    .then(() => "tokens", (error) => error.error);
+  return answer;
+}
+
 write({
   metadata: config.serverMetadata().issuer,
   header: JSON.parse(Buffer.from(tokens.id_token.split(".")[0], "base64url").toString()),
   claims,
   userinfo: await client.fetchUserInfo(config, tokens.access_token, claims.sub),
+  offline: tokens.refresh_token === undefined ? null : await goOn(),
   logout: client.buildEndSessionUrl(config, {
     id_token_hint: tokens.id_token,
     post_logout_redirect_uri: settings.after_logout_uri,

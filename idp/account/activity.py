@@ -1,0 +1,202 @@
+"""What has been going on in an account, for its own person: sessions, events, apps with consent."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from ipaddress import IPv6Address, ip_address, ip_network
+from itertools import groupby
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from flask import current_app
+from flask_babel import format_datetime, gettext
+
+from idp import audit
+from idp.account import device, sentences
+from idp.audit import AuditRow
+from idp.clock import utcnow
+from idp.config import SessionSettings
+from idp.db import db
+from idp.errors import NotFound
+from idp.i18n import current_language
+from idp.login import guard, methods, overview
+from idp.login import service as login
+from idp.login.models import BrowserSession
+from idp.login.service import LiveSession
+from idp.oidc import consents
+from idp.oidc.provider import Provider
+
+MAX_SESSIONS = 50
+MAX_EVENTS = 50
+MAX_ROWS = 500  # looked through for them: one that repeats is shown once
+REASON = "ended in Mina uppgifter"
+
+
+@dataclass(frozen=True)
+class OwnSession:
+    """A session in force, as its person sees it. `apps` are client_ids."""
+
+    id: UUID
+    current: bool
+    device: str
+    place: str | None
+    method: str
+    logged_in_at: datetime
+    seen_at: datetime
+    apps: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Happening:
+    """Something that happened to the account, `times` in a row, the last time `at`.
+
+    `device` and `place` are of whoever did it in a browser; of our own people none are told.
+    """
+
+    at: datetime
+    text: str
+    times: int
+    client_id: str | None
+    device: str | None
+    place: str | None
+
+
+def facts(live: LiveSession) -> dict[str, Any]:
+    """What `account/_sessions.html` shows; two statements."""
+    labels = {method.name: method.label for method in methods.registered()}
+    sessions = [
+        {
+            "id": one.id,
+            "current": one.current,
+            "device": one.device,
+            "place": one.place,
+            "method": labels.get(one.method, one.method),
+            "logged_in": moment(one.logged_in_at),
+            "seen": moment(one.seen_at),
+            "apps": [app_name(client_id) for client_id in one.apps],
+        }
+        for one in own_sessions(live, settings=guard.settings().session, now=utcnow())
+    ]
+    return {"sessions": sessions}
+
+
+def own_sessions(live: LiveSession, *, settings: SessionSettings, now: datetime) -> list[OwnSession]:
+    """The person's sessions in force, this one first, then the one used last; two statements."""
+    found = overview.in_force(user_id=live.event.user_id, limit=MAX_SESSIONS, settings=settings, now=now)
+    reached = consents.clients_reached_by(live.event.user_id)
+    sessions = [
+        OwnSession(
+            id=one.id,
+            current=one.id == live.id,
+            device=device_name(one.user_agent),
+            place=place_name(one.address),
+            method=one.method,
+            logged_in_at=one.logged_in_at,
+            seen_at=one.seen_at,
+            apps=reached.get(one.id, []),
+        )
+        for one in found
+    ]
+    return sorted(sessions, key=lambda one: not one.current)
+
+
+def end_session(live: LiveSession, session_id: UUID, *, now: datetime) -> None:
+    """End one of the person's sessions, with all it led to; one that has ended already stays so.
+
+    Raises `NotFound` for a session of somebody else and for one that never was.
+    """
+    if login.person_of(str(session_id)) != live.event.user_id:
+        raise NotFound("no such session of this person")
+    _end([session_id], now=now)
+
+
+def end_others(live: LiveSession, *, now: datetime) -> None:
+    """End every session of the person but this one, with all they led to."""
+    query = sa.select(BrowserSession.id).where(
+        BrowserSession.user_id == live.event.user_id,
+        BrowserSession.id != live.id,
+        BrowserSession.ended_at.is_(None),
+    )
+    _end(list(db.session.scalars(query)), now=now)
+
+
+def _end(session_ids: list[UUID], *, now: datetime) -> None:
+    consents.revoke_everything_of_sessions(session_ids, now=now)
+    login.end_these(session_ids, now=now, reason=REASON)  # commits
+
+
+def history(user_id: UUID) -> list[Happening]:
+    """The newest events of the account in plain words, newest first."""
+    query = (
+        sa.select(
+            AuditRow.at,
+            AuditRow.event,
+            AuditRow.actor,
+            AuditRow.client_id,
+            AuditRow.address,
+            AuditRow.detail,
+            BrowserSession.user_agent,
+        )
+        .outerjoin(BrowserSession, BrowserSession.id == AuditRow.session_id)
+        .where(AuditRow.user_id == user_id, AuditRow.event.in_([event.value for event in sentences.SHOWN]))
+        .order_by(AuditRow.id.desc())
+        .limit(MAX_ROWS)
+    )
+    rows = db.session.execute(query)
+    happenings: list[Happening] = []
+    for _, run in groupby(rows, key=_sameness):
+        alike = list(run)
+        happenings.append(_happening(alike[0], len(alike)))
+        if len(happenings) == MAX_EVENTS:
+            break
+    return happenings
+
+
+def _sameness(row: sa.Row[Any]) -> tuple[Any, ...]:
+    return row.event, row.actor, row.client_id, row.address, row.detail, row.user_agent
+
+
+def _happening(row: sa.Row[Any], times: int) -> Happening:
+    own = row.actor == "user"
+    return Happening(
+        at=row.at,
+        text=sentences.sentence(audit.Event(row.event), row.actor, row.detail),
+        times=times,
+        client_id=row.client_id,
+        device=device_name(row.user_agent) if own and row.user_agent else None,
+        place=place_name(row.address) if own else None,
+    )
+
+
+def device_name(user_agent: str | None) -> str:
+    """Browser and system in words."""
+    found = device.recognise(user_agent)
+    if found.browser and found.system:
+        return str(gettext("%(browser)s på %(system)s", browser=found.browser, system=found.system))
+    return found.browser or found.system or str(gettext("Okänd enhet"))
+
+
+def place_name(address: str | None) -> str | None:
+    """The address as people meet it: of IPv6 the part that stands for the line, not the device."""
+    try:
+        ip = ip_address(address or "")
+    except ValueError:
+        return None
+    if isinstance(ip, IPv6Address):
+        if ip.ipv4_mapped:
+            return str(ip.ipv4_mapped)
+        return f"{ip_network((ip, 64), strict=False).network_address}…"
+    return str(ip)
+
+
+def app_name(client_id: str) -> str:
+    """What the app is called on this page; one that is gone by its client_id."""
+    provider: Provider = current_app.extensions["idp.provider"]
+    client = provider.clients.get(client_id)
+    return client.name(current_language()) if client else client_id
+
+
+def moment(at: datetime) -> str:
+    """A time in the page's language, on Swedish clocks."""
+    return str(format_datetime(at, "d MMMM y HH:mm"))

@@ -1,0 +1,82 @@
+"""Mina inloggningar, the security history, and the apps that get to know something."""
+
+from uuid import UUID
+
+from flask import Blueprint, make_response, redirect, render_template, request, url_for
+from werkzeug.wrappers import Response
+
+from idp.account import activity
+from idp.clock import utcnow
+from idp.login import guard
+from idp.oidc import consents
+from idp.oidc.claims import SCOPE_TEXTS
+
+blueprint = Blueprint("activity", __name__, url_prefix="/account")
+
+
+@blueprint.post("/sessions/<uuid:session_id>/end")
+@guard.login_required
+def end_session(session_id: UUID) -> Response:
+    live = guard.current_session()
+    assert live is not None
+    activity.end_session(live, session_id, now=utcnow())
+    if session_id != live.id:
+        return redirect(url_for("account.index", _anchor="sessions"), 303)
+    guard.session_has_ended()
+    response = redirect(url_for("login.logout"), 303)  # where nobody is logged in, it says that it is done
+    guard.forget(response)
+    return response
+
+
+@blueprint.post("/sessions/end-others")
+@guard.login_required
+def end_others() -> Response:
+    live = guard.current_session()
+    assert live is not None
+    activity.end_others(live, now=utcnow())
+    return redirect(url_for("account.index", _anchor="sessions"), 303)
+
+
+@blueprint.get("/history")
+@guard.login_required
+def history() -> Response:
+    live = guard.current_session()
+    assert live is not None
+    happenings = [
+        {
+            "at": activity.moment(one.at),
+            "text": one.text,
+            "times": one.times,
+            "where": [fact for fact in (one.device, one.place) if fact],
+            "app": activity.app_name(one.client_id) if one.client_id else None,
+        }
+        for one in activity.history(live.event.user_id)
+    ]
+    return make_response(render_template("account/history.html", happenings=happenings))
+
+
+@blueprint.get("/apps")
+@guard.login_required
+def apps() -> Response:
+    live = guard.current_session()
+    assert live is not None
+    shared = [
+        {
+            "client_id": one.client_id,
+            "name": activity.app_name(one.client_id),
+            "texts": [SCOPE_TEXTS.get(scope, scope) for scope in one.scopes],
+            "since": activity.moment(one.given_at),
+        }
+        for one in consents.list_of(live.event.user_id)
+    ]
+    return make_response(render_template("account/apps.html", shared=shared))
+
+
+@blueprint.post("/apps/revoke")
+@guard.login_required
+def revoke() -> Response:
+    live = guard.current_session()
+    assert live is not None
+    client_id = request.form.get("client_id", "").replace("\0", "")  # PostgreSQL refuses to look for a NUL
+    consents.revoke(live.event.user_id, client_id, now=utcnow())
+    return redirect(url_for("activity.apps"), 303)

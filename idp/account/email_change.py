@@ -1,0 +1,185 @@
+"""Giving an account another e-mail address: its owner asks, a link mailed to the new address does it."""
+
+import re
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from idp import audit, outbox
+from idp.account import mails
+from idp.account.models import EmailChange
+from idp.config import Settings
+from idp.db import db
+from idp.errors import TooManyTries
+from idp.ratelimit import RateLimiter
+from idp.tokens import new_hex_token, sha256_hex
+from idp.users import service as users
+from idp.users.models import Status, User
+
+LIFETIME = timedelta(minutes=60)
+TOKEN = re.compile(r"[0-9a-f]{64}")
+KIND = "email_change"
+LIMIT = "email_change"
+
+
+class LinkOver(Exception):
+    """The link changes nothing (any more): `reason` is `unknown`, `used` or `expired`."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+@dataclass(frozen=True)
+class Person:
+    """Who asks, as the mails call them."""
+
+    user_id: UUID
+    email: str
+    name: str
+    locale: str
+
+
+@dataclass(frozen=True)
+class OpenLink:
+    """A link that may be used: the address it confirms, and the language of its account."""
+
+    token_hash: str
+    email: str
+    locale: str
+
+
+def count(person: Person, email: str, *, limiter: RateLimiter, now: datetime) -> None:
+    """Count one wish for the address, per account and per address. Raises `TooManyTries`, audited."""
+    for key in (f"from:{person.user_id}", f"to:{sha256_hex(users.email_key(email))[:24]}"):
+        try:
+            limiter.hit(LIMIT, key)
+        except TooManyTries:
+            audit.record(audit.Event.EMAIL_CHANGE_LIMITED, now=now, user_id=person.user_id)
+            db.session.commit()
+            raise
+
+
+def ask(person: Person, email: str, *, address: str | None, settings: Settings, now: datetime) -> None:
+    """Mail a link to the new address and tell the old one; voids the link before. The caller commits.
+
+    An address that another account has gets a mail too, without a link: whoever asks sees no difference.
+    """
+    token = new_hex_token()
+    # One at a time for an account: its row is locked (SQLite has one writer anyway).
+    db.session.execute(sa.select(User.id).where(User.id == person.user_id).with_for_update())
+    db.session.execute(sa.delete(EmailChange).where(EmailChange.user_id == person.user_id))
+    db.session.add(
+        EmailChange(
+            user_id=person.user_id,
+            token_hash=sha256_hex(token),
+            email=email,
+            old_key=users.email_key(person.email),
+            created_at=now,
+            expires_at=now + LIFETIME,
+        )
+    )
+    other = users.find_by_email(email)
+    if other is None or other.id == person.user_id:
+        to_new = mails.confirm_address(
+            email, person.name, person.locale, token=token, lifetime=LIFETIME, settings=settings
+        )
+    else:
+        to_new = mails.address_taken(other.email, other.name, other.locale, settings=settings)
+    to_old = mails.change_asked(
+        person.email, person.name, person.locale, new=email, now=now, address=address, settings=settings
+    )
+    outbox.queue(to_new, now=now, kind=KIND, user_id=person.user_id)
+    outbox.queue(to_old, now=now, kind=KIND, user_id=person.user_id)
+    audit.record(audit.Event.EMAIL_CHANGE_ASKED, now=now, user_id=person.user_id)
+
+
+def open_link(token: str, *, now: datetime) -> OpenLink:
+    """What a link confirms; changes nothing, so mail scanners may look. Raises `LinkOver`."""
+    if not TOKEN.fullmatch(token):
+        raise LinkOver("unknown")
+    query = (
+        sa.select(EmailChange, User.locale)
+        .join(User, sa.and_(User.id == EmailChange.user_id, User.status == Status.ACTIVE.value))
+        .where(EmailChange.token_hash == sha256_hex(token))
+    )
+    row = db.session.execute(query).one_or_none()
+    if row is None:
+        raise LinkOver("unknown")
+    change, locale = row
+    if change.used_at is not None:
+        raise LinkOver("used")
+    if change.expires_at <= now:
+        raise LinkOver("expired")
+    return OpenLink(change.token_hash, change.email, locale)
+
+
+def confirm(link: OpenLink, *, address: str | None, settings: Settings, now: datetime) -> None:
+    """Use the link up: the account gets the address, which is verified now, and the old one is told.
+
+    Raises `LinkOver` when another request was first, or the address has become another account's.
+    """
+    statement = (
+        sa.update(EmailChange)
+        .where(
+            EmailChange.token_hash == link.token_hash,
+            EmailChange.used_at.is_(None),
+            EmailChange.expires_at > now,
+        )
+        .values(used_at=now)
+        .returning(EmailChange.user_id, EmailChange.email, EmailChange.old_key)
+        .execution_options(synchronize_session=False)
+    )
+    claimed = db.session.execute(statement).one_or_none()
+    if claimed is None:
+        db.session.rollback()
+        raise LinkOver("used")
+    before = db.session.execute(
+        sa.select(User.email, User.name, User.locale).where(User.id == claimed.user_id)
+    ).one()
+    try:
+        changed = users.set_email(
+            claimed.user_id, claimed.email, instead_of=claimed.old_key, verified=True, now=now
+        )
+    except users.BadInput:
+        changed = False
+    if not changed:
+        db.session.rollback()
+        raise LinkOver("unknown")
+    audit.record(audit.Event.EMAIL_CHANGED, now=now, user_id=claimed.user_id)
+    notice = mails.changed(
+        before.email,
+        before.name,
+        before.locale,
+        new=claimed.email,
+        now=now,
+        address=address,
+        settings=settings,
+    )
+    outbox.queue(notice, now=now, kind=KIND, user_id=claimed.user_id)
+    db.session.commit()
+
+
+def withdraw(user_id: UUID, *, now: datetime) -> bool:
+    """Void the link that waits. False when none does."""
+    if withdrawn := _forget(user_id):
+        audit.record(audit.Event.EMAIL_CHANGE_WITHDRAWN, now=now, user_id=user_id)
+    db.session.commit()
+    return withdrawn
+
+
+def void(_sender: object, *, user_id: UUID) -> None:
+    """Void the link that waits, in the caller's transaction: whoever asked for it knew the old password."""
+    _forget(user_id)
+
+
+def _forget(user_id: UUID) -> bool:
+    statement = (
+        sa.delete(EmailChange)
+        .where(EmailChange.user_id == user_id, EmailChange.used_at.is_(None))
+        .returning(EmailChange.user_id)
+        .execution_options(synchronize_session=False)
+    )
+    return db.session.scalar(statement) is not None

@@ -1,0 +1,46 @@
+"""Confirming a new e-mail address by the link mailed there, and withdrawing the wish for one."""
+
+from flask import Blueprint, make_response, redirect, render_template, request, url_for
+from werkzeug.wrappers import Response
+
+from idp import i18n
+from idp.account import email_change
+from idp.account.email_change import LinkOver
+from idp.clock import utcnow
+from idp.login import guard
+
+blueprint = Blueprint("email_change", __name__)
+
+
+@blueprint.route("/account/email/<token>", methods=["GET", "POST"])
+def confirm(token: str) -> Response:
+    """Show what a mailed link confirms, as often as anybody looks; only its POST does it, in any browser."""
+    try:
+        link = email_change.open_link(token, now=utcnow())
+        i18n.prefer(link.locale)
+        if request.method == "POST":
+            email_change.confirm(link, address=request.remote_addr, settings=guard.settings(), now=utcnow())
+            response: Response = redirect(url_for("email_change.confirmed"), 303)
+        else:
+            response = make_response(render_template("account/email_confirm.html", email=link.email))
+    except LinkOver as over:
+        page = render_template("account/email_over.html", reason=over.reason)
+        response = make_response(page, 404 if over.reason == "unknown" else 410)
+    response.headers["Referrer-Policy"] = "no-referrer"  # the address is a secret
+    return response
+
+
+@blueprint.get("/account/email/confirmed")
+def confirmed() -> Response:
+    """That it is done."""
+    return make_response(render_template("account/email_confirmed.html"))
+
+
+@blueprint.post("/account/email/withdraw")
+@guard.login_required
+def withdraw() -> Response:
+    """Keep the old address."""
+    live = guard.current_session()
+    assert live is not None
+    email_change.withdraw(live.event.user_id, now=utcnow())
+    return redirect(url_for("account.index"), 303)

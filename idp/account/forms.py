@@ -1,0 +1,207 @@
+"""The form "Ändra mina uppgifter": what was typed, what is wrong with it, and what it means."""
+
+import re
+from collections.abc import Mapping, Sequence
+from datetime import date
+from typing import Any
+
+from flask_babel import gettext, lazy_gettext
+from werkzeug.datastructures import MultiDict
+from wtforms import (
+    BooleanField,
+    EmailField,
+    HiddenField,
+    PasswordField,
+    SelectField,
+    StringField,
+    TelField,
+    ValidationError,
+)
+
+from idp.account.service import Details, Keep, Wanted
+from idp.i18n import LANGUAGES
+from idp.password.forms import NewPasswordForm
+from idp.users import phone
+from idp.users.personal_number import NotAPersonalNumber, PersonalNumber
+from idp.users.service import MAX_NAME, BadInput, Choices, Profile, checked_email, checked_name
+
+VERSION = re.compile(r"[0-9]{1,9}", re.ASCII)
+NO_SUCH_VERSION = -1
+NOT_DECODED = "\ufffd"  # what stands for bytes that were no UTF-8
+DASHES = re.compile("[‐‑‒–—−]")
+
+
+class AccountForm(NewPasswordForm):
+    """An account's details as their owner fills them in. A blank password keeps the old one."""
+
+    version = HiddenField()
+    resume = HiddenField()  # the interaction of the login that saving asked for
+    email = EmailField(lazy_gettext("E-postadress"))
+    name = StringField(lazy_gettext("Namn"))
+    title = StringField(lazy_gettext("Titel"))
+    personal_number = StringField(lazy_gettext("Personnummer (ÅÅMMDDNNNN)"))
+    phone = TelField(
+        lazy_gettext("Telefonnummer"),
+        description=lazy_gettext("Exempel: 46703032203. Används endast vid inloggning via SMS"),
+    )
+    password = PasswordField(lazy_gettext("Lösenord (lämna blankt för att behålla ditt gamla)"))
+    confirm = PasswordField(lazy_gettext("Bekräfta lösenord"))
+    locale = SelectField(lazy_gettext("Språk"), choices=LANGUAGES, validate_choice=False)
+    start_page = SelectField(lazy_gettext("Startsida"), validate_choice=False)
+    notices = BooleanField(lazy_gettext("Skicka e-post vid viktiga händelser"))
+
+    def __init__(
+        self,
+        before: Details,
+        apps: Mapping[str, str],
+        *,
+        own_data: Sequence[str],
+        today: date,
+        typed: MultiDict[str, str] | None,
+    ) -> None:
+        """`apps` are the names of the apps to begin at, by client_id; `typed` None shows what is stored."""
+        stored = stored_values(before, apps)
+        if typed is not None:
+            del stored["version"]  # the one seen is the browser's to say
+        super().__init__(own_data, formdata=typed, data=stored)
+        self.before = before
+        self.today = today
+        self.start_page.choices = {"": gettext("Välkomstsidan"), **apps}
+
+    @property
+    def seen_version(self) -> int:
+        """The version of the account that the form was filled from."""
+        typed = self.version.data or ""
+        return int(typed) if VERSION.fullmatch(typed) else NO_SUCH_VERSION
+
+    def wanted(self) -> Wanted:
+        """What the form means, after it was found good."""
+        title, typed_phone = (self.title.data or "").strip(), (self.phone.data or "").strip()
+        email = checked_email(self.email.data or "")
+        return Wanted(
+            profile=Profile(
+                name=checked_name(self.name.data or "", "name"),
+                title=checked_name(title, "title") if title else None,
+                phone=phone.parse(typed_phone) if typed_phone else None,
+                choices=Choices(
+                    locale=self.locale.data,
+                    start_page=self.start_page.data or None,
+                    notices=bool(self.notices.data),
+                ),
+            ),
+            password=self.password.data or None,
+            email=None if email == self.before.email else email,
+            number=self._number(),
+        )
+
+    def conflicts(self) -> dict[str, str]:
+        """By field, what is stored now where something else was typed."""
+        stored = stored_values(self.before, self.start_page.choices)
+        return {
+            name: value
+            for name, value in stored.items()
+            if name != "version" and (self[name].data or "") != (value or "")
+        }
+
+    def validate_email(self, field: EmailField) -> None:
+        """Raise `ValidationError` for a text that no mail can be sent to."""
+        if not (field.data or "").strip():
+            raise ValidationError(lazy_gettext("Skriv din e-postadress."))
+        try:
+            checked_email(field.data or "")
+        except BadInput:
+            raise ValidationError(
+                lazy_gettext("Det här är ingen fullständig e-postadress. Skriv den som namn@foretag.se.")
+            ) from None
+
+    def validate_name(self, field: StringField) -> None:
+        """Raise `ValidationError` for no name, or one that is no line of text."""
+        if not (field.data or "").split():
+            raise ValidationError(lazy_gettext("Skriv ditt namn."))
+        _check_line(field)
+
+    def validate_title(self, field: StringField) -> None:
+        """Raise `ValidationError` for a title that is no line of text; there need be none."""
+        if (field.data or "").split():
+            _check_line(field)
+
+    def validate_personal_number(self, field: StringField) -> None:
+        """Raise `ValidationError` for a number that nobody can have."""
+        try:
+            self._number()
+        except NotAPersonalNumber:
+            raise ValidationError(
+                lazy_gettext(
+                    "Det här är inget giltigt personnummer. Skriv tio siffror som ÅÅMMDDNNNN eller tolv som "
+                    "ÅÅÅÅMMDDNNNN."
+                )
+            ) from None
+
+    def validate_phone(self, field: TelField) -> None:
+        """Raise `ValidationError` for a number that could not be called; there need be none."""
+        typed = (field.data or "").strip()
+        try:
+            if typed:
+                phone.parse(typed)
+        except phone.NotAPhoneNumber:
+            raise ValidationError(
+                lazy_gettext(
+                    "Det här är inget telefonnummer som vi förstår. Skriv det som 46703032203 eller "
+                    "070-303 22 03, utländska nummer med + och landsnummer."
+                )
+            ) from None
+
+    def validate_password(self, field: PasswordField) -> None:
+        """Raise `ValidationError` with what is wrong with the password; there need be none."""
+        if field.data:
+            super().validate_password(field)
+
+    def validate_locale(self, field: SelectField) -> None:
+        """Raise `ValidationError` for a language that there is not."""
+        if field.data not in LANGUAGES:
+            raise ValidationError(lazy_gettext("Välj ett av alternativen."))
+
+    def validate_start_page(self, field: SelectField) -> None:
+        """Raise `ValidationError` for an app that was not offered."""
+        if field.data not in self.start_page.choices:
+            raise ValidationError(lazy_gettext("Välj ett av alternativen."))
+
+    def _number(self) -> PersonalNumber | Keep | None:
+        """The number that was typed, or that it stays as it is. Raises `NotAPersonalNumber`."""
+        if "personal_number" not in self or self.before.linked is not None:
+            return Keep.AS_IT_IS
+        typed = DASHES.sub("-", "".join((self.personal_number.data or "").split()))
+        stated = self.before.stated
+        if typed == (str(stated) if stated else ""):
+            return Keep.AS_IT_IS
+        number = PersonalNumber.parse(typed, today=self.today) if typed else None
+        return Keep.AS_IT_IS if number == stated else number
+
+
+def stored_values(before: Details, apps: Mapping[str, str]) -> dict[str, Any]:
+    """The account's details as the form's fields show them."""
+    profile, choices = before.profile, before.choices
+    number = before.linked or before.stated
+    return {
+        "version": str(before.version),
+        "email": before.email,
+        "name": profile.name,
+        "title": profile.title or "",
+        "personal_number": str(number) if number else "",
+        "phone": phone.shown(profile.phone) if profile.phone else "",
+        "locale": choices.locale,
+        "start_page": choices.start_page if choices.start_page in apps else "",
+        "notices": choices.notices,
+    }
+
+
+def _check_line(field: StringField) -> None:
+    typed = field.data or ""
+    if len(" ".join(typed.split())) > MAX_NAME:
+        raise ValidationError(lazy_gettext("Skriv högst %(number)s tecken.", number=MAX_NAME))
+    try:
+        cleaned = checked_name(typed, "text")
+    except BadInput:
+        cleaned = NOT_DECODED
+    if NOT_DECODED in cleaned:
+        raise ValidationError(lazy_gettext("Texten innehåller tecken som inte går att använda."))

@@ -1,0 +1,131 @@
+"""Linking a BankID to the account of whoever is logged in: what is shown, begun and confirmed."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from flask_babel import format_date, format_datetime
+
+from idp.bankid import completed, launch
+from idp.bankid.models import Order
+from idp.bankid.values import BankId, VerifiedPerson
+from idp.crypto import PersonalNumberKeys
+from idp.db import db
+from idp.login import service as login
+from idp.login.models import Interaction
+from idp.login.requirement import AuthnRequirement
+from idp.login.service import LiveSession
+from idp.users import bankid_links
+from idp.users.mails import Notice
+from idp.users.personal_number import PersonalNumber
+
+PURPOSE = "link"
+LINKING_FOR = timedelta(minutes=10)
+ENDPOINT = "linking.resume"
+
+
+class NotThisPerson(Exception):
+    """The BankID is another person's than the account's owner has stated to be."""
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A proven person whose BankID can be linked, and the one whose link it would replace."""
+
+    person: VerifiedPerson
+    number: PersonalNumber
+    replaces: bankid_links.LinkState | None
+
+
+def facts(user_id: UUID, *, keys: PersonalNumberKeys | None, user_agent: str) -> dict[str, Any]:
+    """What `account/_bankid.html` shows. Without keys, BankID is off and there is no section."""
+    if keys is None:
+        return {"bankid": None}
+    linked = bankid_links.state(user_id, keys=keys)
+    choice = launch.detect(user_agent).first_choice
+    return {
+        "bankid": {
+            "name": linked.name if linked else None,
+            "number": linked.masked_number if linked else None,
+            "linked_at": format_date(linked.linked_at, "long") if linked else None,
+            "used_at": format_datetime(linked.last_used_at, "long")
+            if linked and linked.last_used_at
+            else None,
+            "app_first": choice is launch.FirstChoice.SAME_DEVICE,
+            "app_here": choice is not launch.FirstChoice.QR,
+        }
+    }
+
+
+def kept(live: LiveSession, device: str) -> dict[str, Any]:
+    """What a linking interaction remembers: it belongs to this session, and so to its person."""
+    return {"purpose": PURPOSE, "session": str(live.id), "device": device}
+
+
+def begin(live: LiveSession, *, device: str, browser: str, now: datetime) -> str:
+    """The uid of a new interaction that links a BankID to the account of this session."""
+    return login.begin(
+        AuthnRequirement(user_id=live.event.user_id),
+        return_endpoint=ENDPOINT,
+        request=kept(live, device),
+        client_id=None,
+        browser=browser,
+        lifetime=LINKING_FOR,
+        now=now,
+    )
+
+
+def load(uid: str, live: LiveSession, *, browser: str, now: datetime) -> Interaction:
+    """The open linking interaction, if it is this browser's and this session's.
+
+    Raises `InteractionOver`, for another session's too, and `ForeignBrowser`.
+    """
+    interaction = login.load(uid, browser=browser, now=now)
+    asked = interaction.request
+    if asked.get("purpose") != PURPOSE or asked.get("session") != str(live.id):
+        raise login.InteractionOver("unknown")
+    return interaction
+
+
+def propose(bankid: BankId, order: Order, *, keys: PersonalNumberKeys) -> Proposal:
+    """Whose BankID completed the order of `order.user_id`. Raises `NotThisPerson`."""
+    assert order.user_id is not None
+    person = completed.person_of(bankid, order)
+    number = PersonalNumber.from_bankid(person.personal_number)
+    if bankid_links.stated_number(order.user_id, keys=keys) not in (None, number):
+        raise NotThisPerson
+    replaces = None
+    if bankid_links.number_of(order.user_id, keys=keys) not in (None, number):
+        replaces = bankid_links.state(order.user_id, keys=keys)
+    return Proposal(person, number, replaces)
+
+
+def confirm(
+    order: Order,
+    proposal: Proposal,
+    live: LiveSession,
+    *,
+    keys: PersonalNumberKeys,
+    notice: Notice,
+    now: datetime,
+) -> bool:
+    """Link the proposed person to the account, which is told. False: the order was used, or is too old."""
+    user_id = live.event.user_id
+    claimed = order.user_id == user_id and completed.use(
+        order, state="used", user_id=user_id, now=now, not_before=now - completed.LINK_WITHIN
+    )
+    if claimed and login.answer(order.interaction_uid, now=now):
+        linked = bankid_links.link(
+            user_id,
+            proposal.number,
+            proposal.person.name,
+            keys=keys,
+            now=now,
+            notice=notice,
+            keep_session=live.id,
+        )
+        if linked:
+            return True
+    db.session.rollback()
+    return False

@@ -1,0 +1,183 @@
+"""An account's own details: what there is, and saving what its owner has changed."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
+from typing import cast
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from idp import audit, outbox
+from idp.account import email_change
+from idp.account.email_change import Person
+from idp.account.models import EmailChange
+from idp.config import Settings
+from idp.crypto import PersonalNumberKeys
+from idp.db import db, execute_alone
+from idp.login import service as login
+from idp.password import mails as password_mails
+from idp.password.hashing import PasswordHasher
+from idp.password.reset import NOTICE_KIND
+from idp.ratelimit import RateLimiter
+from idp.users import bankid_links
+from idp.users import service as users
+from idp.users.models import BankIdLink, Company, Role, User
+from idp.users.personal_number import PersonalNumber
+from idp.users.service import ChangedMeanwhile, Choices, Profile
+
+
+class Keep(Enum):
+    """That something stays as it is, where None means that it goes."""
+
+    AS_IT_IS = "as it is"
+
+
+@dataclass(frozen=True)
+class Details:
+    """An account as its owner sees it. `pending_email` waits for its link to be followed."""
+
+    user_id: UUID
+    version: int
+    email: str
+    profile: Profile
+    choices: Choices
+    company: str
+    is_company_admin: bool
+    stated: PersonalNumber | None
+    linked: PersonalNumber | None
+    pending_email: str | None
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What an account's owner has filled in. `password` and `email`: None keeps what there is."""
+
+    profile: Profile
+    password: str | None = None
+    email: str | None = None
+    number: PersonalNumber | Keep | None = Keep.AS_IT_IS
+
+    @property
+    def needs_recent_login(self) -> bool:
+        """Whether this changes how, or as whom, the person logs in."""
+        return self.password is not None or self.email is not None or self.number is not Keep.AS_IT_IS
+
+
+_user, _company = cast(sa.Table, User.__table__).c, cast(sa.Table, Company.__table__).c
+_change, _link = cast(sa.Table, EmailChange.__table__).c, cast(sa.Table, BankIdLink.__table__).c
+_DETAILS = (
+    sa.select(
+        _user.version,
+        _user.email,
+        _user.name,
+        _user.title,
+        _user.phone,
+        _user.locale,
+        _user.start_page,
+        _user.notices,
+        _user.role,
+        _user.stated_number,
+        _company.name.label("company"),
+        _link.number_encrypted,
+        _change.email.label("pending_email"),
+    )
+    .select_from(User.__table__)
+    .join(Company.__table__, _company.id == _user.company_id)
+    .outerjoin(BankIdLink.__table__, _link.user_id == _user.id)
+    .outerjoin(
+        EmailChange.__table__,
+        sa.and_(
+            _change.user_id == _user.id,
+            _change.old_key == _user.email_key,
+            _change.used_at.is_(None),
+            _change.expires_at > sa.bindparam("now"),
+        ),
+    )
+    .where(_user.id == sa.bindparam("user_id"))
+)
+
+
+def details(user_id: UUID, *, keys: PersonalNumberKeys | None, now: datetime) -> Details:
+    """The account's details as they are now."""
+    row = execute_alone(_DETAILS, {"user_id": user_id, "now": now})[0]
+    choices = Choices(locale=row.locale, start_page=row.start_page, notices=bool(row.notices))
+    return Details(
+        user_id=user_id,
+        version=row.version,
+        email=row.email,
+        profile=Profile(name=row.name, title=row.title, phone=row.phone, choices=choices),
+        choices=choices,
+        company=row.company,
+        is_company_admin=row.role == Role.COMPANY_ADMIN.value,
+        stated=bankid_links.opened(row.stated_number, user_id, keys=keys) if keys else None,
+        linked=bankid_links.opened(row.number_encrypted, user_id, keys=keys) if keys else None,
+        pending_email=row.pending_email,
+    )
+
+
+def save(
+    before: Details,
+    wanted: Wanted,
+    *,
+    version: int,
+    session_id: UUID,
+    hasher: PasswordHasher,
+    limiter: RateLimiter,
+    keys: PersonalNumberKeys | None,
+    address: str | None,
+    settings: Settings,
+    now: datetime,
+) -> str | None:
+    """Store what was filled in from `version`, whole or not at all; the session's new handle if it gets one.
+
+    The caller has checked everything, that the login is recent too where `wanted` needs it. A new password
+    ends the other sessions; a new address waits for its link. Raises `ChangedMeanwhile`, `TooManyTries` for
+    wishes for new addresses, and `Busy`.
+    """
+    person = Person(before.user_id, before.email, wanted.profile.name, before.choices.locale)
+    if wanted.email is not None:
+        email_change.count(person, wanted.email, limiter=limiter, now=now)
+    new_hash = hasher.hash(wanted.password) if wanted.password is not None else None
+    if wanted.profile != before.profile:
+        users.update_profile(before.user_id, wanted.profile, version=version, now=now)
+    elif version != before.version:
+        raise ChangedMeanwhile
+    if keys is not None and wanted.number is not Keep.AS_IT_IS:
+        bankid_links.state_number(before.user_id, wanted.number, keys=keys, now=now)
+    handle = None
+    if new_hash is not None:
+        handle = _change_password(
+            person, new_hash, session_id=session_id, address=address, settings=settings, now=now
+        )
+    if wanted.email is not None:
+        email_change.ask(person, wanted.email, address=address, settings=settings, now=now)
+    db.session.commit()
+    return handle
+
+
+def _change_password(
+    person: Person,
+    new_hash: str,
+    *,
+    session_id: UUID,
+    address: str | None,
+    settings: Settings,
+    now: datetime,
+) -> str:
+    if not users.set_password(person.user_id, new_hash, proven=None, now=now):
+        db.session.rollback()
+        raise ChangedMeanwhile
+    audit.record(audit.Event.PASSWORD_CHANGED, now=now, user_id=person.user_id, by="account page")
+    handle = login.end_others(person.user_id, keep=session_id, now=now, reason="password changed")
+    notice = password_mails.password_notice(
+        person.email,
+        person.name,
+        person.locale,
+        now=now,
+        address=address,
+        settings=settings,
+        one_is_left=True,
+    )
+    outbox.queue(notice, now=now, kind=NOTICE_KIND, user_id=person.user_id)
+    return handle

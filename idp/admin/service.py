@@ -1,0 +1,213 @@
+"""What a company's administrators do with its users. Nobody else's are there for them."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from idp import audit, outbox
+from idp.admin import mails
+from idp.config import Settings
+from idp.db import db
+from idp.errors import NotFound
+from idp.login import service as login
+from idp.users import bankid_links
+from idp.users import service as users
+from idp.users.mails import Notice
+from idp.users.models import BankIdLink, Company, Role, Status, User
+from idp.users.service import BadInput, ChangedMeanwhile, Choices, NewUser, Profile
+
+EMAIL_NOTICE_KIND = "email_notice"
+
+
+@dataclass(frozen=True)
+class Administrator:
+    """Somebody who looks after the users of their company."""
+
+    id: UUID
+    name: str
+    company_id: UUID
+    company: str
+
+
+@dataclass(frozen=True)
+class Details:
+    """A user as an administrator fills them in. `email` and `role` None: as they are."""
+
+    name: str
+    title: str | None
+    phone: str | None  # in any spelling that `phone.parse` understands
+    locale: str
+    email: str | None = None
+    role: Role | None = None
+
+
+def administrator(user_id: UUID) -> Administrator | None:
+    """The active administrator with this id; None for everybody else."""
+    query = (
+        sa.select(User.id, User.name, User.company_id, Company.name)
+        .join(Company, Company.id == User.company_id)
+        .where(User.id == user_id, User.role == Role.COMPANY_ADMIN.value, User.status == Status.ACTIVE.value)
+    )
+    row = db.session.execute(query).one_or_none()
+    return Administrator(*row) if row else None
+
+
+def user(admin: Administrator, user_id: UUID) -> User:
+    """A user of the administrator's company as stored now. Raises `NotFound` for everybody else."""
+    query = (
+        sa.select(User)
+        .where(User.id == user_id, User.company_id == admin.company_id)
+        .execution_options(populate_existing=True)
+    )
+    found = db.session.scalar(query)
+    if found is None:
+        raise NotFound("no user of this company")
+    return found
+
+
+def colleague(admin: Administrator, user_id: UUID) -> User:
+    """Another user of the administrator's company; their own account they look after in Mina uppgifter.
+
+    Raises `NotFound`.
+    """
+    if user_id == admin.id:
+        raise NotFound("administrators do not do this to themselves")
+    return user(admin, user_id)
+
+
+def bankid_linked_at(user_id: UUID) -> datetime | None:
+    """Since when the account has a BankID; None when it has none."""
+    return db.session.scalar(sa.select(BankIdLink.linked_at).where(BankIdLink.user_id == user_id))
+
+
+def company_of_address(email: str) -> UUID | None:
+    """The company whose user has the address; None when nobody has it."""
+    found = users.find_by_email(email)
+    return found.company_id if found else None
+
+
+def create(admin: Administrator, details: Details, *, settings: Settings, now: datetime) -> UUID:
+    """The id of a new user of the company, who is mailed a welcome.
+
+    Raises `BadInput`, `AddressTaken` when the address is an account's, and `NotFound` as all of these do.
+    """
+    _take_turn(admin)
+    new = NewUser(
+        email=details.email or "",
+        name=details.name,
+        company=admin.company,
+        role=details.role or Role.USER,
+        title=details.title,
+        phone=details.phone,
+        locale=details.locale,
+    )
+    return users.add_user(new, now=now, welcome=settings, by=admin.id).id
+
+
+def update(
+    admin: Administrator,
+    user_id: UUID,
+    details: Details,
+    *,
+    version: int,
+    settings: Settings,
+    now: datetime,
+) -> None:
+    """Store what was filled in from `version` of the user; one's own address and role stay as they are.
+
+    Another e-mail address is in force at once, unproven: links mailed to the old one are void, the person's
+    sessions and grants end, and both addresses are told. Raises `BadInput`, `AddressTaken`,
+    `ChangedMeanwhile` and `NotFound`, having stored nothing.
+    """
+    _take_turn(admin)
+    target = user(admin, user_id)
+    old_email, old_role = target.email, target.role
+    choices = Choices(details.locale, target.start_page, target.notices)
+    try:
+        users.update_profile(
+            user_id,
+            Profile(details.name, details.title, details.phone, choices),
+            version=version,
+            now=now,
+            by=admin.id,
+        )
+        if user_id != admin.id:
+            if details.email is not None and details.email != old_email:
+                _change_email(admin, target, details.email, settings, now)
+            if details.role is not None and details.role.value != old_role:
+                _change_role(admin, user_id, details.role, now)
+    except (BadInput, ChangedMeanwhile):
+        db.session.rollback()
+        raise
+    db.session.commit()
+
+
+def disable(admin: Administrator, user_id: UUID, *, now: datetime) -> bool:
+    """Shut a colleague out at once. False when they were disabled already. Raises `NotFound`."""
+    _take_turn(admin)
+    return users.disable(colleague(admin, user_id).id, now=now, by=admin.id)
+
+
+def enable(admin: Administrator, user_id: UUID, *, now: datetime) -> bool:
+    """Let a colleague in again. False when they were not disabled. Raises `NotFound`."""
+    _take_turn(admin)
+    return users.enable(colleague(admin, user_id).id, now=now, by=admin.id)
+
+
+def unlink_bankid(admin: Administrator, user_id: UUID, *, settings: Settings, now: datetime) -> bool:
+    """Take a colleague's BankID away, of which they are told. False when there is none. Raises `NotFound`."""
+    _take_turn(admin)
+    return bankid_links.unlink(colleague(admin, user_id).id, notice=Notice(settings), now=now, by=admin.id)
+
+
+def send_welcome(admin: Administrator, user_id: UUID, *, settings: Settings, now: datetime) -> None:
+    """Mail an active colleague the welcome again. Raises `NotFound`."""
+    wanted = colleague(admin, user_id)
+    if not wanted.is_active:
+        raise NotFound("no welcome for a disabled user")
+    users.send_welcome(wanted, settings=settings, now=now, by=admin.id)
+
+
+def _take_turn(admin: Administrator) -> None:
+    """Hold the company's row until the transaction ends, and look again who is its administrator.
+
+    Nobody takes away their own role or access, and everybody who does is an administrator while they do: so
+    one is always left, also when two try it on each other at once. The UPDATE that changes nothing locks on
+    every database, and begins SQLite's write transaction before anything is read.
+    """
+    db.session.rollback()
+    db.session.execute(
+        sa.update(Company)
+        .where(Company.id == admin.company_id)
+        .values(name=Company.name)
+        .execution_options(synchronize_session=False)
+    )
+    still = administrator(admin.id)
+    if still is None or still.company_id != admin.company_id:
+        db.session.rollback()
+        raise NotFound("not an administrator any more")
+
+
+def _change_email(admin: Administrator, target: User, email: str, settings: Settings, now: datetime) -> None:
+    user_id, old_email, name, locale = target.id, target.email, target.name, target.locale
+    if not users.set_email(user_id, email, instead_of=target.email_key, verified=False, now=now):
+        raise ChangedMeanwhile
+    audit.record(audit.Event.EMAIL_CHANGED, now=now, user_id=user_id, administrator=admin.id)
+    login.end_all_of(user_id, now=now, reason="e-mail address changed by an administrator")
+    for to in (old_email, email):
+        notice = mails.address_changed(
+            to, name, locale, old=old_email, new=email, by=admin.name, now=now, settings=settings
+        )
+        outbox.queue(notice, now=now, kind=EMAIL_NOTICE_KIND, user_id=user_id)
+
+
+def _change_role(admin: Administrator, user_id: UUID, role: Role, now: datetime) -> None:
+    db.session.execute(
+        sa.update(User)
+        .where(User.id == user_id)
+        .values(role=role.value)
+        .execution_options(synchronize_session=False)
+    )
+    audit.record(audit.Event.USER_UPDATED, now=now, user_id=user_id, administrator=admin.id, role=role.value)

@@ -1,0 +1,336 @@
+"""Company users: an administrator's list and the pages of one user."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from flask import Blueprint, current_app, make_response, redirect, render_template, request, session, url_for
+from flask_babel import LazyString, format_date, gettext, lazy_gettext
+from werkzeug.datastructures import MultiDict
+from werkzeug.wrappers import Response
+
+from idp import i18n
+from idp.admin import listing, service
+from idp.admin.forms import ROLES, UserForm
+from idp.admin.listing import Wanted
+from idp.admin.service import Administrator, Details
+from idp.clock import utcnow
+from idp.errors import NotFound, SessionNeeded, TooManyTries
+from idp.login import guard
+from idp.login import service as login
+from idp.login.service import InteractionOver, LiveSession
+from idp.ratelimit import RateLimiter
+from idp.users.models import Role, User
+from idp.users.service import AddressTaken, ChangedMeanwhile
+
+P = ParamSpec("P")
+blueprint = Blueprint("admin", __name__)
+SWEDISH_TIME = ZoneInfo(i18n.TIME_ZONE)
+
+# What a page says of what was done just before, by its name in the browser's cookie.
+NOTES: dict[str, LazyString] = {
+    "created": lazy_gettext("Användaren är tillagd. Ett välkomstbrev är på väg."),
+    "saved": lazy_gettext("Uppgifterna är sparade."),
+    "disabled": lazy_gettext("Användaren är avstängd och kan inte logga in."),
+    "enabled": lazy_gettext("Användaren är inte längre avstängd."),
+    "unlinked": lazy_gettext("BankID är bortkopplat. Användaren får ett brev om det."),
+    "welcomed": lazy_gettext("Välkomstbrevet är på väg igen."),
+    "limited": lazy_gettext("Välkomstbrevet har redan skickats flera gånger. Försök igen senare."),
+}
+
+
+@dataclass(frozen=True)
+class Visit:
+    """Who is here: a session in force, of an administrator."""
+
+    live: LiveSession
+    admin: Administrator
+
+
+def for_administrators(view: Callable[Concatenate[Visit, P], Any]) -> Callable[P, Any]:
+    """Let only a company's administrators see a page; for others who are logged in there is none."""
+
+    @wraps(view)
+    def guarded(*args: P.args, **kwargs: P.kwargs) -> Any:
+        live = guard.current_session()
+        if live is None:
+            if request.method == "POST":
+                raise SessionNeeded
+            return guard.log_in_first(return_endpoint="admin.resume", kept={"path": request.full_path})
+        return view(_visit(live), *args, **kwargs)
+
+    return guarded
+
+
+@blueprint.get("/admin")
+def start() -> Response:
+    return redirect(url_for("admin.index"), 303)
+
+
+@blueprint.get("/admin/users")
+@for_administrators
+def index(visit: Visit) -> Response:
+    """The company's users, as many as a page holds."""
+    asked = request.args
+    wanted = Wanted.parse(
+        asked.get("q", ""), asked.get("sort", ""), asked.get("order", ""), asked.get("page", "")
+    )
+    found = listing.find(visit.admin.company_id, wanted)
+    page = render_template(
+        "admin/index.html",
+        company=visit.admin.company,
+        wanted=wanted,
+        found=found,
+        entries=[(entry, _day(entry.last_login_at)) for entry in found.entries],
+        own_id=visit.admin.id,
+        columns=_columns(wanted),
+        page_url=lambda number: _list_url(wanted, page=number),
+        note=_note(),
+    )
+    return make_response(page)
+
+
+@blueprint.route("/admin/users/new", methods=["GET", "POST"])
+@for_administrators
+def new(visit: Visit) -> Response:
+    """Add a user; making another administrator needs a recent login."""
+    form = UserForm(None, typed=request.form if request.method == "POST" else None)
+    if request.method != "POST":
+        return _new_page(form)
+    if not form.validate():
+        return _new_page(form, status=400)
+    details = form.details()
+    if details.role is Role.COMPANY_ADMIN and not guard.is_fresh(visit.live):
+        return _log_in_again(visit, {"typed": form.typed_values()})
+    try:
+        user_id = service.create(visit.admin, details, settings=guard.settings(), now=utcnow())
+    except AddressTaken as taken:
+        _explain_taken(visit.admin, form, taken)
+        return _new_page(form, status=409)
+    session["admin_note"] = "created"
+    return redirect(url_for("admin.edit", user_id=user_id), 303)
+
+
+@blueprint.route("/admin/users/<uuid:user_id>", methods=["GET", "POST"])
+@for_administrators
+def edit(visit: Visit, user_id: UUID) -> Response:
+    """One user's details; another address or role needs a recent login."""
+    before = service.user(visit.admin, user_id)
+    form = _form(visit, before, request.form if request.method == "POST" else None)
+    if request.method != "POST":
+        return _user_page(visit, before, form, note=_note())
+    if not form.validate():
+        return _user_page(visit, before, form, status=400)
+    details = form.details()
+    if _changes_access(before, details) and not guard.is_fresh(visit.live):
+        return _log_in_again(visit, {"user": str(user_id), "typed": form.typed_values()})
+    try:
+        service.update(
+            visit.admin,
+            user_id,
+            details,
+            version=form.seen_version,
+            settings=guard.settings(),
+            now=utcnow(),
+        )
+    except AddressTaken as taken:
+        _explain_taken(visit.admin, form, taken)
+        return _user_page(visit, service.user(visit.admin, user_id), form, status=409)
+    except ChangedMeanwhile:
+        before = service.user(visit.admin, user_id)
+        form = _form(visit, before, request.form)
+        form.version.data = str(before.version)
+        return _user_page(visit, before, form, conflicts=form.conflicts(before), status=409)
+    session["admin_note"] = "saved"
+    return redirect(url_for("admin.edit", user_id=user_id), 303)
+
+
+@blueprint.route("/admin/users/<uuid:user_id>/disable", methods=["GET", "POST"])
+@for_administrators
+def disable(visit: Visit, user_id: UUID) -> Response:
+    """Ask, then shut a user out."""
+    colleague = service.colleague(visit.admin, user_id)
+    if not guard.is_fresh(visit.live):
+        return _log_in_again(visit, {"path": request.path})
+    if request.method != "POST":
+        if not colleague.is_active:
+            return redirect(url_for("admin.edit", user_id=user_id), 303)
+        return make_response(render_template("admin/disable.html", user=colleague))
+    service.disable(visit.admin, user_id, now=utcnow())
+    return _done(user_id, "disabled")
+
+
+@blueprint.post("/admin/users/<uuid:user_id>/enable")
+@for_administrators
+def enable(visit: Visit, user_id: UUID) -> Response:
+    """Let a user in again."""
+    service.enable(visit.admin, user_id, now=utcnow())
+    return _done(user_id, "enabled")
+
+
+@blueprint.route("/admin/users/<uuid:user_id>/unlink", methods=["GET", "POST"])
+@for_administrators
+def unlink(visit: Visit, user_id: UUID) -> Response:
+    """Ask, then take a user's BankID away."""
+    colleague = service.colleague(visit.admin, user_id)
+    if not guard.is_fresh(visit.live):
+        return _log_in_again(visit, {"path": request.path})
+    if request.method != "POST":
+        if service.bankid_linked_at(user_id) is None:
+            return redirect(url_for("admin.edit", user_id=user_id), 303)
+        return make_response(render_template("admin/unlink.html", user=colleague))
+    service.unlink_bankid(visit.admin, user_id, settings=guard.settings(), now=utcnow())
+    return _done(user_id, "unlinked")
+
+
+@blueprint.post("/admin/users/<uuid:user_id>/welcome")
+@for_administrators
+def welcome(visit: Visit, user_id: UUID) -> Response:
+    """Mail a user the welcome again, as seldom as links to choose a password."""
+    service.colleague(visit.admin, user_id)
+    limiter: RateLimiter = current_app.extensions["idp.limiter"]
+    try:
+        limiter.hit("reset_per_account", f"welcome:{user_id}")
+    except TooManyTries:
+        return _done(user_id, "limited")
+    service.send_welcome(visit.admin, user_id, settings=guard.settings(), now=utcnow())
+    return _done(user_id, "welcomed")
+
+
+@blueprint.get("/admin/resume/<uid>")
+def resume(uid: str) -> Response:
+    """Where a login that a page asked for leads: the page, with what was filled in. Stores nothing."""
+    try:
+        interaction = login.load(uid, browser=guard.browser(), now=utcnow())
+    except (InteractionOver, login.ForeignBrowser):
+        return redirect(url_for("admin.index"), 303)
+    if interaction.return_endpoint != "admin.resume":
+        raise NotFound("another interaction's uid")
+    live = guard.current_session()
+    if live is None or not login.waiting(interaction).requirement.satisfied_by(live.event):
+        return redirect(url_for("login.choose", uid=uid), 303)
+    kept = interaction.request
+    if "path" in kept:
+        return redirect(kept["path"], 303)
+    visit = _visit(live)
+    typed = MultiDict[str, str](kept["typed"])
+    if "user" not in kept:
+        return _new_page(UserForm(None, typed=typed), resumed=True)
+    before = service.user(visit.admin, UUID(kept["user"]))
+    return _user_page(visit, before, _form(visit, before, typed), resumed=True)
+
+
+def _visit(live: LiveSession) -> Visit:
+    i18n.prefer(live.locale)
+    admin = service.administrator(live.event.user_id)
+    if admin is None:
+        raise NotFound("for administrators only")
+    return Visit(live, admin)
+
+
+def _log_in_again(visit: Visit, kept: dict[str, Any]) -> Response:
+    return guard.log_in_again(visit.live, return_endpoint="admin.resume", kept=kept)
+
+
+def _changes_access(before: User, details: Details) -> bool:
+    """Whether it concerns how somebody logs in or what they may do."""
+    return (details.email or before.email) != before.email or (
+        details.role is not None and details.role.value != before.role
+    )
+
+
+def _explain_taken(admin: Administrator, form: UserForm, taken: AddressTaken) -> None:
+    """Of other companies' users nothing is told but that the address cannot be used."""
+    if service.company_of_address(taken.email) == admin.company_id:
+        form.email.errors = [gettext("Det finns redan en användare med den här adressen i ditt företag.")]
+    else:
+        form.email.errors = [gettext("Den här adressen går inte att använda. Kontakta oss om den är rätt.")]
+
+
+def _done(user_id: UUID, note: str) -> Response:
+    session["admin_note"] = note
+    return redirect(url_for("admin.edit", user_id=user_id), 303)
+
+
+def _note() -> LazyString | None:
+    """What was done just before, said once."""
+    return NOTES.get(session.pop("admin_note")) if "admin_note" in session else None
+
+
+def _day(at: datetime | None) -> str:
+    """The Swedish date, in the form that is the same in both languages."""
+    return at.astimezone(SWEDISH_TIME).date().isoformat() if at else ""
+
+
+def _list_url(wanted: Wanted, *, page: int = 1, sort: str | None = None, descending: bool = False) -> str:
+    """The list's address; what is as it is anyway stays out of it."""
+    by, down = (wanted.sort, wanted.descending) if sort is None else (sort, descending)
+    return url_for(
+        "admin.index",
+        q=wanted.query or None,
+        sort=by if by != "name" else None,
+        order="desc" if down else None,
+        page=page if page > 1 else None,
+    )
+
+
+def _columns(wanted: Wanted) -> list[dict[str, Any]]:
+    """The list's columns: choosing the one it is sorted by turns the order round."""
+    labels = {
+        "name": gettext("Namn"),
+        "email": gettext("E-postadress"),
+        "login": gettext("Senast inloggad"),
+        "status": gettext("Status"),
+    }
+    return [
+        {
+            "name": name,
+            "label": label,
+            "url": _list_url(
+                wanted,
+                sort=name,
+                # Newest first is what somebody wants who sorts by time.
+                descending=not wanted.descending if name == wanted.sort else name == "login",
+            ),
+            "order": ("descending" if wanted.descending else "ascending") if name == wanted.sort else None,
+        }
+        for name, label in labels.items()
+    ]
+
+
+def _form(visit: Visit, before: User, typed: MultiDict[str, str] | None) -> UserForm:
+    return UserForm(before, typed=typed, is_own=before.id == visit.admin.id)
+
+
+def _new_page(form: UserForm, *, resumed: bool = False, status: int = 200) -> Response:
+    return make_response(render_template("admin/new.html", form=form, resumed=resumed), status)
+
+
+def _user_page(
+    visit: Visit,
+    user: User,
+    form: UserForm,
+    *,
+    note: LazyString | None = None,
+    resumed: bool = False,
+    conflicts: dict[str, str] | None = None,
+    status: int = 200,
+) -> Response:
+    linked_at = service.bankid_linked_at(user.id)
+    page = render_template(
+        "admin/user.html",
+        user=user,
+        form=form,
+        is_own=user.id == visit.admin.id,
+        role=ROLES[user.role],
+        bankid_since=format_date(linked_at, "long") if linked_at else None,
+        note=note,
+        resumed=resumed,
+        is_conflict=conflicts is not None,
+        conflicts=conflicts or {},
+    )
+    return make_response(page, status)

@@ -1,0 +1,223 @@
+"""Asking BankID how an order stands, one asker at a time, and storing what it answers."""
+
+import json
+from base64 import b64encode
+from datetime import datetime, timedelta
+from typing import Any, cast
+
+import sqlalchemy as sa
+import structlog
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from idp import audit
+from idp.bankid import evidence
+from idp.bankid.answers import BankIdError, Complete, Failed, Pending
+from idp.bankid.evidence_errors import EvidenceError
+from idp.bankid.models import Evidence, Order
+from idp.bankid.terms import NO_DEMANDS, Terms
+from idp.bankid.values import (
+    COLLECT_EVERY,
+    EVIDENCE_PURPOSE,
+    LOST,
+    RENEWING,
+    RESULT_PURPOSE,
+    UNREACHABLE,
+    BankId,
+)
+from idp.db import db, execute_alone
+
+log = structlog.get_logger("idp.bankid")
+
+COLLECT_LEASE = timedelta(seconds=40)  # longer than a collect can take: nobody else collects meanwhile
+RENEW_WITHIN = timedelta(minutes=3)
+MAX_ATTEMPTS = 5
+LONGEST_ORDER = timedelta(minutes=4)  # BankID ends an order after 30 s unopened and 3 minutes in the app
+
+_order_table = cast(sa.Table, Order.__table__)
+_orders = _order_table.c
+_LEASE = (
+    sa.update(_order_table)
+    .where(
+        _orders.id == sa.bindparam("b_id"),
+        _orders.state == "pending",
+        _orders.next_collect_at == sa.bindparam("b_due"),
+    )
+    .values(next_collect_at=sa.bindparam("b_until"))
+    .returning(_orders.id)
+)
+_STILL_PENDING = (
+    sa.update(_order_table)
+    .where(_orders.id == sa.bindparam("b_id"), _orders.state == "pending")
+    .values(hint_code=sa.bindparam("b_hint"), next_collect_at=sa.bindparam("b_next"))
+    .returning(_orders.id)
+)
+
+
+def collect_once(
+    bankid: BankId, order_id: str, order_ref: str, hint: str, *, due: datetime, now: datetime
+) -> str | None:
+    """The pending order's hint, None when it is over: asked for by one of all who poll, if there is room."""
+    if not bankid.calls.acquire(blocking=False):
+        return hint
+    try:
+        return _collect(bankid, order_id, order_ref, hint, now) if take_lease(order_id, due, now) else hint
+    finally:
+        bankid.calls.release()
+
+
+def take_lease(order_id: str, due: datetime, now: datetime) -> bool:
+    """Whether this is the one, of all who find the order due, who sees to it. The others find it not due."""
+    return bool(execute_alone(_LEASE, {"b_id": order_id, "b_due": due, "b_until": now + COLLECT_LEASE}))
+
+
+def _collect(bankid: BankId, order_id: str, order_ref: str, hint: str, now: datetime) -> str | None:
+    """Ask BankID, and store what it answers: the pending order's hint (was `hint`), None when it is over."""
+    if not bankid.circuit.allows():
+        return _unanswered(order_id, UNREACHABLE, now)
+    try:
+        answer = bankid.client.collect(order_ref)
+    except BankIdError as error:
+        bankid.circuit.note(error)
+        if not error.order_is_lost:
+            report("bankid_collect_failed", error)
+            return _unanswered(order_id, hint, now)
+        # Collected by a worker that died, or too old: nobody can be logged in by it.
+        log.warning("bankid_order_lost", order=order_id, details=error.details)
+        answer = Failed(LOST)
+    else:
+        bankid.circuit.note(None)
+    if isinstance(answer, Pending):
+        return _still_pending(order_id, answer.hint_code[:60], now)
+    order = db.session.get_one(Order, order_id)
+    if isinstance(answer, Failed) and _is_renewable(order, answer.hint_code, now):
+        db.session.commit()
+        due_at_once = {"b_id": order_id, "b_hint": RENEWING, "b_next": now}
+        return RENEWING if execute_alone(_STILL_PENDING, due_at_once) else None
+    if isinstance(answer, Failed):
+        _fail(order, answer.hint_code[:60], now)
+    else:
+        _complete(bankid, order, answer, now)
+    return None
+
+
+def _is_renewable(order: Order, hint: str, now: datetime) -> bool:
+    """Whether a new code takes the place of one that nobody scanned, without a word."""
+    return (
+        hint == "startFailed"
+        and order.started_by == "qr"
+        and order.attempt < MAX_ATTEMPTS
+        and now < order.first_started_at + RENEW_WITHIN
+    )
+
+
+def _unanswered(order_id: str, hint: str, now: datetime) -> str | None:
+    """As `_still_pending`, but an order that must be over at BankID by now is over here too."""
+    order = db.session.get_one(Order, order_id)
+    if now >= order.started_at + LONGEST_ORDER:
+        _fail(order, LOST, now)
+        return None
+    db.session.commit()
+    return _still_pending(order_id, hint, now)
+
+
+def _fail(order: Order, hint: str, now: datetime) -> None:
+    client_id = order.client_id
+    if end(order.id, state="failed", hint_code=hint, finished_at=now):
+        audit.record(audit.Event.BANKID_FAILED, now=now, client_id=client_id, hint=hint)
+    db.session.commit()
+
+
+def _still_pending(order_id: str, hint: str, now: datetime) -> str | None:
+    """`hint`, noted, and when to ask next; None when the order was ended meanwhile."""
+    noted = {"b_id": order_id, "b_hint": hint, "b_next": now + COLLECT_EVERY}
+    return hint if execute_alone(_STILL_PENDING, noted) else None
+
+
+def _complete(bankid: BankId, order: Order, answer: Complete, now: datetime) -> None:
+    """Verify the evidence, then store it and who it was, all or nothing."""
+    data = answer.completion_data
+    terms = Terms.from_json(order.terms) if order.terms else NO_DEMANDS
+    policies = terms.accepted(bankid.environment.policies)
+    try:
+        verified = evidence.verify(
+            signature=data.signature,
+            ocsp_response=data.ocsp_response,
+            personal_number=data.personal_number,
+            visible_data=order.visible_data,
+            visible_format=order.visible_format,
+            non_visible_data=order.non_visible_data.encode(),
+            rp_certificate=bankid.rp_certificate,
+            root=bankid.environment.signature_root,
+            policies=policies.values(),
+            now=now,
+        )
+    except EvidenceError as error:
+        _refuse(order, error.reason.value, now)
+        return
+    if terms.mrtd and data.step_up_mrtd is not True:
+        _refuse(order, "no_identity_document", now)
+        return
+    kind = next(name for name, oid in policies.items() if oid == verified.policy)
+    person = {
+        "personal_number": verified.personal_number,
+        "name": verified.name,
+        "policy_kind": kind,
+        "device_ip": data.device_ip,
+        "risk": data.risk,
+    }
+    certificate = verified.certificate.public_bytes(Encoding.DER)
+    sealed = json.dumps(
+        {
+            "signature": data.signature,
+            "ocsp_response": data.ocsp_response,
+            "certificate": b64encode(certificate).decode(),
+            "not_before": int(verified.not_before.timestamp()),
+            "not_after": int(verified.not_after.timestamp()),
+            "device_ip": data.device_ip,
+        }
+    )
+    result = bankid.sealer.seal(json.dumps(person), purpose=RESULT_PURPOSE, context=order.id)
+    if not end(order.id, state="complete", hint_code="", result=result, finished_at=now):
+        db.session.rollback()
+        return
+    db.session.add(
+        Evidence(
+            order_id=order.id,
+            order_ref=order.order_ref,
+            sealed=bankid.sealer.seal(sealed, purpose=EVIDENCE_PURPOSE, context=order.id),
+            created_at=now,
+            delete_after=now + bankid.retention,
+        )
+    )
+    audit.record(
+        audit.Event.BANKID_COMPLETED,
+        now=now,
+        client_id=order.client_id,
+        kind=kind,
+        risk=data.risk or "unknown",
+    )
+    db.session.commit()
+
+
+def _refuse(order: Order, reason: str, now: datetime) -> None:
+    log.error("bankid_evidence_refused", reason=reason, order=order.id)
+    if end(order.id, state="refused", hint_code="evidence", finished_at=now):
+        audit.record(audit.Event.BANKID_REFUSED, now=now, client_id=order.client_id, reason=reason)
+    db.session.commit()
+
+
+def report(event: str, error: BankIdError) -> None:
+    """Log what BankID answered, as loudly as it concerns the operators."""
+    level = log.error if error.alarms_operators else log.warning
+    level(event, code=str(error.code), status=error.http_status, details=error.details)
+
+
+def end(order_id: str, **values: Any) -> bool:
+    """Write how an order ended, in the caller's transaction. False: it had ended already, by a cancel."""
+    statement = (
+        sa.update(Order)
+        .where(Order.id == order_id, Order.state == "pending")
+        .values(**values)
+        .returning(Order.id)
+    )
+    return db.session.scalar(statement) is not None

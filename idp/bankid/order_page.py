@@ -1,0 +1,283 @@
+"""The page that follows an order: QR code, link to the app, what to do, retry. Login and linking share it."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+from urllib.parse import urlsplit
+from uuid import UUID
+
+from flask import Response, current_app, make_response, redirect, render_template, request, session, url_for
+from werkzeug.wrappers import Response as BaseResponse
+
+from idp import audit, i18n, web
+from idp.bankid import completed, launch, messages, qr, service
+from idp.bankid.models import Order
+from idp.bankid.terms import NO_DEMANDS, Terms
+from idp.bankid.values import UNREACHABLE, BankId, PendingOrder, Starter, Unavailable, clipped
+from idp.clock import utcnow
+from idp.db import db
+from idp.errors import TooManyTries
+from idp.login import guard
+from idp.ratelimit import RateLimiter
+from idp.tokens import new_token
+from idp.users.mails import Notice
+
+MODES = {"this": "autostart", "other": "qr"}
+
+
+@dataclass(frozen=True)
+class Place:
+    """What orders are for here, and where their page is: endpoints that take `uid`."""
+
+    purpose: Literal["login", "link"]
+    uid: str  # the interaction's
+    client_id: str | None
+    visible_text: str
+    page_endpoint: str
+    poll_endpoint: str
+    cancel_endpoint: str
+    template: str
+    facts: Callable[[], dict[str, Any]]  # what the template needs beside the order
+    visible_format: Literal["simpleMarkdownV1"] | None = None
+    terms: Terms = NO_DEMANDS
+    personal_number: str | None = field(default=None, repr=False)  # the only person whose BankID will do
+    user_id: UUID | None = None
+
+    @property
+    def url(self) -> str:
+        return url_for(self.page_endpoint, uid=self.uid)
+
+
+def bankid() -> BankId:
+    found: BankId = current_app.extensions["idp.bankid"]
+    return found
+
+
+def show(place: Place, finish: Callable[[Order], BaseResponse | None]) -> BaseResponse:
+    """The page of the place's order, starting one when there is none.
+
+    `device` (this, other) says where the app is; without it the order there is goes on, and a new one
+    begins as the device seems to want. An order that is over and done with is for `finish` to answer; None
+    from it begins a new one.
+    """
+    order = service.current(place.uid, purpose=place.purpose, browser=guard.browser())
+    wanted = MODES.get(request.args.get("device", ""))
+    if order is not None and wanted in (None, order.started_by) and "again" not in request.args:
+        order = _polled(place, order)
+        if order.state in ("pending", "failed", "refused", "cancelled") or _awaits_return(order):
+            return page(place, order)
+        answer = finish(order)
+        if answer is not None:
+            return answer
+    return _start(place, wanted or (order.started_by if order else _default_mode()))
+
+
+def poll_pending(uid: str, purpose: str) -> Response | None:
+    """The answer to nearly every poll there is; None when there is more to it."""
+    if request.args.get("nonce"):
+        return None
+    pending = service.poll_pending(bankid(), uid, purpose=purpose, browser=guard.browser(), now=utcnow())
+    if pending is None:
+        return None
+    i18n.prefer(pending.ui_locales)
+    return answer_poll(state="pending", text=_text(pending), qr=_frame(pending))
+
+
+def poll(place: Place) -> Response:
+    """How the order stands, for the page's script: `state`, `text`, the QR code's picture, where to go."""
+    order = service.current(place.uid, purpose=place.purpose, browser=guard.browser())
+    if order is None:
+        return answer_poll(state="gone", url=place.url)
+    nonce = request.args.get("nonce")
+    if nonce:
+        service.note_return(order, nonce, now=utcnow())
+    order = _polled(place, order)
+    if order.state == "pending" or _awaits_return(order):
+        return answer_poll(state="pending", text=_text(order), qr=_frame(order))
+    untouched = order.started_by == "autostart" and order.hint_code == "startFailed"
+    again = url_for(place.page_endpoint, uid=place.uid, again=1) if untouched else None
+    return answer_poll(state=order.state, text=_text(order), url=place.url, again=again)
+
+
+def answer_poll(**facts: Any) -> Response:
+    return Response(json.dumps(facts), 200, {"Cache-Control": "no-store"}, mimetype="application/json")
+
+
+def cancel(place: Place) -> BaseResponse:
+    """End the order here and in the app; the page then offers a new one."""
+    service.cancel(bankid(), place.uid, browser=guard.browser(), now=utcnow())
+    return redirect(place.url, 303)
+
+
+def refuse(order: Order, user_id: UUID | None, reason: str, *, state: str = "refused") -> None:
+    """End a completed order that does not count here, and audit why."""
+    now = utcnow()
+    if completed.use(order, state=state, user_id=user_id, now=now):
+        audit.record(
+            audit.Event.BANKID_REFUSED, now=now, user_id=user_id, client_id=order.client_id, reason=reason
+        )
+    db.session.commit()
+    db.session.refresh(order)
+
+
+def page(place: Place, order: Order, *, error: str | None = None, status: int = 200) -> Response:
+    """The page of an order, or of one that has come to an error."""
+    # A complete order gets here while the app may yet bring the nonce: its page goes on asking.
+    state = "pending" if order.state == "complete" else order.state
+    pending = state == "pending"
+    return _rendered(
+        place,
+        status,
+        order=order,
+        state=state,
+        status_text=error or _text(order),
+        qr=_frame(order) if pending else None,
+        launch_url=_launch_url(order) if pending else None,
+        wait_seconds=None,
+    )
+
+
+def notice() -> Notice:
+    """What the owner of an account is told of who changed its BankID."""
+    return Notice(guard.settings(), address=request.remote_addr, device=device().described)
+
+
+def device() -> launch.Device:
+    """What shows this page."""
+    return launch.detect(request.user_agent.string)
+
+
+def _rendered(place: Place, status: int, **facts: Any) -> Response:
+    urls = {
+        "page": place.url,
+        "poll": url_for(place.poll_endpoint, uid=place.uid),
+        "cancel": url_for(place.cancel_endpoint, uid=place.uid),
+        "again": url_for(place.page_endpoint, uid=place.uid, again=1),
+        "this": url_for(place.page_endpoint, uid=place.uid, device="this"),
+        "other": url_for(place.page_endpoint, uid=place.uid, device="other"),
+    }
+    on_phone = device().kind is launch.Kind.PHONE
+    return make_response(
+        render_template(place.template, urls=urls, on_phone=on_phone, **facts, **place.facts()), status
+    )
+
+
+def _polled(place: Place, order: Order) -> Order:
+    return service.poll(bankid(), order, lambda old: _starter(place, old.started_by), now=utcnow())
+
+
+def _start(place: Place, started_by: str) -> BaseResponse:
+    limiter: RateLimiter = current_app.extensions["idp.limiter"]
+    key = web.address_key(request.remote_addr)
+    try:
+        limiter.test("bankid_per_address", key)
+        limiter.hit("bankid_per_address", key)
+        service.start(bankid(), _starter(place, started_by), now=utcnow())
+    except TooManyTries as limited:
+        return _message_page(place, messages.RfaId.RFA5, status=429, wait_seconds=limited.wait_seconds)
+    except Unavailable as unavailable:
+        return _message_page(place, unavailable.rfa, status=503)
+    # Shown at an address without `again`, so that a reload shows this order and starts no other.
+    return redirect(place.url, 303)
+
+
+def _starter(place: Place, started_by: str) -> Starter:
+    here = device()
+    page_url = guard.settings().issuer + place.url
+    if "device_id" not in session:
+        session["device_id"] = new_token()
+    return Starter(
+        purpose=place.purpose,
+        interaction_uid=place.uid,
+        browser=guard.browser(),
+        client_id=place.client_id,
+        visible_text=clipped(place.visible_text),
+        visible_format=place.visible_format,
+        end_user_ip=request.remote_addr or "",
+        user_agent=request.user_agent.string,
+        device_identifier=session["device_id"],
+        referring_domain=urlsplit(guard.settings().issuer).hostname or "",
+        started_by=started_by,
+        device=here.page_device,
+        return_url=lambda nonce: launch.return_url(here, page_url, nonce),
+        terms=place.terms,
+        personal_number=place.personal_number,
+        user_id=place.user_id,
+    )
+
+
+def _default_mode() -> str:
+    return "autostart" if device().first_choice is launch.FirstChoice.SAME_DEVICE else "qr"
+
+
+def _awaits_return(order: Order) -> bool:
+    if order.state != "complete":
+        return False
+    person = completed.person_of(bankid(), order)
+    return completed.awaits_return(bankid(), order, person, now=utcnow())
+
+
+def _text(order: Order | PendingOrder) -> str:
+    language = i18n.current_language()
+    if order.state == "cancelled":
+        rfa = messages.RfaId.RFA6
+    elif order.hint_code == UNREACHABLE:
+        rfa = messages.for_error(UNREACHABLE)
+    elif order.state == "refused":
+        rfa = messages.RfaId.RFA22
+    else:
+        status = "failed" if order.state == "failed" else "pending"
+        rfa = messages.message(
+            status,
+            order.hint_code or "",
+            started_by="autostart" if order.started_by == "autostart" else "qr",
+            device=_app_device(order),
+        )
+    return messages.text(rfa, "en" if language == "en" else "sv")
+
+
+def _app_device(order: Order | PendingOrder) -> messages.PageDevice:
+    """Where the app is, as far as texts care: with a QR code it is on another device than our page."""
+    if order.started_by == "qr":
+        return "mobile"
+    return "computer" if order.device == "computer" else "mobile" if order.device == "mobile" else "unknown"
+
+
+def _frame(order: Order | PendingOrder) -> str | None:
+    """The QR code of this second, while no app has taken the order."""
+    if order.started_by != "qr" or order.hint_code != "outstandingTransaction":
+        return None
+    elapsed = max(0, int((utcnow() - order.started_at).total_seconds()))
+    return qr.qr_svg(qr.qr_payload(order.qr_start_token, order.qr_start_secret, elapsed))
+
+
+def _launch_url(order: Order) -> str | None:
+    """The link that opens the app: only for an order that was started for it.
+
+    Whoever has the link can complete the order, so a QR order's is never shown.
+    """
+    if order.started_by != "autostart":
+        return None
+    opener: str | None = current_app.extensions["idp.bankid_opener"]
+    if opener is not None:
+        return f"{opener}?autostarttoken={order.autostart_token}"
+    return launch.launch_url(device(), order.autostart_token)
+
+
+def _message_page(
+    place: Place, rfa: messages.RfaId, *, status: int, wait_seconds: int | None = None
+) -> Response:
+    response = _rendered(
+        place,
+        status,
+        order=None,
+        state="none",
+        status_text=messages.text(rfa, "en" if i18n.current_language() == "en" else "sv"),
+        qr=None,
+        launch_url=None,
+        wait_seconds=wait_seconds,
+    )
+    if wait_seconds is not None:
+        response.headers["Retry-After"] = str(wait_seconds)
+    return response

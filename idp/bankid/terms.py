@@ -1,0 +1,47 @@
+"""What a relying app demands of its BankID logins."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from idp.bankid.client import Requirement
+
+
+@dataclass(frozen=True)
+class Terms:
+    """One app's demands; the defaults demand nothing that BankID does not.
+
+    `kinds` are the kinds of BankID that will do ("mobile", "card", …; empty: all), `certificate` names which
+    of ours asks (None: the first), `high_risk` says what a high risk leads to (None: what is set for all).
+    """
+
+    kinds: tuple[str, ...] = ()
+    pin_code: bool = False
+    mrtd: bool = False
+    card_reader: Literal["class1", "class2"] | None = None
+    certificate: str | None = None
+    high_risk: Literal["refuse", "allow"] | None = None
+
+    def accepted(self, policies: Mapping[str, str]) -> Mapping[str, str]:
+        """Those of an environment's kinds and policy OIDs that will do."""
+        return {kind: oid for kind, oid in policies.items() if not self.kinds or kind in self.kinds}
+
+    def requirement(self, policies: Mapping[str, str], personal_number: str | None = None) -> Requirement:
+        """The demands as BankID's `requirement`, in an environment of these policies."""
+        return Requirement(
+            pin_code=self.pin_code,
+            mrtd=self.mrtd,
+            card_reader=self.card_reader,
+            certificate_policies=tuple(self.accepted(policies).values()) if self.kinds else (),
+            personal_number=personal_number,
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> "Terms":
+        return cls(**{**value, "kinds": tuple(value["kinds"])})
+
+
+NO_DEMANDS = Terms()

@@ -1,0 +1,32 @@
+"""What the app shows above the code at a login: where the person is logging in, and what that place adds."""
+
+import re
+from typing import Literal
+
+from idp.bankid.values import clipped
+from idp.login.user_message import UserMessage
+
+VisibleFormat = Literal["simpleMarkdownV1"]
+
+MAX_ASKER = 100  # bytes of the first line: a message of the asker's may have the other thousand
+_MARKUP = re.compile(r"[\\`*_#+|~<>\[\]]")
+
+
+def login_text(asker: str, language: str, message: UserMessage | None) -> tuple[str, VisibleFormat | None]:
+    """The text in `language` (`sv`, `en`), and its format: None for plain text.
+
+    The first line always says who asks, in our words: the asker's own message stands below it.
+    """
+    first = f"Log in at {asker}" if language == "en" else f"Logga in hos {asker}"
+    own = message.in_language(language) if message else None
+    if message is None or own is None:
+        return clipped(first), None
+    if message.mime_type == "text/plain":
+        return f"{clipped(first, MAX_ASKER)}\n\n{own}", None
+    # A cut may leave half of an escape.
+    escaped = clipped(_MARKUP.sub(_escaped, first), MAX_ASKER).rstrip("\\")
+    return f"{escaped}\n\n{own}", "simpleMarkdownV1"
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return f"\\{found[0]}"

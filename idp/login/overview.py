@@ -1,0 +1,87 @@
+"""Sessions as operators see them: who is logged in, and everybody out."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from idp.config import SessionSettings
+from idp.db import db, execute_alone
+from idp.login import service
+from idp.login.models import BrowserSession
+from idp.users.models import Status, User
+
+BATCH = 500
+
+
+@dataclass(frozen=True)
+class SessionFacts:
+    """A session in force, and whose it is."""
+
+    id: UUID
+    email: str
+    method: str
+    logged_in_at: datetime
+    seen_at: datetime
+    expires_at: datetime
+    address: str | None
+    user_agent: str | None
+
+
+_session, _user = BrowserSession.__table__.c, User.__table__.c
+_IN_FORCE = (
+    sa.select(
+        _session.id,
+        _user.email,
+        _session.method,
+        _session.auth_time,
+        _session.seen_at,
+        _session.expires_at,
+        _session.address,
+        _session.user_agent,
+    )
+    .select_from(BrowserSession.__table__)
+    .join(User.__table__, _user.id == _session.user_id)
+    .where(
+        _session.ended_at.is_(None),
+        _session.expires_at > sa.bindparam("now"),
+        _session.seen_at > sa.bindparam("idle_since"),
+        _user.status == Status.ACTIVE.value,
+    )
+    .order_by(_session.seen_at.desc(), _session.id)
+    .limit(sa.bindparam("limit", type_=sa.Integer()))
+)
+_ONE_PERSONS = _IN_FORCE.where(_session.user_id == sa.bindparam("user_id", type_=_session.user_id.type))
+
+
+def in_force(
+    *, user_id: UUID | None = None, limit: int, settings: SessionSettings, now: datetime
+) -> list[SessionFacts]:
+    """Sessions in force, of one person or of everybody, the one that was used last first."""
+    asked = {"now": now, "idle_since": now - timedelta(minutes=settings.idle_minutes), "limit": limit}
+    if user_id is None:
+        rows = execute_alone(_IN_FORCE, asked)
+    else:
+        rows = execute_alone(_ONE_PERSONS, {**asked, "user_id": user_id})
+    return [SessionFacts(*row) for row in rows]
+
+
+def end_all(*, user_id: UUID | None = None, now: datetime, reason: str) -> int:
+    """End the sessions of one person or of everybody, with what they issued; how many.
+
+    Those that ran out too, because a relying app may have been given more time than its session had.
+    Commits a few hundred at a time; who logs in meanwhile stays.
+    """
+    ended = 0
+    query = sa.select(BrowserSession.id).where(
+        BrowserSession.ended_at.is_(None), BrowserSession.created_at <= now
+    )
+    if user_id is not None:
+        query = query.where(BrowserSession.user_id == user_id)
+    query = query.order_by(BrowserSession.id).limit(BATCH)
+    ids = list(db.session.scalars(query))
+    while ids:
+        ended += service.end_these(ids, now=now, reason=reason)
+        ids = list(db.session.scalars(query.where(BrowserSession.id > ids[-1])))
+    return ended

@@ -1,0 +1,100 @@
+"""What a person has let relying apps have: shown to them, and taken back."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from idp import audit
+from idp.db import db, execute_alone
+from idp.login.models import BrowserSession
+from idp.oidc.models import Consent, Grant
+
+_grant, _session = Grant.__table__.c, BrowserSession.__table__.c
+_REACHED = (
+    sa.select(_grant.session_id, _grant.client_id)
+    .join(BrowserSession.__table__, _session.id == _grant.session_id)
+    .where(
+        _session.user_id == sa.bindparam("user_id", type_=_session.user_id.type), _session.ended_at.is_(None)
+    )
+    .distinct()
+    .order_by(_grant.client_id)
+)
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What somebody has agreed to share with a client."""
+
+    client_id: str
+    scopes: tuple[str, ...]
+    given_at: datetime
+
+
+def list_of(user_id: UUID) -> list[Shared]:
+    """What the person has agreed to share, by client_id; also with clients that are gone."""
+    query = sa.select(Consent).where(Consent.user_id == user_id).order_by(Consent.client_id)
+    return [
+        Shared(consent.client_id, tuple(consent.scope.split()), consent.given_at)
+        for consent in db.session.scalars(query)
+    ]
+
+
+def revoke(user_id: UUID, client_id: str, *, now: datetime) -> bool:
+    """Take the person's consent for a client back, and with it everything the client was granted for them.
+
+    The next request is asked about again. False, and nothing changed, when there was no consent.
+    """
+    taken_back = (
+        sa.delete(Consent)
+        .where(Consent.user_id == user_id, Consent.client_id == client_id)
+        .returning(Consent.client_id)
+    )
+    if db.session.scalar(taken_back) is None:
+        db.session.rollback()
+        return False
+    _revoke_grants(Grant.user_id == user_id, Grant.client_id == client_id, now=now)
+    audit.record(audit.Event.CONSENT_REVOKED, now=now, user_id=user_id, client_id=client_id)
+    db.session.commit()
+    return True
+
+
+def revoke_everything_of_sessions(session_ids: Sequence[UUID], *, now: datetime) -> None:
+    """Revoke what the sessions were granted, what outlives a logout too, in the caller's transaction.
+
+    For somebody who ends the session of a device that may not be in their hands any more.
+    """
+    _revoke_grants(Grant.session_id.in_(session_ids), now=now)
+
+
+def clients_reached_by(user_id: UUID) -> dict[UUID, list[str]]:
+    """The clients that each session of the person has logged them in to, by client_id: none of ended ones."""
+    reached: dict[UUID, list[str]] = {}
+    for row in execute_alone(_REACHED, {"user_id": user_id}):
+        reached.setdefault(row.session_id, []).append(row.client_id)
+    return reached
+
+
+def clients_reached(session_ids: Sequence[UUID]) -> dict[UUID, list[str]]:
+    """The clients that each of the sessions has logged its person in to, by client_id."""
+    query = (
+        sa.select(Grant.session_id, Grant.client_id)
+        .where(Grant.session_id.in_(session_ids))
+        .distinct()
+        .order_by(Grant.client_id)
+    )
+    reached: dict[UUID, list[str]] = {session_id: [] for session_id in session_ids}
+    for session_id, client_id in db.session.execute(query):
+        reached[session_id].append(client_id)
+    return reached
+
+
+def _revoke_grants(*conditions: sa.ColumnElement[bool], now: datetime) -> None:
+    db.session.execute(
+        sa.update(Grant)
+        .where(*conditions, Grant.revoked_at.is_(None))
+        .values(revoked_at=now)
+        .execution_options(synchronize_session=False)
+    )

@@ -1,0 +1,62 @@
+"""Encryption to clients: nested ID tokens and userinfo answers in compact JWE (RFC 7516, OIDC Core §10.2)."""
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, get_args
+
+from authlib.oauth2.base import OAuth2Error
+from joserfc import jwe
+
+from idp.oidc.client_auth import ClientKeysUnavailable
+from idp.oidc.client_fields import ContentEncryption, KeyEncryption
+from idp.oidc.client_jwks import ClientKey
+from idp.oidc.client_keys import ClientKeys, KeysUnavailable
+from idp.oidc.clients import Client
+
+KEY_ALGS: tuple[str, ...] = get_args(KeyEncryption)
+CONTENT_ENCS: tuple[str, ...] = get_args(ContentEncryption)
+
+
+class NoKey(OAuth2Error):  # type: ignore[misc]
+    """400: the client asked for encryption, and none of its keys can be encrypted to."""
+
+    error = "invalid_client_metadata"  # RFC 7591 §3.2.2
+
+
+def recipient(keys: ClientKeys, client: Client, alg: str, now: datetime) -> ClientKey:
+    """The client's key to encrypt to by `alg`. Raises `NoKey` and `ClientKeysUnavailable`."""
+    try:
+        suited = [key for key in keys.keys_of(client, None, now) if key.encrypts(alg)]
+    except KeysUnavailable:
+        raise ClientKeysUnavailable from None
+    if not suited:
+        raise NoKey(f"none of the client's keys can be encrypted to by {alg}")
+    # One that is for encryption alone rather than one that also signs; of several the first in the set.
+    return min(suited, key=lambda key: len(key.uses))
+
+
+def nested(token: str, key: ClientKey, alg: str, enc: str) -> str:
+    """A signed JWT, encrypted to the client's key (RFC 7519 §5.2: `cty` says that a JWT is inside)."""
+    return _encrypt(token.encode(), key, {"alg": alg, "enc": enc, "cty": "JWT"})
+
+
+def claims(content: Mapping[str, Any], key: ClientKey, alg: str, enc: str) -> str:
+    """Claims that nobody signed, encrypted to the client's key."""
+    return _encrypt(json.dumps(content).encode(), key, {"alg": alg, "enc": enc, "typ": "JWT"})
+
+
+def for_id_tokens(keys: ClientKeys, client: Client, now: datetime) -> ClientKey | None:
+    """The key to encrypt the client's ID tokens to, None where they are not encrypted.
+
+    Raises as `recipient` does.
+    """
+    alg = client.id_token_encrypted_response_alg
+    return recipient(keys, client, alg, now) if alg else None
+
+
+def _encrypt(content: bytes, key: ClientKey, header: dict[str, str]) -> str:
+    if key.kid is not None:
+        header["kid"] = key.kid
+    algorithms: Sequence[str] = (header["alg"], header["enc"])
+    return jwe.encrypt_compact(header, content, key.key, algorithms=algorithms)

@@ -1,0 +1,62 @@
+"""Tokens, pushed requests and assertions that are past, and grants by which nothing is in force any more."""
+
+from datetime import datetime, timedelta
+
+import sqlalchemy as sa
+
+from idp.leftovers import Leftovers
+from idp.login.models import BrowserSession
+from idp.oidc import notices
+from idp.oidc.models import AccessToken, Grant, PushedRequest, RefreshToken, UsedAssertion
+
+KEEP_GRANTS = timedelta(days=1)
+"""So long a code that is sent again is known for a used one, and audited."""
+
+KEEP_PUSHED = timedelta(days=2)
+"""Longer than any login that a pushed request has begun in time may take."""
+
+KEEP_ASSERTIONS = timedelta(hours=1)
+"""Longer than clocks may differ: an assertion that is not remembered must not be in time for anybody."""
+
+
+def _access_tokens(now: datetime) -> sa.ColumnElement[bool]:
+    return AccessToken.expires_at < now
+
+
+def _refresh_tokens(now: datetime) -> sa.ColumnElement[bool]:
+    # Used ones too stay for their time: one that comes again ends its grant.
+    return RefreshToken.expires_at < now
+
+
+def _pushed_requests(now: datetime) -> sa.ColumnElement[bool]:
+    return PushedRequest.expires_at < now - KEEP_PUSHED
+
+
+def _assertions(now: datetime) -> sa.ColumnElement[bool]:
+    return UsedAssertion.expires_at < now - KEEP_ASSERTIONS
+
+
+def _grants(now: datetime) -> sa.ColumnElement[bool]:
+    # What a session's grants are, tells which relying apps were reached in it: they stay as long as it does.
+    session_lives = sa.exists().where(
+        BrowserSession.id == Grant.session_id,
+        BrowserSession.ended_at.is_(None),
+        BrowserSession.expires_at > now,
+    )
+    access_lives = sa.exists().where(AccessToken.grant_id == Grant.id, AccessToken.expires_at >= now)
+    refresh_lives = sa.exists().where(RefreshToken.grant_id == Grant.id, RefreshToken.expires_at >= now)
+    return sa.and_(
+        Grant.created_at < now - KEEP_GRANTS,
+        sa.or_(Grant.revoked_at.is_not(None), ~(access_lives | refresh_lives)),
+        ~session_lives,
+    )
+
+
+LEFTOVERS = (
+    Leftovers(AccessToken, AccessToken.token_hash, _access_tokens),
+    Leftovers(RefreshToken, RefreshToken.token_hash, _refresh_tokens),
+    Leftovers(Grant, Grant.id, _grants),
+    Leftovers(PushedRequest, PushedRequest.request_hash, _pushed_requests),
+    Leftovers(UsedAssertion, UsedAssertion.assertion_hash, _assertions),
+    *notices.LEFTOVERS,
+)

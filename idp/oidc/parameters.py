@@ -1,0 +1,76 @@
+"""The parameters of an authorization request as they were sent: which count, and which came twice. Pure."""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+AUTHN_PROVIDER = "https://id.oidc.se/param/authnProvider"
+USER_MESSAGE = "https://id.oidc.se/param/userMessage"
+KNOWN = frozenset(
+    (
+        *("client_id", "redirect_uri", "response_type", "response_mode", "scope", "state", "nonce"),
+        *("code_challenge", "code_challenge_method", "prompt", "max_age", "acr_values", "display"),
+        *("login_hint", "id_token_hint", "ui_locales", "claims", "claims_locales"),
+        *("request", "request_uri", "registration", "dpop_jkt", AUTHN_PROVIDER, USER_MESSAGE),
+    )
+)
+"""The parameters that are looked at; all others are ignored (OIDC Core §3.1.2.1)."""
+
+JSON = frozenset(("claims", USER_MESSAGE))
+"""Those that hold JSON, which may have line breaks; its parser knows which characters it may not hold."""
+
+MAX_PARAMETER = 8000  # characters; an id_token_hint is the longest that makes sense
+MAX_REQUEST_OBJECT = 16000
+_CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")  # half a surrogate pair is no text either
+
+
+class Refused(Exception):
+    """A parameter is wrong. `error` is RFC 6749's word for it, `description` ASCII without quotes."""
+
+    def __init__(self, error: str, description: str) -> None:
+        super().__init__(error)
+        self.error = error
+        self.description = description
+
+
+@dataclass(frozen=True)
+class Sent:
+    """What was sent of what we know; an empty parameter counts as left out (RFC 6749 §3.1)."""
+
+    parameters: Mapping[str, str]
+    repeated: frozenset[str] = frozenset()
+
+    def state(self) -> str | None:
+        """The state as it may be sent back, if it may."""
+        state = self.parameters.get("state")
+        return None if state is None or "state" in self.repeated or is_malformed("state", state) else state
+
+    def check(self) -> None:
+        """Raise `Refused` if a parameter came twice, is too long or holds control characters."""
+        if self.repeated:
+            raise Refused("invalid_request", f"{min(self.repeated)} is given more than once")
+        for name, value in self.parameters.items():
+            if is_malformed(name, value):
+                raise Refused("invalid_request", f"{name} is too long or holds control characters")
+
+
+def collect(pairs: Iterable[tuple[str, str]]) -> Sent:
+    """The parameters among `pairs` that we know, the first of those that came twice."""
+    parameters: dict[str, str] = {}
+    seen: set[str] = set()
+    repeated: set[str] = set()
+    for name, value in pairs:
+        if name not in KNOWN:
+            continue
+        if name in seen:
+            repeated.add(name)
+        seen.add(name)
+        if value:
+            parameters.setdefault(name, value)
+    return Sent(parameters, frozenset(repeated))
+
+
+def is_malformed(name: str, value: str) -> bool:
+    """Whether a parameter's value is too long or holds control characters."""
+    limit = MAX_REQUEST_OBJECT if name == "request" else MAX_PARAMETER
+    return len(value) > limit or (name not in JSON and _CONTROL.search(value) is not None)

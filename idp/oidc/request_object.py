@@ -1,0 +1,89 @@
+"""Request objects: an authorization request in a JWT that the client signed (RFC 9101, OIDC Core §6.1)."""
+
+import json
+import math
+from collections.abc import Callable, Collection, Mapping
+from datetime import datetime
+from typing import Any, get_args
+
+from idp.oidc import client_jws
+from idp.oidc.client_fields import RequestObjectAlg
+from idp.oidc.client_jws import Unverified
+from idp.oidc.client_keys import KeysUnavailable
+from idp.oidc.clients import Client
+from idp.oidc.parameters import JSON, KNOWN, Refused
+
+ALGS: tuple[str, ...] = get_args(RequestObjectAlg)
+TYPES = ("oauth-authz-req+jwt", "jwt")  # RFC 9101 §10.8; OIDC Core asks for none
+CLOCK_SKEW_SECONDS = 10
+MAX_LENGTH = 24_576  # an encrypted one: a third longer than the signed one in it
+JWE_DOTS = 4  # compact form: five parts; a signed JWT has three
+
+
+def read(
+    text: str,
+    *,
+    client: Client,
+    decrypt: Callable[[str], str],
+    verify: Callable[[Unverified], dict[str, Any]],
+    audiences: Collection[str],
+    now: datetime,
+) -> dict[str, str]:
+    """The authorization request's parameters in a request object of `client`.
+
+    `decrypt` opens one that is encrypted to us (OIDC Core §6.1: signed, then encrypted), `verify` checks a
+    signature by the client's registered keys; `audiences` are the names that we go by.
+    Raises `Refused`: `invalid_request_object` (RFC 9101 §7) for whatever is not in order.
+    """
+    alg = client.request_object_signing_alg
+    try:
+        if len(text) > MAX_LENGTH:
+            raise ValueError("is too long")
+        if text.count(".") == JWE_DOTS:
+            text = decrypt(text)
+        claims = verify(client_jws.read(text, algs=(alg,) if alg else ALGS, typs=TYPES))
+        _check(claims, client, audiences, now.timestamp())
+        return {name: _text(name, value) for name, value in claims.items() if name in KNOWN}
+    except KeysUnavailable:
+        raise Refused("temporarily_unavailable", "the keys at jwks_uri cannot be fetched now") from None
+    except ValueError as error:
+        raise Refused("invalid_request_object", f"the request object {error}") from None
+
+
+def _check(claims: Mapping[str, Any], client: Client, audiences: Collection[str], moment: float) -> None:
+    audience = claims.get("aud")
+    named = audience if isinstance(audience, list) else [audience]
+    if claims.get("iss") != client.client_id:
+        raise ValueError("has an iss that is not the client_id")
+    if not any(isinstance(name, str) and name in audiences for name in named):
+        raise ValueError("has an aud that is not this provider")
+    if claims.get("client_id") != client.client_id:
+        raise ValueError("holds no client_id, or another one than its sender's")
+    if claims.get("sub") == client.client_id:
+        raise ValueError("could pass for client authentication: leave out sub")  # RFC 9101 §10.8
+    if "request" in claims or "request_uri" in claims:
+        raise ValueError("holds request or request_uri")
+    if "exp" in claims and moment >= _number(claims, "exp"):
+        raise ValueError("has expired")
+    if "nbf" in claims and moment < _number(claims, "nbf") - CLOCK_SKEW_SECONDS:
+        raise ValueError("is not valid yet")
+
+
+def _number(claims: Mapping[str, Any], name: str) -> int | float:
+    value = claims[name]
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    if not isinstance(value, float) or not math.isfinite(value):
+        raise ValueError(f"has an {name} that is not a number")
+    return value
+
+
+def _text(name: str, value: Any) -> str:
+    """A member as the parameter would have been sent: JSON as its text (OIDC Core §6.1)."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, dict) and name in JSON:
+        return json.dumps(value)
+    if name == "max_age" and isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    raise ValueError(f"holds a {name} of the wrong type")

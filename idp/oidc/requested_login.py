@@ -1,0 +1,140 @@
+"""What an authorization request asks of the login: how strong, how fresh, by which method, of whom. Pure."""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from idp.login.requirement import AuthnRequirement
+from idp.oidc.claims_request import ClaimsRequest, Spec
+from idp.oidc.clients import Client
+from idp.oidc.parameters import AUTHN_PROVIDER, Refused
+
+PROMPTS = ("none", "login", "consent", "select_account")
+MAX_AGE_DIGITS = 9
+UUID_TEXT = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+@dataclass(frozen=True)
+class Hint:
+    """What an `id_token_hint` turned out to mean."""
+
+    user_id: UUID | None  # None: nobody who can log in here any more
+
+
+def prompt(parameters: Mapping[str, str]) -> frozenset[str]:
+    """The values of `prompt`. Raises `Refused`."""
+    values = frozenset(parameters.get("prompt", "").split())
+    if not values <= set(PROMPTS):
+        raise Refused("invalid_request", "prompt holds an unknown value")
+    if "none" in values and len(values) > 1:
+        raise Refused("invalid_request", "prompt none goes with no other value")
+    return values
+
+
+def subjects(client: Client, asked: ClaimsRequest) -> tuple[str, ...]:
+    """Who may answer, as the client knows them: the `sub` that is asked for (OIDC Core §5.5.1)."""
+    values = asked.id_token.get("sub", Spec()).values
+    found = tuple(value for value in values if isinstance(value, str))
+    if client.subject_type == "public":
+        found = tuple(value for value in found if UUID_TEXT.fullmatch(value))
+    if values and not found:
+        raise Refused("login_required", "no account has the sub that claims asks for")
+    return found
+
+
+def requirement(
+    client: Client,
+    parameters: Mapping[str, str],
+    *,
+    asked: ClaimsRequest,
+    subjects: tuple[str, ...],
+    acrs: Mapping[str, str],
+    read_hint: Callable[[str, Client], Hint],
+    now: datetime,
+) -> AuthnRequirement:
+    """What the login must be. prompt=login and max_age are the same question: how old may it be?
+
+    `acrs` says what each registered login method reaches; `read_hint` raises `ValueError` for a token that
+    is not ours. Raises `Refused`.
+    """
+    not_before: datetime | None = None
+    max_age = _max_age(client, parameters)
+    if max_age is not None:
+        not_before = now - timedelta(seconds=max_age)
+    if prompt(parameters) & {"login", "select_account"}:
+        not_before = now
+    methods = _methods(client, parameters, acrs)
+    return AuthnRequirement(
+        acr_values=_acr_values(
+            client,
+            parameters,
+            asked.id_token.get("acr", Spec()),
+            {acrs[method] for method in methods if method in acrs},
+        ),
+        methods=methods,
+        not_before=not_before,
+        user_id=_user_id(client, parameters, subjects, read_hint),
+    )
+
+
+def _methods(client: Client, parameters: Mapping[str, str], acrs: Mapping[str, str]) -> tuple[str, ...]:
+    """The login methods that will do: the client's, or the one it asks for (Swedish extensions §2.2)."""
+    asked = parameters.get(AUTHN_PROVIDER)
+    if asked is None:
+        return tuple(client.login_methods)
+    if asked not in client.login_methods or asked not in acrs:
+        raise Refused(
+            "unmet_authentication_requirements", "no login method of this client goes by that authnProvider"
+        )
+    return (asked,)
+
+
+def _user_id(
+    client: Client,
+    parameters: Mapping[str, str],
+    subjects: tuple[str, ...],
+    read_hint: Callable[[str, Client], Hint],
+) -> UUID | None:
+    # A login can be asked of one account that we know by its subject; else the answer alone is checked.
+    user_id = UUID(subjects[0]) if client.subject_type == "public" and len(subjects) == 1 else None
+    if "id_token_hint" not in parameters:
+        return user_id
+    try:
+        hint = read_hint(parameters["id_token_hint"], client)
+    except ValueError:
+        raise Refused("invalid_request", "id_token_hint is not an ID token issued to this client") from None
+    if hint.user_id is None:
+        raise Refused("login_required", "the person of the id_token_hint cannot log in any more")
+    if user_id not in (None, hint.user_id):
+        raise Refused("login_required", "id_token_hint and claims name different people")
+    return hint.user_id
+
+
+def _acr_values(
+    client: Client, parameters: Mapping[str, str], claim: Spec, reachable: set[str]
+) -> tuple[str, ...]:
+    """The acrs that will do, most wanted first; empty: any.
+
+    An essential acr claim is a demand (OIDC Core §5.5.1.1). All else is a wish (§3.1.2.1): values that no
+    method reaches ask for nothing.
+    """
+    wished = tuple(value for value in claim.values if isinstance(value, str) and value in reachable)
+    if claim.essential and claim.values:
+        if not wished:
+            raise Refused("unmet_authentication_requirements", "no login method reaches the essential acr")
+        return wished
+    if "acr_values" in parameters or not claim.values:
+        asked = parameters.get("acr_values", " ".join(client.default_acr_values)).split()
+        return tuple(acr for acr in asked if acr in reachable)
+    return wished
+
+
+def _max_age(client: Client, parameters: Mapping[str, str]) -> int | None:
+    text = parameters.get("max_age")
+    if text is None:
+        return client.default_max_age
+    if not (text.isascii() and text.isdigit()) or len(text) > MAX_AGE_DIGITS:
+        raise Refused("invalid_request", "max_age must be a whole number of seconds")
+    return int(text)

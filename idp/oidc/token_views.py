@@ -1,0 +1,165 @@
+"""The endpoints that relying apps call by themselves with or about tokens."""
+
+import json
+from collections.abc import Mapping
+
+from authlib.oauth2.base import OAuth2Error
+from authlib.oauth2.rfc6749.errors import InvalidRequestError
+from flask import Response, current_app, request
+
+from idp import web
+from idp.clock import utcnow
+from idp.oidc import client_auth, dpop, introspection, service, tokens
+from idp.oidc import userinfo as userinfo_answer
+from idp.oidc.blueprint import blueprint, provider
+from idp.oidc.client_auth import InvalidClient
+from idp.oidc.clients import Client
+from idp.oidc.server import NO_STORE, TokenServer
+from idp.oidc.token_request import TokenRequest, read_form
+
+DPOP_PATHS = frozenset({"/token", "/userinfo", "/par"})
+DPOP_CHALLENGE = f'DPoP algs="{" ".join(dpop.ALGS)}"'
+
+
+@blueprint.post("/token")
+def token() -> Response:
+    try:
+        form = read_form(list(request.form.items(multi=True)))
+    except OAuth2Error as error:
+        return _server().handle_response(*error())
+    return _server().respond(
+        TokenRequest(
+            form,
+            request.headers.get("Authorization"),
+            web.address_key(request.remote_addr),
+            request.headers.get(dpop.HEADER),
+        )
+    )
+
+
+@blueprint.route("/userinfo", methods=["GET", "POST"])
+def userinfo() -> Response:
+    """Claims about the person of an access token (OIDC Core §5.3, RFC 6750, RFC 9449 §7)."""
+    header = request.headers.get("Authorization", "")
+    scheme, _, value = header.partition(" ")
+    in_form = request.form.get("access_token") if request.method == "POST" else None
+    repeated = len(request.form.getlist("access_token")) > 1
+    if "access_token" in request.args or repeated or (header and in_form):
+        return _bearer_error(400, "invalid_request", "send the access token once, in the header or the form")
+    token = value.strip() if scheme.lower() in ("bearer", "dpop") else in_form
+    if not token:
+        return _no_token()
+    refuse = _dpop_error if scheme.lower() == "dpop" else _bearer_error
+    try:
+        proof = _proof(token) if scheme.lower() == "dpop" else None
+        found = service.find_holder(tokens.stored_hash(provider(), token), now=utcnow())
+        client = provider().clients.get(found.client_id) if found else None
+        if found is None or client is None:
+            return refuse(401, "invalid_token", "the access token is unknown, expired or revoked")
+        if found.dpop_jkt != (proof.jkt if proof else None):
+            return _dpop_error(401, "invalid_token", "the access token is bound to another key, or to none")
+        if proof is not None:
+            dpop.use(proof)
+    except OAuth2Error as error:
+        return _dpop_error(401, error.error, error.description)
+    if "openid" not in found.scope.split():
+        return refuse(403, "insufficient_scope", "the access token lacks the scope openid")
+    try:
+        body, mimetype = userinfo_answer.answer(provider(), client, found, now=utcnow())
+    except OAuth2Error as error:  # the token is good; the client's keys are not
+        return _server().handle_response(*error())
+    return Response(body, mimetype=mimetype, headers=NO_STORE)
+
+
+def _proof(access_token: str) -> dpop.Proof:
+    """What the request's proof proves about it and the token. Raises `InvalidProof` and `NonceNeeded`."""
+    header = request.headers.get(dpop.HEADER)
+    if header is None:
+        raise dpop.InvalidProof("is missing")
+    return dpop.check(
+        header,
+        method=request.method,
+        url=provider().issuer + request.path,
+        nonce_key=provider().nonce_key,
+        now=utcnow(),
+        access_token=access_token,
+    )
+
+
+def _no_token() -> Response:
+    """Both ways to send a token, and no error code: none was sent (RFC 6750 §3, RFC 9449 §7.2)."""
+    return _challenge(401, {}, f'Bearer realm="{provider().issuer}"', DPOP_CHALLENGE)
+
+
+def _bearer_error(status: int, error: str, description: str) -> Response:
+    body = {"error": error, "error_description": description}
+    return _challenge(status, body, f'Bearer realm="{provider().issuer}", {_quoted(body)}')
+
+
+def _dpop_error(status: int, error: str, description: str) -> Response:
+    body = {"error": error, "error_description": description}
+    return _challenge(status, body, f"{DPOP_CHALLENGE}, {_quoted(body)}")
+
+
+def _quoted(body: Mapping[str, str]) -> str:
+    return ", ".join(f'{name}="{value}"' for name, value in body.items())
+
+
+def _challenge(status: int, body: Mapping[str, str], *challenges: str) -> Response:
+    response = Response(json.dumps(body), status=status, mimetype="application/json", headers=NO_STORE)
+    for challenge in challenges:
+        response.headers.add("WWW-Authenticate", challenge)
+    return response
+
+
+@blueprint.after_request
+def give_nonce(response: Response) -> Response:
+    """With the answer to a proof comes the nonce for the next one (RFC 9449 §8.2)."""
+    if dpop.HEADER in request.headers and request.path in DPOP_PATHS:
+        response.headers[dpop.NONCE_HEADER] = dpop.nonce(provider().nonce_key, utcnow())
+    return response
+
+
+@blueprint.post("/introspect", endpoint="introspect")
+def introspect() -> Response:
+    """What a token of the client's stands for (RFC 7662); for clients that can prove who they are."""
+    try:
+        client, token, method = _about_token("/introspect")
+        if method == "none":
+            raise InvalidClient("a public client may not introspect tokens")
+    except OAuth2Error as error:
+        return _server().handle_response(*error())
+    told = introspection.introspect(provider(), client, token, now=utcnow())
+    return Response(json.dumps(told), mimetype="application/json", headers=NO_STORE)
+
+
+@blueprint.post("/revoke", endpoint="revoke")
+def revoke() -> Response:
+    """End a token of the client's (RFC 7009); the answer is the same whether there was one."""
+    try:
+        client, token, _ = _about_token("/revoke")
+    except OAuth2Error as error:
+        return _server().handle_response(*error())
+    introspection.revoke(provider(), client, token, now=utcnow())
+    return Response(status=200, headers=NO_STORE)
+
+
+def _about_token(endpoint: str) -> tuple[Client, str, str]:
+    """Who asks, the token asked about, and how the client authenticated. Raises Authlib's errors."""
+    form = read_form(list(request.form.items(multi=True)))
+    client, method = client_auth.authenticate(
+        provider(),
+        form,
+        request.headers.get("Authorization"),
+        web.address_key(request.remote_addr),
+        utcnow(),
+        endpoint=endpoint,
+    )
+    if "token" not in form:
+        raise InvalidRequestError("token is missing")
+    return client, form["token"], method
+
+
+def _server() -> TokenServer:
+    found: TokenServer = current_app.extensions["idp.token_server"]
+    return found

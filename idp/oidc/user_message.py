@@ -1,0 +1,80 @@
+"""The userMessage parameter (Swedish request parameter extensions §2.1), from JSON to `UserMessage`. Pure."""
+
+import json
+import re
+from base64 import b64decode
+from binascii import Error as Base64Error
+from typing import Any, NoReturn, get_args
+from unicodedata import category
+
+from idp.login.user_message import MimeType, UserMessage
+
+MIME_TYPES: dict[str, MimeType] = {name: name for name in get_args(MimeType)}
+MAX_BYTES = 1000  # of UTF-8; BankID shows 1125, and our own line about who asks stands before it
+MAX_LANGUAGES = 10
+_LANGUAGE_TAG = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8}){0,4}")  # RFC 5646, as far as it matters
+_UNFIT = frozenset(("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"))
+
+
+class MalformedMessage(ValueError):
+    """The parameter holds no user message; says why in ASCII, without quotes and without what was sent."""
+
+
+def parse(text: str) -> UserMessage | None:
+    """The message in `text`; None when it is of a MIME type that is not shown (§2.1: refuse to display it).
+
+    Raises `MalformedMessage`. Members that nobody has heard of are ignored.
+    """
+    try:
+        found = json.loads(text, object_pairs_hook=_without_repeats, parse_constant=_refuse_constant)
+    except MalformedMessage:
+        raise
+    except (ValueError, RecursionError):
+        raise MalformedMessage("is not JSON") from None
+    if not isinstance(found, dict):
+        raise MalformedMessage("is not a JSON object")
+    mime_type = found.get("mime_type", "text/plain")
+    if not isinstance(mime_type, str):
+        raise MalformedMessage("has a mime_type that is not text")
+    texts: dict[str, str] = {}
+    for member, value in found.items():
+        name, separator, language = member.partition("#")
+        if name != "message":
+            continue
+        if separator and not _LANGUAGE_TAG.fullmatch(language):
+            raise MalformedMessage("names a language by something that is no language tag")
+        if language.lower() in texts:
+            raise MalformedMessage("names a language twice")
+        texts[language.lower()] = _text(value)
+    if not 1 <= len(texts) <= MAX_LANGUAGES:
+        raise MalformedMessage(f"must hold 1 to {MAX_LANGUAGES} messages")
+    known = MIME_TYPES.get(mime_type.lower().replace(" ", "").removesuffix(";charset=utf-8"))
+    return UserMessage(texts, known) if known else None
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise MalformedMessage("has a message that is not text")
+    try:
+        encoded = b64decode(value, validate=True)
+        text = encoded.decode()
+    except (Base64Error, ValueError):
+        raise MalformedMessage("has a message that is not the base64 form of UTF-8 text") from None
+    if not 1 <= len(encoded) <= MAX_BYTES:
+        raise MalformedMessage(f"has a message that is empty or longer than {MAX_BYTES} bytes")
+    text = text.replace("\r\n", "\n")
+    # Control and format characters could hide or turn round what stands beside them.
+    if not text.strip() or any(category(letter) in _UNFIT and letter != "\n" for letter in text):
+        raise MalformedMessage("has a message of characters that cannot be shown")
+    return text
+
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise MalformedMessage("names a member twice")
+    return found
+
+
+def _refuse_constant(_name: str) -> NoReturn:
+    raise MalformedMessage("is not JSON")

@@ -1,0 +1,128 @@
+"""Who may see and change company users: every page and every id."""
+
+from uuid import uuid4
+
+import pytest
+from flask import Flask
+
+from idp.clock import utcnow
+from idp.db import db
+from idp.login.models import Interaction
+from idp.users import service as users
+from idp.users.models import User
+from tests.factories import PASSWORD
+from tests.fakes.relying_party import HTTPS
+from tests.integration.admin.conftest import ADMIN, COLLEAGUE, Company, Person, stored
+
+GETS = ["", "/disable", "/unlink"]
+POSTS = ["", "/disable", "/enable", "/unlink", "/welcome"]
+DETAILS = {
+    "name": "Ändrad",
+    "title": "",
+    "email": "x@example.se",
+    "phone": "",
+    "locale": "sv",
+    "role": "user",
+}
+
+
+@pytest.mark.parametrize("who", ["stranger", "nobody", "no id"])
+def test_others_users_do_not_exist(app: Flask, admin: Person, company: Company, who: str) -> None:
+    user_id = {"stranger": company.stranger, "nobody": str(uuid4()), "no id": "1 OR 1=1"}[who]
+    before = stored(app, company.stranger)
+    for path in GETS:
+        assert admin.get(f"/admin/users/{user_id}{path}").status_code == 404
+    for path in POSTS:
+        assert admin.post(f"/admin/users/{user_id}{path}", version=0, **DETAILS).status_code == 404
+    assert stored(app, company.stranger) == before
+
+
+def test_a_plain_user_finds_no_such_pages(app: Flask, company: Company) -> None:
+    anna = Person(app, app.test_client()).log_in(COLLEAGUE)
+    for path in ["/admin/users", "/admin/users/new", *(f"/admin/users/{company.admin}{end}" for end in GETS)]:
+        assert anna.get(path).status_code == 404
+    for path in ["/admin/users/new", *(f"/admin/users/{company.colleague}{end}" for end in POSTS)]:
+        assert anna.post(path, version=0, **{**DETAILS, "role": "company_admin"}).status_code == 404
+    assert stored(app, company.colleague)["role"] == "user"
+
+
+@pytest.mark.parametrize(
+    "ending", ["", "?q=%C3%A5s%C3%A9n&page=1", "/new", "/{colleague}", "/{colleague}/disable"]
+)
+def test_logged_out_goes_through_login_and_comes_back(app: Flask, company: Company, ending: str) -> None:
+    path = "/admin/users" + ending.format(colleague=company.colleague)
+    person = Person(app, app.test_client())
+    login_page = person.follow(person.get(path))
+    assert 'id="login-form"' in login_page.text
+    answer = person.post(login_page.request.path, email=ADMIN, password=PASSWORD)
+    page = person.follow(answer)
+    assert page.status_code == 200
+    assert page.request.full_path.rstrip("?") == path
+
+
+def test_logged_out_posts_are_refused(app: Flask, company: Company) -> None:
+    person = Person(app, app.test_client())
+    assert person.post(f"/admin/users/{company.colleague}/enable").status_code == 401
+
+
+@pytest.mark.parametrize(
+    "ending", ["/new", "/{0}", "/{0}/disable", "/{0}/enable", "/{0}/unlink", "/{0}/welcome"]
+)
+def test_a_forged_post_changes_nothing(app: Flask, admin: Person, company: Company, ending: str) -> None:
+    before = stored(app, company.colleague)
+    path = "/admin/users" + ending.format(company.colleague)
+    assert admin.browser.post(path, data={**DETAILS, "version": "0"}, **HTTPS).status_code == 400
+    assert stored(app, company.colleague) == before
+
+
+@pytest.mark.parametrize("path", ["", "/disable", "/enable", "/unlink", "/welcome"])
+def test_posts_only_where_something_happens(admin: Person, company: Company, path: str) -> None:
+    response = admin.get(f"/admin/users/{company.colleague}{path}")
+    expected = {"": 200, "/disable": 200, "/unlink": 303, "/enable": 405, "/welcome": 405}
+    assert response.status_code == expected[path]
+
+
+@pytest.mark.parametrize("path", ["/disable", "/enable", "/unlink", "/welcome"])
+def test_nobody_does_these_to_themselves(app: Flask, admin: Person, company: Company, path: str) -> None:
+    before = stored(app, company.admin)
+    assert admin.post(f"/admin/users/{company.admin}{path}").status_code == 404
+    assert stored(app, company.admin) == before
+
+
+def test_an_administrator_keeps_own_address_and_role(app: Flask, admin: Person, company: Company) -> None:
+    fields = {"version": 0, **DETAILS, "name": "Berit Ny"}
+    assert admin.post(f"/admin/users/{company.admin}", **fields).status_code == 303
+    after = stored(app, company.admin)
+    assert (after["name"], after["email"], after["role"]) == ("Berit Ny", ADMIN, "company_admin")
+
+
+def test_disabled_in_the_middle(app: Flask, admin: Person, company: Company) -> None:
+    fields = admin.filled(company.colleague, name="Ändrad")
+    with app.app_context():
+        found = users.find_by_email(ADMIN)
+        assert found is not None
+        users.disable(found.id, now=utcnow())
+    assert admin.post(f"/admin/users/{company.colleague}", **fields).status_code == 401
+    assert stored(app, company.colleague)["name"] == "Anna Åsén"
+
+
+def test_demoted_in_the_middle(app: Flask, admin: Person, company: Company) -> None:
+    fields = admin.filled(company.colleague, name="Ändrad")
+    with app.app_context():
+        found = users.find_by_email(ADMIN)
+        assert found is not None
+        db.session.get_one(User, found.id).role = "user"
+        db.session.commit()
+    assert admin.post(f"/admin/users/{company.colleague}", **fields).status_code == 404
+    assert stored(app, company.colleague)["name"] == "Anna Åsén"
+
+
+def test_anothers_kept_form_is_not_shown(app: Flask, admin: Person, company: Company, clock: object) -> None:
+    clock.shift(16 * 60)  # type: ignore[attr-defined]
+    admin.save(company.colleague, email="ny@example.se")
+    with app.app_context():
+        uid = db.session.query(Interaction.uid).order_by(Interaction.created_at.desc()).limit(1).scalar()
+    foreign = Person(app, app.test_client()).log_in("cesar@example.se")
+    assert foreign.get(f"/admin/resume/{uid}").location == "/admin/users"
+    assert admin.get(f"/admin/resume/{uid}").location == f"/login/{uid}", "not before the new login"
+    assert admin.get("/admin/resume/unknown").location == "/admin/users"

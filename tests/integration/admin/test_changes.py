@@ -1,0 +1,366 @@
+"""What administrators do to their company's users, and what comes of it."""
+
+from threading import Barrier, Thread
+from typing import Any
+from uuid import UUID
+
+import pytest
+from flask import Flask
+from time_machine import Traveller
+
+from idp.admin import service
+from idp.admin.service import Details
+from idp.audit import newest
+from idp.clock import utcnow
+from idp.config import Settings
+from idp.db import db
+from idp.errors import NotFound
+from idp.users.models import BankIdLink, Role
+from idp.users.service import find_by_email
+from tests.factories import PASSWORD
+from tests.fakes.outbox import queued
+from tests.fakes.relying_party import RelyingParty
+from tests.fakes.reset_pages import link, logs_in, text_of
+from tests.integration.admin.conftest import ADMIN, COLLEAGUE, Company, Person, stored
+
+NEW = {
+    "name": "Nils Ny",
+    "title": "",
+    "email": "nils@example.se",
+    "phone": "",
+    "locale": "sv",
+    "role": "user",
+}
+
+
+def audited(app: Flask, user_id: str) -> list[tuple[str, str, Any]]:
+    """Event, actor and who did it, oldest first."""
+    with app.app_context():
+        rows = newest(50, user_id=UUID(user_id))
+        return [(row.event, row.actor, row.detail.get("by")) for row in reversed(rows)]
+
+
+def test_a_new_user_is_welcomed(app: Flask, admin: Person, company: Company) -> None:
+    fields = {**NEW, "phone": "070-303 22 03", "title": " Säljare ", "locale": "en"}
+    page = admin.follow(admin.post("/admin/users/new", **fields))
+    assert 'id="admin-note"' in page.text
+    assert 'id="admin-note"' not in admin.get(page.request.path).text, "said once"
+    user_id = page.request.path.rpartition("/")[2]
+    made = stored(app, user_id)
+    assert made["company_id"] == stored(app, company.admin)["company_id"]
+    assert (made["phone"], made["title"], made["locale"]) == ("+46703032203", "Säljare", "en")
+    assert (made["password_hash"], made["email_verified_at"], made["role"]) == (None, None, "user")
+    assert [mail["To"] for mail in queued(app, "welcome")] == ["Nils Ny <nils@example.se>"]
+    assert audited(app, user_id) == [("user.created", "administrator", company.admin)]
+
+
+@pytest.mark.parametrize(
+    ("email", "words"),
+    [("Anna@Example.se", "i ditt företag"), ("sven@annat.se", "går inte att använda. Kontakta oss")],
+)
+def test_a_taken_address_is_explained(app: Flask, admin: Person, email: str, words: str) -> None:
+    page = admin.post("/admin/users/new", **{**NEW, "email": email})
+    assert page.status_code == 409
+    assert words in page.text
+    assert "Nils Ny" in page.text, "what was typed is kept"
+    assert "Sven Annan" not in page.text
+    assert queued(app) == []
+    with app.app_context():
+        anna = find_by_email(COLLEAGUE)
+        assert anna is not None
+        anna_id = str(anna.id)
+    page = admin.save(anna_id, email="sven@annat.se", name="Anna Ny")
+    assert (page.status_code, "Kontakta oss" in page.text) == (409, True)
+    assert stored(app, anna_id)["name"] == "Anna Åsén", "all or nothing"
+
+
+BAD = [
+    ("name", "", "Skriv användarens namn."),
+    ("name", " \t ", "Skriv användarens namn."),
+    ("name", "x" * 201, "Skriv högst 200 tecken."),
+    ("name", "An\0na", "tecken som inte går att använda"),
+    ("name", b"\xc5sa", "tecken som inte går att använda"),
+    ("title", "x" * 201, "Skriv högst 200 tecken."),
+    ("title", "\x1b[0m", "tecken som inte går att använda"),
+    ("email", "", "Skriv användarens e-postadress."),
+    ("email", "anna", "ingen fullständig e-postadress"),
+    ("email", "a\0@example.se", "ingen fullständig e-postadress"),
+    ("email", "a@b@example.se", "ingen fullständig e-postadress"),
+    ("email", "x" * 300 + "@example.se", "ingen fullständig e-postadress"),
+    ("phone", "inget", "inget telefonnummer"),
+    ("phone", "1" * 4000, "inget telefonnummer"),
+    ("locale", "de", "Välj ett av alternativen."),
+    ("role", "operator", "Välj ett av alternativen."),
+    ("role", "", "Välj ett av alternativen."),
+]
+
+
+@pytest.mark.parametrize("bad", BAD)
+def test_bad_input(app: Flask, admin: Person, company: Company, bad: tuple[str, str | bytes, str]) -> None:
+    field, value, words = bad
+    before = stored(app, company.colleague)
+    page = admin.save(company.colleague, **{field: value})
+    assert (page.status_code, words in page.text) == (400, True), page.text
+    page = admin.post("/admin/users/new", **{**NEW, field: value})
+    assert (page.status_code, words in page.text) == (400, True), page.text
+    assert stored(app, company.colleague) == before
+    assert queued(app) == []
+
+
+@pytest.mark.parametrize("name", ["<b onclick=x>Å</b>", 'O\'Brien "Bo"', "Åsa 🦊 Öberg", "{{ 7*7 }} %(x)s"])
+def test_odd_names_are_names(app: Flask, admin: Person, company: Company, name: str) -> None:
+    page = admin.follow(admin.save(company.colleague, name=name, title=name))
+    assert page.status_code == 200
+    assert "<b onclick" not in page.text
+    assert stored(app, company.colleague)["name"] == name
+    assert admin.get("/admin/users").status_code == 200
+
+
+def test_doubled_fields(app: Flask, admin: Person, company: Company) -> None:
+    assert (
+        admin.save(company.colleague, name=["Ett", "Två"], role=["user", "company_admin"]).status_code == 303
+    )
+    after = stored(app, company.colleague)
+    assert (after["name"], after["role"]) == ("Ett", "user")
+
+
+def test_only_the_forms_own_fields_count(app: Flask, admin: Person, company: Company) -> None:
+    before = stored(app, company.colleague)
+    forged = {
+        "company_id": stored(app, company.stranger)["company_id"].hex,
+        "id": company.admin,
+        "status": "disabled",
+        "email_verified": "1",
+        "email_verified_at": "2026-01-01",
+        "email_key": "x",
+        "password": "ett helt nytt lösenord",
+        "confirm": "ett helt nytt lösenord",
+        "password_hash": "x",
+        "personal_number": "199001012385",
+        "stated_number": "199001012385",
+        "start_page": "portal",
+        "notices": "",
+        "created_at": "2000-01-01",
+    }
+    assert admin.save(company.colleague, name="Anna Ny", **forged).status_code == 303
+    after = stored(app, company.colleague)
+    changed = {name for name in after if after[name] != before[name]}
+    assert changed <= {"name", "name_key", "version", "updated_at"}
+    assert after["name"] == "Anna Ny"
+    created = admin.post("/admin/users/new", **NEW, **forged)
+    made = stored(app, created.location.rpartition("/")[2])
+    assert made["company_id"] == before["company_id"]
+    assert (made["status"], made["password_hash"], made["email_verified_at"]) == ("active", None, None)
+
+
+def test_two_pages_never_overwrite_silently(app: Flask, admin: Person, company: Company) -> None:
+    second = admin.filled(company.colleague, name="Anna Andra")
+    assert admin.save(company.colleague, name="Anna Första").status_code == 303
+    page = admin.post(f"/admin/users/{company.colleague}", **second)
+    assert page.status_code == 409
+    assert 'id="user-conflict"' in page.text
+    assert "Anna Andra" in page.text
+    assert "Sparat nu: Anna Första" in page.text
+    assert stored(app, company.colleague)["name"] == "Anna Första"
+    again = {**second, "version": stored(app, company.colleague)["version"]}
+    assert f'value="{again["version"]}"' in page.text
+    assert admin.post(f"/admin/users/{company.colleague}", **again).status_code == 303
+    for version in ("", "x", "-1", "9" * 30):
+        assert admin.save(company.colleague, name="Nej", version=version).status_code == 409
+
+
+def test_another_address(app: Flask, admin: Person, company: Company) -> None:
+    anna = app.test_client()
+    tokens = RelyingParty(app, anna).tokens()
+    reset = link(app, app.test_client(), COLLEAGUE)
+    assert admin.save(company.colleague, email="anna.ny@example.se").status_code == 303
+    after = stored(app, company.colleague)
+    assert (after["email"], after["email_key"]) == ("anna.ny@example.se", "anna.ny@example.se")
+    assert after["email_verified_at"] is None
+    notices = queued(app, "email_notice")
+    assert {mail["To"].addresses[0].addr_spec for mail in notices} == {COLLEAGUE, "anna.ny@example.se"}
+    for mail in notices:
+        said = text_of(mail)
+        assert all(word in said for word in (COLLEAGUE, "anna.ny@example.se", "Berit Öst"))
+        assert "http" not in said, "no link that logs in"
+    assert app.test_client().get(reset, base_url="https://login.example.se").status_code == 404
+    assert anna.get("/account", base_url="https://login.example.se").status_code == 303, "logged out"
+    assert RelyingParty(app, anna).userinfo(tokens.access_token).status_code == 401
+    assert logs_in(app, PASSWORD, "anna.ny@example.se")
+    assert not logs_in(app, PASSWORD, COLLEAGUE)
+    assert ("email.changed", "administrator", company.admin) in audited(app, company.colleague)
+
+
+def test_a_role_is_given_and_taken(app: Flask, admin: Person, company: Company) -> None:
+    assert admin.save(company.colleague, role="company_admin").status_code == 303
+    anna = Person(app, app.test_client()).log_in(COLLEAGUE)
+    assert anna.get("/admin/users").status_code == 200
+    assert admin.save(company.colleague, role="user").status_code == 303
+    assert anna.get("/admin/users").status_code == 404
+    assert ("user.updated", "administrator", company.admin) in audited(app, company.colleague)
+
+
+def test_disable_and_enable(app: Flask, admin: Person, company: Company) -> None:
+    rp = RelyingParty(app, app.test_client())
+    tokens = rp.tokens()
+    path = f"/admin/users/{company.colleague}"
+    assert 'id="user-disable-confirm"' in admin.get(f"{path}/disable").text
+    assert stored(app, company.colleague)["status"] == "active", "asking does nothing"
+    page = admin.follow(admin.post(f"{path}/disable"))
+    assert 'id="user-disabled"' in page.text
+    assert rp.userinfo(tokens.access_token).status_code == 401
+    assert not logs_in(app, PASSWORD)
+    assert admin.post(f"{path}/disable").status_code == 303
+    assert admin.post(f"{path}/welcome").status_code == 404
+    assert admin.save(company.colleague, title="Chef", email="x@example.se").status_code == 303
+    assert stored(app, company.colleague)["email"] == COLLEAGUE, "no new address while disabled"
+    admin.post(f"{path}/enable")
+    assert logs_in(app, PASSWORD)
+    events = audited(app, company.colleague)
+    assert events.count(("user.disabled", "administrator", company.admin)) == 1
+    assert events.count(("user.enabled", "administrator", company.admin)) == 1
+
+
+def test_unlink(app: Flask, admin: Person, company: Company) -> None:
+    with app.app_context():
+        db.session.add(
+            BankIdLink(
+                user_id=UUID(company.colleague),
+                number_lookup="x",
+                number_encrypted="sealed 19900101",
+                name="Anna Vid Banken",
+                linked_at=utcnow(),
+            )
+        )
+        db.session.commit()
+    path = f"/admin/users/{company.colleague}"
+    page = admin.get(path)
+    assert 'id="bankid-unlink"' in page.text
+    for secret in ("1990", "****", "Anna Vid Banken"):
+        assert secret not in page.text
+    assert 'id="bankid-unlink-confirm"' in admin.get(f"{path}/unlink").text
+    page = admin.follow(admin.post(f"{path}/unlink"))
+    assert 'id="bankid-unlink"' not in page.text
+    assert len(queued(app, "notice_bankid")) == 1
+    assert admin.post(f"{path}/unlink").status_code == 303
+    assert len(queued(app, "notice_bankid")) == 1, "there was none any more"
+    assert audited(app, company.colleague).count(("bankid.unlinked", "administrator", company.admin)) == 1
+
+
+def test_the_welcome_again_and_not_without_end(app: Flask, admin: Person, company: Company) -> None:
+    for _ in range(8):
+        assert admin.post(f"/admin/users/{company.colleague}/welcome").status_code == 303
+    assert len(queued(app, "welcome")) == 5
+    assert ("user.welcomed", "administrator", company.admin) in audited(app, company.colleague)
+
+
+# A login that is not recent
+
+
+@pytest.mark.parametrize("changes", [{"email": "ny@example.se"}, {"role": "company_admin"}])
+def test_what_concerns_access_needs_a_recent_login(
+    app: Flask, admin: Person, company: Company, clock: Traveller, changes: dict[str, str]
+) -> None:
+    before = stored(app, company.colleague)
+    clock.shift(16 * 60)
+    login_page = admin.follow(admin.save(company.colleague, name="Anna Ny", **changes))
+    assert 'id="login-form"' in login_page.text
+    assert stored(app, company.colleague) == before
+    page = admin.follow(admin.post(login_page.request.path, email=ADMIN, password=PASSWORD))
+    assert 'id="admin-resumed"' in page.text
+    assert "Anna Ny" in page.text
+    assert stored(app, company.colleague) == before, "saved by the person, not by coming back"
+    fields = {**admin.filled(company.colleague), "name": "Anna Ny", **changes}
+    assert admin.post(f"/admin/users/{company.colleague}", **fields).status_code == 303
+    assert stored(app, company.colleague)["name"] == "Anna Ny"
+
+
+@pytest.mark.parametrize("action", ["disable", "unlink"])
+def test_what_hurts_needs_a_recent_login(
+    app: Flask, admin: Person, company: Company, clock: Traveller, action: str
+) -> None:
+    clock.shift(16 * 60)
+    path = f"/admin/users/{company.colleague}/{action}"
+    for response in (admin.get(path), admin.post(path)):
+        assert 'id="login-form"' in admin.follow(response).text
+    assert stored(app, company.colleague)["status"] == "active"
+
+
+def test_a_new_administrator_needs_a_recent_login(app: Flask, admin: Person, clock: Traveller) -> None:
+    clock.shift(16 * 60)
+    login_page = admin.follow(admin.post("/admin/users/new", **{**NEW, "role": "company_admin"}))
+    assert 'id="login-form"' in login_page.text
+    page = admin.follow(admin.post(login_page.request.path, email=ADMIN, password=PASSWORD))
+    assert "nils@example.se" in page.text
+    with app.app_context():
+        assert find_by_email("nils@example.se") is None
+
+
+def test_other_details_need_none(app: Flask, admin: Person, company: Company, clock: Traveller) -> None:
+    clock.shift(16 * 60)
+    assert admin.save(company.colleague, name="Anna Ny").location == f"/admin/users/{company.colleague}"
+    assert stored(app, company.colleague)["name"] == "Anna Ny"
+
+
+# The last administrator
+
+
+def test_two_administrators_demoting_each_other_leave_one(
+    environ: dict[str, str], app: Flask, company: Company
+) -> None:
+    if app.config["SQLALCHEMY_DATABASE_URI"].startswith("sqlite"):
+        pytest.skip("an in-memory database is one connection's")
+    settings = Settings.from_environ(environ)
+    pair = (company.admin, company.second_admin)
+    for _ in range(3):
+        answers: list[str] = []
+        start = Barrier(2)
+
+        def demote(actor: str, target: str, start: Barrier = start, answers: list[str] = answers) -> None:
+            with app.app_context():
+                who = service.administrator(UUID(actor))
+                version = service.user(who, UUID(target)).version if who else 0
+                db.session.rollback()
+                start.wait()
+                assert who is not None
+                details = Details("Namn", None, None, "sv", role=Role.USER)
+                try:
+                    service.update(
+                        who, UUID(target), details, version=version, settings=settings, now=utcnow()
+                    )
+                    answers.append("done")
+                except NotFound:
+                    answers.append("not found")
+                db.session.remove()
+
+        threads = [Thread(target=demote, args=each) for each in (pair, pair[::-1])]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert sorted(answers) == ["done", "not found"]
+        roles = {user_id: stored(app, user_id)["role"] for user_id in pair}
+        assert sorted(roles.values()) == ["company_admin", "user"]
+        with app.app_context():
+            found = find_by_email(stored(app, next(one for one in pair if roles[one] == "user"))["email"])
+            assert found is not None
+            found.role = Role.COMPANY_ADMIN.value
+            db.session.commit()
+
+
+def test_whoever_was_demoted_meanwhile_demotes_nobody(app: Flask, company: Company) -> None:
+    with app.app_context():
+        berit, cesar = (service.administrator(UUID(one)) for one in (company.admin, company.second_admin))
+        assert berit is not None
+        assert cesar is not None
+        settings = app.extensions["idp.settings"]
+        details = Details("Namn", None, None, "sv", role=Role.USER)
+        service.update(berit, cesar.id, details, version=0, settings=settings, now=utcnow())
+        for attempt in (
+            lambda: service.update(cesar, berit.id, details, version=0, settings=settings, now=utcnow()),
+            lambda: service.disable(cesar, berit.id, now=utcnow()),
+            lambda: service.disable(berit, berit.id, now=utcnow()),
+        ):
+            with pytest.raises(NotFound):
+                attempt()
+    assert stored(app, company.admin)["role"] == "company_admin"
