@@ -22,6 +22,7 @@ from idp.oidc import key_rotation
 from tests.factories import NOON, make_client, make_public_client, make_user
 from tests.fakes.postgres import PrivatePostgres
 from tests.fakes.relying_party import RelyingParty
+from tests.fakes.statements import Statements, noted
 
 ISSUER = "https://login.example.se"
 DATABASES = ("sqlite", "postgresql")
@@ -148,3 +149,12 @@ def run(environ: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Callable[..
         return CliRunner().invoke(main, list(arguments), input=stdin)
 
     return invoke
+
+
+@pytest.fixture
+def statements(app: Flask) -> Iterator[Statements]:
+    """What is asked of the database from now on."""
+    with app.app_context():
+        engine = db.engine
+    with noted(engine) as found:
+        yield found

@@ -1,5 +1,6 @@
 """`idp sessions`: who is logged in."""
 
+from functools import partial
 from uuid import UUID
 
 import click
@@ -9,6 +10,7 @@ from idp.commands.base import existing_user, fail, json_option, show, with_datab
 from idp.config import Settings
 from idp.login import overview
 from idp.login import service as login
+from idp.oidc import consents
 
 REASON = "ended by the operator"
 
@@ -50,10 +52,12 @@ def list_sessions(settings: Settings, email: str | None, limit: int, as_json: bo
 @click.option("--yes", is_flag=True, help="Do not ask before --all.")
 @with_database
 def end(_settings: Settings, email: str | None, session_id: UUID | None, everybody: bool, yes: bool) -> None:
-    """End sessions at once, with the tokens that were issued by them."""
+    """End sessions at once, with every token that was issued by them: refresh tokens for offline use too."""
+    revoke_everything = partial(consents.revoke_everything_of_sessions, now=utcnow())
     if (email is not None) + (session_id is not None) + everybody != 1:
         fail("say whose: one of --user EMAIL, --id ID, --all")
     if session_id is not None:
+        revoke_everything([session_id])
         if not login.end(session_id, now=utcnow(), reason=REASON):
             fail(f"there is no session {session_id} that has not ended")
         click.echo("ended 1 session")
@@ -61,5 +65,5 @@ def end(_settings: Settings, email: str | None, session_id: UUID | None, everybo
     if everybody and not yes:
         click.confirm("This logs everybody out. Go on?", abort=True)
     user_id = existing_user(email).id if email is not None else None
-    number = overview.end_all(user_id=user_id, now=utcnow(), reason=REASON)
+    number = overview.end_all(user_id=user_id, now=utcnow(), reason=REASON, also=revoke_everything)
     click.echo(f"ended {number} {'session' if number == 1 else 'sessions'}")

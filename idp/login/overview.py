@@ -1,5 +1,6 @@
 """Sessions as operators see them: who is logged in, and everybody out."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -67,11 +68,18 @@ def in_force(
     return [SessionFacts(*row) for row in rows]
 
 
-def end_all(*, user_id: UUID | None = None, now: datetime, reason: str) -> int:
+def end_all(
+    *,
+    user_id: UUID | None = None,
+    now: datetime,
+    reason: str,
+    also: Callable[[Sequence[UUID]], None] = lambda _ids: None,
+) -> int:
     """End the sessions of one person or of everybody, with what they issued; how many.
 
-    Those that ran out too, because a relying app may have been given more time than its session had.
-    Commits a few hundred at a time; who logs in meanwhile stays.
+    `also` is called with the ids before they end, in the transactions that end them. Those that ran out
+    are among them, because a relying app may have been given more time than its session had. Commits a few
+    hundred at a time; who logs in meanwhile stays.
     """
     ended = 0
     query = sa.select(BrowserSession.id).where(
@@ -82,6 +90,7 @@ def end_all(*, user_id: UUID | None = None, now: datetime, reason: str) -> int:
     query = query.order_by(BrowserSession.id).limit(BATCH)
     ids = list(db.session.scalars(query))
     while ids:
+        also(ids)
         ended += service.end_these(ids, now=now, reason=reason)
         ids = list(db.session.scalars(query.where(BrowserSession.id > ids[-1])))
     return ended

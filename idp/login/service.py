@@ -25,8 +25,9 @@ sessions_ended = _signals.signal("sessions-ended")
 """Sent with `session_ids` and `now`, inside the transaction that ends them."""
 
 logins_void = _signals.signal("logins-void")
-"""Sent with `user_id` and `now`, inside the transaction, when nothing that came of a person's logins may
-live on, not even what outlives a session: they are disabled, or have a new password."""
+"""Sent with `user_id`, `keep` and `now`, inside the transaction, when nothing that came of a person's logins
+may live on, not even what outlives a session: they are disabled, or have a new password. What the session
+`keep` led to is left, if there is one."""
 
 new_method = _signals.signal("new-method")
 """Sent with `user_id`, `method`, `address`, `user_agent` and `now`, inside the transaction of a login, when
@@ -362,13 +363,17 @@ def end_made_by(user_id: UUID, method: str, *, keep: UUID | None = None, now: da
 def end_all_of(user_id: UUID, *, now: datetime, reason: str) -> None:
     """End every session of a person and all that came of them, in the caller's transaction."""
     _end(BrowserSession.user_id == user_id, now=now, reason=reason)
-    logins_void.send(user_id=user_id, now=now)
+    logins_void.send(user_id=user_id, keep=None, now=now)
 
 
 def end_others(user_id: UUID, *, keep: UUID, now: datetime, reason: str) -> str:
-    """End every session of a person but one, in the caller's transaction; that one's new handle."""
+    """End every session of a person but one, and all that came of them; that one's new handle.
+
+    In the caller's transaction.
+    """
     others = sa.and_(BrowserSession.user_id == user_id, BrowserSession.id != keep)
     _end(others, now=now, reason=reason)
+    logins_void.send(user_id=user_id, keep=keep, now=now)
     handle = new_token()
     db.session.execute(
         sa.update(BrowserSession).where(BrowserSession.id == keep).values(handle_hash=sha256_hex(handle))

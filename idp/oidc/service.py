@@ -330,9 +330,15 @@ def revoke_grants_of_sessions(_sender: object, *, session_ids: list[UUID], now: 
     _revoke(Grant.session_id.in_(session_ids), Grant.offline.is_(False), now=now)
 
 
-def revoke_grants_of_person(_sender: object, *, user_id: UUID, now: datetime) -> None:
-    """Revoke all that a person ever granted, in the caller's transaction (hears `logins_void`)."""
-    _revoke(Grant.user_id == user_id, now=now)
+def revoke_grants_of_person(_sender: object, *, user_id: UUID, keep: UUID | None, now: datetime) -> None:
+    """Revoke all that a person ever granted, in the caller's transaction (hears `logins_void`).
+
+    What was granted in the session `keep` is left.
+    """
+    conditions = [Grant.user_id == user_id]
+    if keep is not None:
+        conditions.append(Grant.session_id != keep)
+    _revoke(*conditions, now=now)
 
 
 def _revoke(*conditions: sa.ColumnElement[bool], now: datetime) -> None:

@@ -1,38 +1,19 @@
 """How much a login may ask of the database: few statements, and none twice in a request."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, TypeVar
 
-import psycopg
 import pytest
-import sqlalchemy as sa
 from flask import Flask
 from time_machine import Traveller
 
-from idp.db import db
 from tests.factories import PASSWORD, make_client
 from tests.fakes.relying_party import HTTPS, RelyingParty
+from tests.fakes.statements import Statements
 
 Result = TypeVar("Result")
-FIRST_CONNECTION = ("select pg_catalog", "show ")  # what SQLAlchemy asks a server once
 WRITES = ("INSERT", "UPDATE", "DELETE")
-
-
-class Statements:
-    """What was sent to the database, request by request."""
-
-    def __init__(self) -> None:
-        self.sent: list[tuple[str, str]] = []
-
-    def of(self, step: Callable[[], Result]) -> tuple[Result, list[tuple[str, str]]]:
-        """A step's result and its statements with their values."""
-        self.sent.clear()
-        result = step()
-        return result, list(self.sent)
-
-    def note(self, _connection: Any, _cursor: Any, statement: str, values: Any, *_rest: Any) -> None:
-        self.sent.append((statement, repr(values)))
 
 
 @pytest.fixture
@@ -45,28 +26,6 @@ def clients() -> dict[str, dict[str, Any]]:
             grant_types=["authorization_code", "refresh_token", "client_credentials"],
         ),
     }
-
-
-@pytest.fixture
-def statements(app: Flask, monkeypatch: pytest.MonkeyPatch) -> Iterator[Statements]:
-    noted = Statements()
-    with app.app_context():
-        engine = db.engine
-    if engine.dialect.name == "postgresql":
-        # At the driver: the steps of every login do not pass SQLAlchemy's connection.
-        send = psycopg.Cursor.execute
-
-        def execute(cursor: Any, query: Any, params: Any = None, **options: Any) -> Any:
-            if not str(query).startswith(FIRST_CONNECTION):
-                noted.note(None, cursor, str(query), params)
-            return send(cursor, query, params, **options)
-
-        monkeypatch.setattr(psycopg.Cursor, "execute", execute)
-        yield noted
-        return
-    sa.event.listen(engine, "before_cursor_execute", noted.note)
-    yield noted
-    sa.event.remove(engine, "before_cursor_execute", noted.note)
 
 
 def reads_and_writes(sent: list[tuple[str, str]]) -> tuple[int, int]:

@@ -1,6 +1,7 @@
 """Refresh tokens: who gets one, what it gives, how it rotates, what ends it (RFC 6749 §6, RFC 9700 §4.14)."""
 
 import json
+import re
 from base64 import urlsafe_b64decode
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -311,6 +312,21 @@ def test_logout_ends_what_was_granted_without_offline_access_alone(rp: RelyingPa
     log_out(rp)
     assert rp.userinfo(plain.access_token).status_code == 401
     assert rp.refresh(offline.refresh_token).status == 200
+
+
+def test_a_password_changed_in_another_session_ends_it(app: Flask, rp: RelyingParty, anna: str) -> None:
+    elsewhere = RelyingParty(app, app.test_client())
+    lost, own = log_in(elsewhere), log_in(rp)
+    page = rp.browser.get("/account", **HTTPS)
+    form = page.text.split('id="account-form"')[1].split("</form>")[0]
+    fields = dict(re.findall(r'<input[^>]*name="([^"]+)"[^>]*value="([^"]*)"', form))
+    new = "gröna hästar äter sena äpplen"
+    saved = rp.browser.post(
+        "/account", data={**fields, "locale": "sv", "password": new, "confirm": new}, **HTTPS
+    )
+    assert saved.status_code == 303
+    assert elsewhere.refresh(lost.refresh_token).error == "invalid_grant"
+    assert rp.refresh(own.refresh_token).status == 200, "what this session led to goes on"
 
 
 def disable(app: Flask, _file: Path) -> None:

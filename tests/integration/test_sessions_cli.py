@@ -16,7 +16,7 @@ from time_machine import Traveller
 from idp import audit
 from idp.login import overview
 from tests.conftest import DATABASES
-from tests.factories import make_user
+from tests.factories import make_client, make_user
 from tests.fakes.relying_party import RelyingParty
 
 Run = Callable[..., Any]
@@ -55,6 +55,15 @@ def bo(app: Flask) -> RelyingParty:
     party = RelyingParty(app, app.test_client())
     assert "code" in party.answer(party.log_in(email="bo@example.se"))
     return party
+
+
+@pytest.fixture
+def clients() -> dict[str, dict[str, Any]]:
+    return {
+        "portal": make_client(
+            scope="openid profile email offline_access", grant_types=["authorization_code", "refresh_token"]
+        )
+    }
 
 
 def is_logged_in(party: RelyingParty) -> bool:
@@ -112,6 +121,19 @@ def test_end_those_of_one_person(run: Run, rp: RelyingParty, anna: str, bo: Rely
     assert said(run("sessions", "end", "--user", "Anna@example.se")) == "ended 1 session"
     assert rp.userinfo(tokens.access_token).status_code == 401
     assert is_logged_in(bo)
+
+
+@pytest.mark.parametrize("which", ["--id", "--user", "--all"])
+def test_tokens_for_offline_use_end_too(
+    run: Run, rp: RelyingParty, anna: str, bo: RelyingParty, which: str
+) -> None:
+    scope = "openid offline_access"
+    mine, others = rp.tokens(scope=scope), bo.tokens(scope=scope)
+    (row,) = listed(run, "--user", "anna@example.se")
+    options = {"--id": [row["id"]], "--user": ["anna@example.se"], "--all": ["--yes"]}[which]
+    assert "ended" in said(run("sessions", "end", which, *options))
+    assert rp.refresh(mine.refresh_token).error == "invalid_grant"
+    assert bo.refresh(others.refresh_token).status == (400 if which == "--all" else 200)
 
 
 def test_end_all(

@@ -1,9 +1,8 @@
 """Mina inloggningar: what its owner sees of each login, and how they are ended."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import timedelta
-from typing import Any
+from functools import partial
 from uuid import uuid4
 
 import pytest
@@ -22,6 +21,7 @@ from idp.login.models import BrowserSession
 from idp.oidc.models import Grant
 from idp.users import service as users
 from tests.fakes.relying_party import HTTPS, RelyingParty
+from tests.fakes.statements import Statements
 from tests.integration.account_activity.conftest import MAC_SAFARI
 from tests.integration.account_activity.pages import (
     end_paths,
@@ -201,7 +201,7 @@ def test_a_user_disabled_meanwhile_ends_nothing(app: Flask, rp: RelyingParty, an
 
 
 def test_two_statements_for_any_number_of_sessions(
-    app: Flask, rp: RelyingParty, device: Callable[..., FlaskClient], clock: Traveller
+    app: Flask, rp: RelyingParty, device: Callable[..., FlaskClient], clock: Traveller, statements: Statements
 ) -> None:
     rp.log_in()
     counts = []
@@ -210,23 +210,10 @@ def test_two_statements_for_any_number_of_sessions(
         with app.test_request_context("/account", headers={"Cookie": _cookie(rp)}, **HTTPS):
             live = guard.current_session()
             assert live is not None
-            with statements() as sent:
-                shown = activity.facts(live)["sessions"]
+            facts, sent = statements.of(partial(activity.facts, live))
+            shown = facts["sessions"]
         counts.append((len(shown), len(sent)))
     assert counts == [(2, 2), (3, 2)]
-
-
-@contextmanager
-def statements() -> Iterator[list[str]]:
-    """What is sent to the database meanwhile."""
-    sent: list[str] = []
-
-    def note(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
-        sent.append(statement)
-
-    sa.event.listen(db.engine, "before_cursor_execute", note)
-    yield sent
-    sa.event.remove(db.engine, "before_cursor_execute", note)
 
 
 def _cookie(rp: RelyingParty) -> str:
