@@ -129,7 +129,10 @@ def test_userinfo_may_be_encrypted_alone(app: Flask) -> None:
 def test_an_encrypted_id_token_is_a_hint_once_the_app_has_opened_it(app: Flask) -> None:
     rp = relying_party(app, "nested")
     id_token = rp.tokens(scope="openid").id_token
-    assert rp.answer(rp.authorize(scope="openid", prompt="none", id_token_hint=id_token))["error"] == "invalid_request"
+    assert (
+        rp.answer(rp.authorize(scope="openid", prompt="none", id_token_hint=id_token))["error"]
+        == "invalid_request"
+    )
     _, inner = opened(id_token, "RSA-OAEP-256", "A256GCM")
     assert "code" in rp.answer(rp.authorize(scope="openid", prompt="none", id_token_hint=inner))
 

@@ -83,7 +83,7 @@ def test_a_users_name_is_laid_out_as_the_banks_do(pki: Pki) -> None:
         NameOID.COMMON_NAME,
     ]
     assert [attribute.value for attribute in subject][-2:] == [
-        "(261122 01.00) Anna Åkesson - Mobilt BankID",
+        "(261121 01.00) Anna Åkesson - Mobilt BankID",
         "Anna Åkesson",
     ]
 
