@@ -6,7 +6,7 @@ PACKAGES := setup.cfg pyproject.toml constraints.txt
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test lint format bench texts clean
+.PHONY: help demo test lint format bench texts schema clean
 
 help:
 	@echo "make demo     try it out: the provider and a demo portal, with ready accounts"
@@ -14,6 +14,7 @@ help:
 	@echo "make lint     ruff, mypy and the layer rule alone"
 	@echo "make format   put the code in its usual form"
 	@echo "make bench    CPU time per operation, on a PostgreSQL of its own"
+	@echo "make schema   write the JSON Schema of clients.yaml anew, after a change of its fields"
 	@echo "make texts    collect the pages' texts for translation and compile the catalogues"
 
 demo: $(VENV)/.run
@@ -43,6 +44,9 @@ texts: $(VENV)/.test
 	$(BIN)/pybabel -q update -i $(TEXTS)/messages.pot -d $(TEXTS) -l en --no-wrap --no-fuzzy-matching --ignore-obsolete
 	$(BIN)/pybabel compile -d $(TEXTS) --statistics
 
+schema: $(VENV)/.run
+	$(BIN)/idp clients schema > idp/oidc/clients.schema.json
+
 clean:
 	rm -rf $(VENV) var build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
@@ -61,5 +65,5 @@ $(VENV)/.test: $(BIN)/python $(PACKAGES)
 	@touch $@ $(VENV)/.run
 
 $(VENV)/.system: .ci/system-packages
-	@sh .ci/system-packages chromium postgresql redis-server
+	@sh .ci/system-packages chromium postgresql redis-server apache2-bin libapache2-mod-auth-openidc
 	@touch $@

@@ -17,6 +17,7 @@ from importlib.util import find_spec
 from itertools import count
 from typing import Any
 
+from bench.service import ServiceVisitor
 from bench.usage import cpu_ms, machine_ms, worker_memory_mib
 from bench.visitor import Account, Client, Provider, Visitor, ok
 from bench.waiting import WaitingVisitor
@@ -57,6 +58,7 @@ async def _authorize(visitor: Visitor) -> None:
 
 
 BANKID_WAIT = "bankid_wait"
+USER_LIST = "admin_users"
 SCENARIOS = {
     "discovery": Scenario(_path("/.well-known/openid-configuration")),
     "jwks": Scenario(_endpoint("jwks_uri")),
@@ -65,6 +67,12 @@ SCENARIOS = {
     "userinfo": Scenario(Visitor.read_userinfo, prepare=Visitor.log_in),
     "sso_flow": Scenario(Visitor.sign_on, prepare=Visitor.log_in),
     "login": Scenario(Visitor.log_in),
+    "account": Scenario(_path("/account"), prepare=Visitor.log_in),
+    USER_LIST: Scenario(_path("/admin/users"), prepare=Visitor.log_in),
+    "refresh": Scenario(ServiceVisitor.refresh, prepare=ServiceVisitor.log_in, visitor=ServiceVisitor),
+    "introspect": Scenario(ServiceVisitor.introspect, prepare=ServiceVisitor.log_in, visitor=ServiceVisitor),
+    "client_credentials": Scenario(ServiceVisitor.get_own_token, visitor=ServiceVisitor),
+    "par": Scenario(ServiceVisitor.push, visitor=ServiceVisitor),
     BANKID_WAIT: Scenario(  # longer than an order waits for its code to be scanned, so that each is renewed
         WaitingVisitor.poll, prepare=WaitingVisitor.open, visitor=WaitingVisitor, seconds=40.0, every=1.0
     ),

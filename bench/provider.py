@@ -19,7 +19,7 @@ from urllib.request import urlopen
 
 import yaml
 
-from bench import waiting
+from bench import service, waiting
 from bench.visitor import SCOPE, Account, Client
 
 COMMAND = (sys.executable, "-c", "from idp.cli import main; main()")  # needs no installed script
@@ -80,12 +80,13 @@ def simulated() -> Iterator[Simulator]:
 
 @contextmanager
 def running(
-    *, database_url: str | None, workers: int, accounts: int, simulator: Simulator | None
+    *, database_url: str | None, workers: int, accounts: int, colleagues: int, simulator: Simulator | None
 ) -> Iterator[RunningProvider]:
     """`idp serve` on a free port, ready, with so many accounts; stopped afterwards.
 
-    Everything but the rate limits, which one address would reach at once, is at its default, Argon2
-    included. `database_url` None: an SQLite file. `simulator` None: without BankID. Raises `StartError`.
+    They are administrators of a company with so many colleagues besides. Everything but the rate limits,
+    which one address would reach at once, is at its default, Argon2 included. `database_url` None: an
+    SQLite file. `simulator` None: without BankID. Raises `StartError`.
     """
     with TemporaryDirectory(prefix="idp-bench-") as name:
         folder = Path(name)
@@ -100,6 +101,7 @@ def running(
         _idp(environ, "db", "upgrade")
         _idp(environ, "keys", "rotate")
         people = _add_people(environ, accounts)
+        _add_colleagues(environ, people[0], colleagues, folder / "colleagues.csv")
         arguments = ("serve", "--host", "127.0.0.1", "--port", str(port), "--workers", str(workers))
         with _started(folder, *arguments, environ=environ) as server:
             _wait_until_ready(server, f"{issuer}/readyz", folder / "log")
@@ -140,7 +142,7 @@ def _environ(folder: Path, issuer: str, database_url: str) -> dict[str, str]:
 
 
 def _clients(client: Client) -> str:
-    """The relying app, and one whose people log in with BankID alone."""
+    """The relying app, one whose people log in with BankID alone, and one that may use every grant."""
     entry = {
         "client_name": "Benchmark",
         "login_methods": ["password"],
@@ -150,9 +152,10 @@ def _clients(client: Client) -> str:
         "scope": SCOPE,
     }
     with_bankid = {**entry, "login_methods": ["bankid"]}
-    return yaml.safe_dump(
-        {"version": 1, "clients": {client.client_id: entry, waiting.CLIENT_ID: with_bankid}}
-    )
+    grants = ["authorization_code", "refresh_token", "client_credentials"]
+    with_all = {**entry, "grant_types": grants, "scope": service.SCOPE}
+    clients = {client.client_id: entry, waiting.CLIENT_ID: with_bankid, service.CLIENT_ID: with_all}
+    return yaml.safe_dump({"version": 1, "clients": clients})
 
 
 def _add_people(environ: Mapping[str, str], number: int) -> list[Account]:
@@ -163,10 +166,20 @@ def _add_people(environ: Mapping[str, str], number: int) -> list[Account]:
     people = []
     for index in range(number):
         person = Account(f"bench-{run}-{index}@example.se", secrets.token_urlsafe(16))
-        options = ("--name", f"Bench {index}", "--company", company, "--password-stdin")
-        _idp(environ, "users", "add", person.email, *options, said=person.password)
+        options = ("--name", f"Bench {index}", "--company", company, "--role", "company_admin")
+        _idp(environ, "users", "add", person.email, *options, "--password-stdin", said=person.password)
         people.append(person)
     return people
+
+
+def _add_colleagues(environ: Mapping[str, str], person: Account, number: int, path: Path) -> None:
+    """So many people more in the person's company, none of whom logs in."""
+    if not number:
+        return
+    run = person.email.split("-")[1]
+    lines = (f"bench-{run}-c{index}@example.se,Kollega {index},{COMPANY} {run}" for index in range(number))
+    path.write_text("\n".join(["email,name,company", *lines]) + "\n")
+    _idp(environ, "users", "import", "--no-welcome", str(path))
 
 
 def _idp(environ: Mapping[str, str], *arguments: str, said: str = "") -> None:

@@ -8,6 +8,7 @@ import signal
 import statistics
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, replace
@@ -17,8 +18,10 @@ from typing import Any
 
 import psycopg
 
-from bench.driver import BANKID_WAIT, SCENARIOS, Plan, Run
+from bench.driver import BANKID_WAIT, SCENARIOS, USER_LIST, Plan, Run
 from bench.provider import StartError, running, simulated
+from idp.config import PasswordSettings
+from idp.password.hashing import PasswordHasher
 from tests.fakes.postgres import PostgresError, PrivatePostgres
 
 COLUMNS = {
@@ -32,6 +35,9 @@ COLUMNS = {
     "requests/op": ("requests_per_operation", ".1f"),
     "elsewhere %": ("elsewhere_percent", ".1f"),
 }
+
+COLLEAGUES = 10_000  # in the list that USER_LIST shows the first page of
+HASHES = 5
 
 
 class DriverError(Exception):
@@ -49,6 +55,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     summary = summarise(runs)
     print(table(summary))
+    if "cpu_ms.provider" in summary.get("login", {}):
+        print(hash_share(summary["login"]["cpu_ms.provider"], hash_ms()))
     for run in runs:
         if run.bankid:
             print(bankid_figures(run, options.waiting))
@@ -116,6 +124,7 @@ def benchmark(options: argparse.Namespace) -> Iterator[Run]:
                 database_url=database_url,
                 workers=options.workers,
                 accounts=options.concurrency,
+                colleagues=COLLEAGUES if USER_LIST in options.scenarios else 0,
                 simulator=simulator,
             )
         )
@@ -214,6 +223,23 @@ def table(summary: dict[str, dict[str, Any]]) -> str:
         lines.append("  ".join([first.ljust(widths[0]), *numbers]))
     note = "medians; provider, database and driver: CPU milliseconds (user + system) for each operation"
     return "\n".join([*lines, note])
+
+
+def hash_ms() -> float:
+    """CPU milliseconds of checking one password at the default cost, here and now: a median."""
+    hasher = PasswordHasher(PasswordSettings(), lambda: None)
+    stored = hasher.hash("korrekt häst")
+    spent = []
+    for _ in range(HASHES):
+        start = time.process_time()
+        hasher.check("korrekt häst", stored)
+        spent.append((time.process_time() - start) * 1000)
+    return statistics.median(spent)
+
+
+def hash_share(login_ms: float, hashing_ms: float) -> str:
+    """How much of a login's CPU time in the provider is the password's hash."""
+    return f"login: {hashing_ms:.1f} of {login_ms:.1f} ms are the password hash, {hashing_ms / login_ms:.0%}"
 
 
 def bankid_figures(run: Run, waiting: int) -> str:

@@ -125,7 +125,8 @@ class Visitor:
         self.account = account
         self.turns = turns  # shared by all visitors, so that one ID token in so many is verified
         self.browser = Browser(provider.issuer)
-        self.access_token = ""
+        self.access_token = self.refresh_token = ""
+        self.scope = SCOPE
 
     async def plain(self, url: str) -> None:
         """A GET that must answer 200 with something."""
@@ -153,7 +154,7 @@ class Visitor:
             "response_type": "code",
             "client_id": client.client_id,
             "redirect_uri": client.redirect_uri,
-            "scope": SCOPE,
+            "scope": self.scope,
             "state": state,
             "nonce": nonce,
             "code_challenge": s256(verifier),
@@ -186,6 +187,7 @@ class Visitor:
         )
         tokens = ok(answer).json()
         self.access_token = tokens["access_token"]
+        self.refresh_token = tokens.get("refresh_token", "")
         verify = next(self.turns) % SIGNATURE_EVERY == 0
         return self.provider.check_id_token(tokens, granted.nonce, signature=verify)
 

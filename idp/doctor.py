@@ -98,11 +98,16 @@ def _bankid(settings: Settings, now: datetime) -> Finding:
     if settings.personal_number_keys is None:
         return Finding("bankid", "error", "IDP_PERSONAL_NUMBER_KEYS is missing")
     PersonalNumberKeys(settings.personal_number_keys.get_secret_value())
-    expires = bankid_setup.certificate(settings.bankid).expires_at
-    text = f"{settings.bankid.environment}, the certificate is valid until {expires:%Y-%m-%d}"
-    if expires <= now:
-        return Finding("bankid", "error", f"the certificate expired on {expires:%Y-%m-%d}")
-    return Finding("bankid", "warning" if expires - now < CERTIFICATE_WARNING else "ok", text)
+    certificates = {"": bankid_setup.certificate(settings.bankid)}
+    certificates |= named_certificates.read(settings.bankid.certificates_dir)
+    name, first = min(certificates.items(), key=lambda item: item[1].expires_at)
+    which = f"the certificate {name}" if name else "the certificate"
+    if first.expires_at <= now:
+        return Finding("bankid", "error", f"{which} expired on {first.expires_at:%Y-%m-%d}")
+    ends = f"is valid until {first.expires_at:%Y-%m-%d}"
+    others = f", none of the {len(certificates) - 1} others ends before" if len(certificates) > 1 else ""
+    text = f"{settings.bankid.environment}, {which} {ends}{others}"
+    return Finding("bankid", "warning" if first.expires_at - now < CERTIFICATE_WARNING else "ok", text)
 
 
 def _mail(settings: Settings, _now: datetime) -> Finding:

@@ -43,11 +43,11 @@ class Context:
         return Settings.from_environ(self.environ())
 
 
-def fail(*problems: str) -> NoReturn:
-    """Say what is wrong on standard error, a line each, and end with status 1."""
+def fail(*problems: str, status: int = 1) -> NoReturn:
+    """Say what is wrong on standard error, a line each, and end with the status."""
     for problem in problems:
         click.echo(f"error: {problem}", err=True)
-    sys.exit(1)
+    sys.exit(status)
 
 
 def command(function: Callable[Concatenate[Context, P], None]) -> Callable[P, None]:

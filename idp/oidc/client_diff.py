@@ -57,7 +57,7 @@ def compare(old: Mapping[str, Client], new: Mapping[str, Client]) -> Diff:
 
 
 def described(client: Client) -> dict[str, Value]:
-    """Every field by its name in the file, as JSON: of secrets a few digits of the hash and the last moment."""
+    """Every field by its name in the file, as JSON: of secrets some digits of the hash and the end."""
     return {
         info.alias or name: _plain(getattr(client, name))
         for name, info in Client.model_fields.items()

@@ -6,7 +6,7 @@ What the fields of a client may hold is said in `clients`; this file only brings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from yaml.nodes import MappingNode, Node, ScalarNode
@@ -26,6 +26,7 @@ from idp.oidc.client_yaml import Entry, YamlFile
 
 Model = TypeVar("Model", bound=BaseModel)
 
+Origin = Literal["entry", "defaults", "built in"]
 SECTIONS = ("version", "defaults", "clients")
 MAX_FILE_BYTES = 50_000_000
 
@@ -69,6 +70,13 @@ class ClientFileReader(Generic[Model]):
         self._base = base
         self._context = dict(context)
         self._defaults = _NOTHING
+        self._own: dict[str, frozenset[str]] = {}
+
+    def origin(self, client_id: str, field: str) -> Origin:
+        """Where a field of an entry that `read` found has its value from."""
+        if field in self._own[client_id]:
+            return "entry"
+        return "defaults" if field in self._defaults.values else "built in"
 
     def read(self, data: bytes) -> dict[str, Model]:
         """The entries by client_id. Raises `ConfigError` with every problem, in the order of the file."""
@@ -131,6 +139,7 @@ class ClientFileReader(Generic[Model]):
             )
             return None
         own = self._section(self._file.entries(entry.value, subject), subject)
+        self._own[client_id] = frozenset(own.values)
         values = {**self._base, **self._defaults.values, **own.values, "client_id": client_id}
         try:
             return self._model.model_validate(values, context=self._context)

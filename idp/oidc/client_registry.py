@@ -12,7 +12,7 @@ from types import MappingProxyType
 from idp.clock import utcnow
 from idp.config import ConfigError
 from idp.oidc.client_fields import HOW_TO_MAKE_ONE
-from idp.oidc.client_file import ClientFileReader, read_file
+from idp.oidc.client_file import ClientFileReader, Origin, read_file
 from idp.oidc.client_problems import quoted
 from idp.oidc.clients import Client
 
@@ -39,6 +39,17 @@ def load_clients(
     return _parse(path, read_file(path), context)
 
 
+def read_with_origins(
+    name: str, data: bytes, *, login_methods: Sequence[str]
+) -> tuple[dict[str, Client], Callable[[str, str], Origin]]:
+    """The clients in `data`, and what says of client_id and field where its value is from.
+
+    Problems, which `ConfigError` holds, begin with `name`.
+    """
+    reader = _reader(name, _context(login_methods, None, None))
+    return reader.read(data), reader.origin
+
+
 def expired_clients(clients: Mapping[str, Client], now: datetime) -> str | None:
     """Which clients cannot authenticate because their every secret has expired, in words; None: none.
 
@@ -62,8 +73,12 @@ def _context(
 
 
 def _parse(path: Path, data: bytes, context: Mapping[str, object]) -> dict[str, Client]:
+    return _reader(path.name, context).read(data)
+
+
+def _reader(name: str, context: Mapping[str, object]) -> ClientFileReader[Client]:
     base = {"login_methods": context["login_methods"]}
-    return ClientFileReader(path.name, Client, base=base, context=context).read(data)
+    return ClientFileReader(name, Client, base=base, context=context)
 
 
 class ClientRegistry:

@@ -66,8 +66,8 @@ DESCRIPTIONS: Mapping[str, str] = {
     "access_token_format": "jwt: RFC 9068, for APIs that read tokens by themselves.",
     "dpop_bound_access_tokens": "true: the app must send DPoP proofs (RFC 9449); tokens are bound to a key.",
     "access_token_minutes": "How long access tokens live.",
-    "refresh_token_idle_minutes": "How long a refresh token may lie unused; left out: 30 days, or 2 hours after"
-    " BankID.",
+    "refresh_token_idle_minutes": "How long a refresh token may lie unused; left out: 30 days, or 2 hours"
+    " after BankID.",
     "refresh_token_hours": "How long a refresh token lives at most, with its successors, from the login on.",
     "id_token_minutes": "How long ID tokens live.",
 }

@@ -141,7 +141,9 @@ def revoke() -> Response:
     except OAuth2Error as error:
         return _server().handle_response(*error())
     introspection.revoke(provider(), client, token, now=utcnow())
-    return Response(status=200, headers=NO_STORE)
+    response = Response(status=200, headers=NO_STORE)
+    response.headers.remove("Content-Type")  # there is no content; browser apps' libraries refuse text/html
+    return response
 
 
 def _about_token(endpoint: str) -> tuple[Client, str, str]:

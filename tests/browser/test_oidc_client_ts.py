@@ -102,7 +102,7 @@ def log_in(page: Page, app_url: str, server: Server, client_id: str, **more: str
 def log_out(page: Page, app_url: str, server: Server) -> None:
     """Log out at the app, which makes the provider forget Anna too."""
     page.evaluate("() => { manager.signoutRedirect() }")
-    page.wait_for_url(f"{app_url}/*")
+    page.wait_for_url(lambda url: url.startswith(f"{app_url}/?state="))
     page.evaluate("manager.signoutCallback()")
     assert page.evaluate("manager.getUser()") is None
     page.evaluate("() => { manager.signinRedirect() }")

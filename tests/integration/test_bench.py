@@ -22,7 +22,7 @@ from joserfc.jwk import KeySet, RSAKey
 
 from bench import run as bench_run
 from bench.driver import BANKID_WAIT, SCENARIOS, Plan, Run, Scenario, drive, percentile
-from bench.run import bankid_figures, parse, summarise, table
+from bench.run import bankid_figures, hash_ms, hash_share, parse, summarise, table
 from bench.usage import cpu_ms, process_tree
 from bench.visitor import Account, Client, FlowError, LoginPage, Provider, Visitor
 from bench.waiting import LONGEST_RENEWAL_POLLS, WaitingVisitor
@@ -299,6 +299,11 @@ def test_what_waiting_cost_besides_is_told() -> None:
         "bankid_wait: 300 waited; 2400 collects, 0.80 in two seconds for each; 12 orders renewed, "
         "9 polls without a code meanwhile; simulator 0.50 ms; workers 60 MiB before, 61 60 after"
     )
+
+
+def test_how_much_of_a_login_is_the_hash() -> None:
+    assert hash_ms() > 1
+    assert hash_share(50.0, 40.0) == "login: 40.0 of 50.0 ms are the password hash, 80%"
 
 
 @pytest.mark.parametrize(("errors", "code"), [(0, 0), (1, 1)])

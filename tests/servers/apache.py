@@ -17,7 +17,7 @@ import pytest
 
 from tests.factories import SECRET
 
-BINARY = "apache2"
+BINARY = "/usr/sbin/apache2"  # not on every user's PATH
 MODULES = Path("/usr/lib/apache2/modules")
 NAMES = ("mpm_event", "authn_core", "authz_core", "authz_user", "proxy", "proxy_http", "auth_openidc")
 CALLBACK = "/oidc/callback"
@@ -110,7 +110,7 @@ def running(apache: Apache, *, issuer: str, client_id: str) -> Iterator[None]:
             )
         except FileNotFoundError:
             pytest.fail(
-                "Apache is missing; on Debian and Ubuntu: apt-get install libapache2-mod-auth-openidc apache2-bin",
+                "Apache is missing; on Debian and Ubuntu: apt-get install apache2-bin libapache2-mod-auth-openidc",
                 pytrace=False,
             )
         try:

@@ -102,21 +102,29 @@ def test_login_userinfo_and_logout(server: Server, relying_party: Path, changes:
 
 
 @pytest.mark.parametrize(
-    ("client_id", "authentication"), [("offline", "client_secret_basic"), ("mobile", "none")]
+    ("client_id", "authentication", "key"),
+    [
+        ("offline", "client_secret_basic", None),
+        ("mobile", "none", None),
+        ("offline", "client_secret_basic", "ES256"),
+        ("mobile", "none", "PS256"),
+    ],
 )
 def test_refresh_introspection_revocation_and_client_credentials(
-    server: Server, relying_party: Path, client_id: str, authentication: str
+    server: Server, relying_party: Path, client_id: str, authentication: str, key: str | None
 ) -> None:
     asked = settings(
         server,
         client_id=client_id,
         authentication=authentication,
         scope="openid profile email offline_access",
+        dpop=key,
     )
     with Script(relying_party) as script, Person(server.issuer) as anna:
         returned = anna.log_in(script.ask(asked)["url"])
         result = script.ask({"url": returned.headers["Location"]})
         offline = result["offline"]
+        assert result["type"] == ("dpop" if key else "bearer")
         for name in ("iss", "sub", "aud", "auth_time", "sid"):
             assert offline["claims"][name] == result["claims"][name]
         assert offline["userinfo"]["email"] == EMAIL

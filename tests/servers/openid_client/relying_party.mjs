@@ -29,6 +29,11 @@ const config = await client.discovery(
   { execute: [client.allowInsecureRequests, client.enableNonRepudiationChecks] },
 );
 
+// With DPoP: a key of the app's own, proven wherever it goes, and first when the request is pushed.
+const options = settings.dpop
+  ? { DPoP: client.getDPoPHandle(config, await client.randomDPoPKeyPair(settings.dpop)) }
+  : undefined;
+
 const verifier = client.randomPKCECodeVerifier();
 const state = client.randomState();
 const nonce = client.randomNonce();
@@ -44,7 +49,10 @@ const parameters = {
 if (settings.response_mode !== "query") {
   parameters.response_mode = settings.response_mode;
 }
-write({ url: client.buildAuthorizationUrl(config, parameters).href });
+const authorization = settings.dpop
+  ? await client.buildAuthorizationUrlWithPAR(config, parameters, options)
+  : client.buildAuthorizationUrl(config, parameters);
+write({ url: authorization.href });
 
 const returned = await read();
 const current =
@@ -61,26 +69,26 @@ const tokens = await client.authorizationCodeGrant(config, current, {
   expectedNonce: nonce,
   maxAge: 3600,
   idTokenExpected: true,
-});
+}, undefined, options);
 const claims = tokens.claims();
 
 // What comes of a refresh token: new tokens, their worth, and nothing any more once it is revoked.
 async function goOn() {
-  const refreshed = await client.refreshTokenGrant(config, tokens.refresh_token);
+  const refreshed = await client.refreshTokenGrant(config, tokens.refresh_token, undefined, options);
   const confidential = settings.authentication !== "none";
   const answer = {
     rotates: refreshed.refresh_token !== tokens.refresh_token,
     claims: refreshed.claims(),
-    userinfo: await client.fetchUserInfo(config, refreshed.access_token, claims.sub),
+    userinfo: await client.fetchUserInfo(config, refreshed.access_token, claims.sub, options),
   };
   if (confidential) {
     answer.active = (await client.tokenIntrospection(config, refreshed.access_token)).active;
-    const own = await client.clientCredentialsGrant(config);
+    const own = await client.clientCredentialsGrant(config, undefined, options);
     answer.own = await client.tokenIntrospection(config, own.access_token);
   }
   await client.tokenRevocation(config, refreshed.refresh_token);
   answer.afterwards = await client
-    .refreshTokenGrant(config, refreshed.refresh_token)
+    .refreshTokenGrant(config, refreshed.refresh_token, undefined, options)
     .then(() => "tokens", (error) => error.error);
   return answer;
 }
@@ -89,7 +97,8 @@ write({
   metadata: config.serverMetadata().issuer,
   header: JSON.parse(Buffer.from(tokens.id_token.split(".")[0], "base64url").toString()),
   claims,
-  userinfo: await client.fetchUserInfo(config, tokens.access_token, claims.sub),
+  type: tokens.token_type,
+  userinfo: await client.fetchUserInfo(config, tokens.access_token, claims.sub, options),
   offline: tokens.refresh_token === undefined ? null : await goOn(),
   logout: client.buildEndSessionUrl(config, {
     id_token_hint: tokens.id_token,
