@@ -276,6 +276,8 @@ def test_person_without_a_linked_account(visitor: Visitor, phone: Phone) -> None
     expect(page.locator("main")).to_contain_text("Björn Öberg, din identitet är bekräftad")
     page.locator("#bankid-use-email").click()
     visitor.log_in(page, visitor.demo.bjorn)
+    expect(page.get_by_role("heading", level=1)).to_have_text("Koppla BankID för Björn Öberg?")
+    page.locator("#bankid-offer-no").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Hej Björn Öberg")
 
 

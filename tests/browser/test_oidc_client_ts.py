@@ -30,7 +30,7 @@ class _Files(SimpleHTTPRequestHandler):
             self.path = "/index.html"
         super().do_GET()
 
-    def log_message(self, format: str, *arguments: object) -> None:
+    def log_message(self, *_: object) -> None:
         pass
 
 
@@ -101,7 +101,7 @@ def log_in(page: Page, app_url: str, server: Server, client_id: str, **more: str
 
 def log_out(page: Page, app_url: str, server: Server) -> None:
     """Log out at the app, which makes the provider forget Anna too."""
-    page.evaluate("() => { manager.signoutRedirect() }")
+    page.evaluate("() => { manager.signoutRedirect({ state: 'bye' }) }")
     page.wait_for_url(lambda url: url.startswith(f"{app_url}/?state="))
     page.evaluate("manager.signoutCallback()")
     assert page.evaluate("manager.getUser()") is None

@@ -175,11 +175,19 @@ def test_keys_that_are_not_fit_are_left_out() -> None:
     good, short = public("ES256")["keys"][0], {"kty": "RSA", "n": "AQAB", "e": "AQAB", "kid": "short"}
     bad: list[Any] = [
         *(short, "a word", None, {}, {"kty": "oct", "k": "eA", "kid": "p256"}),
-        *({**good, "d": "AAAA"}, {**good, "use": "enc"}, {**good, "alg": "RS256"}, {**good, "x": "AAAA"}),
+        *({**good, "d": "AAAA"}, {**good, "alg": "RS256"}, {**good, "x": "AAAA"}),
         *({**good, "crv": "secp256k1"}, {**good, "kid": 1}, {**good, "key_ops": ["sign"]}),
     ]
     server.say(json.dumps({"keys": [*bad, {**good, "kid": "good", "x5c": ["eA=="]}]}).encode())
     assert kids(ClientKeys(server), timedelta()) == ["good"]
+
+
+def test_a_key_for_encryption_verifies_nothing() -> None:
+    server = Keys()
+    server.say(json.dumps({"keys": [{**public("ES256")["keys"][0], "use": "enc"}]}).encode())
+    (key,) = ClientKeys(server).keys_of(make(), "p256", NOON)
+    assert not key.suits("ES256")
+    assert key.encrypts("ECDH-ES")
 
 
 def test_another_jwks_uri_is_another_set() -> None:

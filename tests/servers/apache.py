@@ -110,7 +110,7 @@ def running(apache: Apache, *, issuer: str, client_id: str) -> Iterator[None]:
             )
         except FileNotFoundError:
             pytest.fail(
-                "Apache is missing; on Debian and Ubuntu: apt-get install apache2-bin libapache2-mod-auth-openidc",
+                "Apache is missing; on Debian: apt-get install apache2-bin libapache2-mod-auth-openidc",
                 pytrace=False,
             )
         try:
@@ -143,7 +143,7 @@ class _Headers(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def log_message(self, format: str, *arguments: object) -> None:
+    def log_message(self, *_: object) -> None:
         pass
 
 

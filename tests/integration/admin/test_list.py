@@ -12,10 +12,9 @@ from idp.clock import utcnow
 from idp.users import service as users
 from idp.users.models import Role
 from tests.factories import make_user
+from tests.fakes.statements import Statements
 from tests.integration.admin.conftest import Company, Person
-from tests.integration.test_budget import Statements, reads_and_writes, statements
-
-__all__ = ["statements"]  # the fixture
+from tests.integration.test_budget import reads_and_writes
 
 
 def names(page: TestResponse) -> list[str]:
