@@ -21,7 +21,7 @@ demo: $(VENV)/.run
 	@exec $(BIN)/idp demo
 
 test: lint $(VENV)/.system
-	$(BIN)/pytest -n 3 --dist loadfile --durations=25
+	$(BIN)/pytest -n 4 --dist loadfile --no-loadscope-reorder --durations=25
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .

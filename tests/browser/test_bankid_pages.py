@@ -45,8 +45,7 @@ def every_state(visitor: Visitor, page: Page, phone: Phone, two_accounts: str) -
     yield "two-accounts"
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize(("width", "scheme"), [(390, "dark"), (1280, "light")])
 def test_every_state_is_accessible(
     visitor: Visitor, phone: Phone, two_accounts: str, width: int, scheme: str
 ) -> None:

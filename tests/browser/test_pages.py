@@ -54,8 +54,7 @@ def every_page(visitor: Visitor, page: Page) -> Iterator[str]:
     yield "logged-out"
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize(("width", "scheme"), [(390, "dark"), (1280, "light")])
 def test_every_page_is_accessible(visitor: Visitor, width: int, scheme: str) -> None:
     visitor.expect_status(400, 401)
     page = visitor.page(viewport={"width": width, "height": 844}, color_scheme=scheme)

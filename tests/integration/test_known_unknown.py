@@ -121,6 +121,7 @@ def share(costs: dict[str, Costs]) -> float:
     return medians[0] / medians[1]
 
 
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 @pytest.mark.parametrize("step", [log_in, reset])
 def test_nobody_learns_who_has_an_account(
     app: Flask, step: Callable[[Flask, str], Callable[[], TestResponse]]

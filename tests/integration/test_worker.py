@@ -447,6 +447,7 @@ class TestProcess:
         assert events == ["worker_started", "mail_delivered", "mail_delivered", "worker_stopped"]
         assert "@" not in log
 
+    @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
     def test_workers_killed_at_any_point_lose_nothing(
         self, tools: Flask, start: Start, tmp_path: Path
     ) -> None:
