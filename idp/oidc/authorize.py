@@ -153,7 +153,9 @@ def parse_pushed(
     found = parameters.collect(sent)
     if "request_uri" in found.parameters:
         raise BadAuthorizationRequest("a pushed request holds no request_uri")
-    if found.parameters.get("client_id") != client.client_id or "client_id" in found.repeated:
+    # A request object holds the client_id itself: none is needed beside it (RFC 9126 §3).
+    left_out = client.client_id if "request" in found.parameters else None
+    if found.parameters.get("client_id", left_out) != client.client_id or "client_id" in found.repeated:
         raise BadAuthorizationRequest("client_id is missing, or not the one of the authenticated client")
     return _read_sent(found, client, environment)
 

@@ -91,8 +91,11 @@ class AskedClaims:
     userinfo: tuple[str, ...] = ()
 
     @classmethod
-    def allowed(cls, asked: ClaimsRequest, client: Client) -> "AskedClaims":
-        """Those of a scope that the client's entry lists. Others are left out, essential or not (§5.5.1)."""
+    def allowed(cls, asked: "ClaimsRequest | AskedClaims", client: Client) -> "AskedClaims":
+        """Those of a scope that the client's entry lists. Others are left out, essential or not (§5.5.1).
+
+        Also of what was granted: an entry may have lost the scope since.
+        """
         anywhere = _SCOPES_OF | _SCOPES_OF_EVENT
         return cls(
             id_token=tuple(name for name in asked.id_token if _listed(anywhere, name, client)),

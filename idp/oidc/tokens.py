@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from idp.oidc import claims, encryption, service
+from idp.oidc.claims import AskedClaims
 from idp.oidc.clients import Client
 from idp.oidc.provider import Provider
 from idp.oidc.service import Granted
@@ -133,17 +134,17 @@ def id_token(
     }
     if granted.nonce is not None:
         content["nonce"] = granted.nonce
-    content |= _asked_claims(provider, granted, content["sub"])
+    content |= _asked_claims(provider, client, granted, content["sub"])
     token = provider.keys.sign(content, alg=alg, typ=ID_TOKEN_TYP, now=now)
     key_alg, enc = client.id_token_encrypted_response_alg, client.id_token_encrypted_response_enc
     key = encryption.for_id_tokens(provider.client_keys, client, now)
     return encryption.nested(token, key, key_alg, enc) if key and key_alg else token
 
 
-def _asked_claims(provider: Provider, granted: Granted, sub: str) -> dict[str, Any]:
-    """What the scope and the `claims` parameter add to the ID token."""
-    names = set(granted.claims.id_token)
-    for scope in granted.scope.split():
+def _asked_claims(provider: Provider, client: Client, granted: Granted, sub: str) -> dict[str, Any]:
+    """What the scope and the `claims` parameter add to the ID token, as far as the entry still lists it."""
+    names = set(AskedClaims.allowed(granted.claims, client).id_token)
+    for scope in client.scopes.intersection(granted.scope.split()):
         names.update(claims.SCOPE_CLAIMS_IN_ID_TOKEN.get(scope, ()))
     added: dict[str, Any] = {}
     if names & claims.ACCOUNT_CLAIMS:

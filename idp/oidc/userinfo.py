@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from idp.oidc import claims, encryption, tokens
+from idp.oidc.claims import AskedClaims
 from idp.oidc.clients import Client
 from idp.oidc.provider import Provider
 from idp.oidc.service import TokenFacts
@@ -31,8 +32,12 @@ def answer(provider: Provider, client: Client, facts: TokenFacts, *, now: dateti
 
 
 def _told(provider: Provider, client: Client, facts: TokenFacts) -> dict[str, Any]:
-    """The claims that the token's scope and its request's `claims` parameter release."""
-    names = [*claims.of_scopes(facts.scope.split()), *facts.claims.userinfo]
+    """The claims that the token's scope and its request's `claims` parameter release.
+
+    Of both only what the client's entry still lists: a token may be older than the entry.
+    """
+    scopes = [scope for scope in facts.scope.split() if scope in client.scopes]
+    names = [*claims.of_scopes(scopes), *AskedClaims.allowed(facts.claims, client).userinfo]
     sub = claims.subject(client, facts.person.id, provider.subject_key)
     return {
         "sub": sub,
