@@ -159,6 +159,7 @@ class LimitSettings(Part):
     reset_per_address: Rate = "60/hour; 300/day"
     reset_per_account: Rate = "5/hour; 20/day"
     email_change: Rate = "5/hour; 20/day"
+    users_per_company: Rate = "100/hour; 500/day"
 
 
 class BrandSettings(Part):

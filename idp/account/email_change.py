@@ -44,10 +44,12 @@ class Person:
 
 @dataclass(frozen=True)
 class OpenLink:
-    """A link that may be used: the address it confirms, and the language of its account."""
+    """A link that may be used: the address it confirms, and the account's present one and language."""
 
     token_hash: str
+    user_id: UUID
     email: str
+    old_email: str
     locale: str
 
 
@@ -84,7 +86,13 @@ def ask(person: Person, email: str, *, address: str | None, settings: Settings, 
     other = users.find_by_email(email)
     if other is None or other.id == person.user_id:
         to_new = mails.confirm_address(
-            email, person.name, person.locale, token=token, lifetime=LIFETIME, settings=settings
+            email,
+            person.name,
+            person.locale,
+            old=person.email,
+            token=token,
+            lifetime=LIFETIME,
+            settings=settings,
         )
     else:
         to_new = mails.address_taken(other.email, other.name, other.locale, settings=settings)
@@ -101,19 +109,19 @@ def open_link(token: str, *, now: datetime) -> OpenLink:
     if not TOKEN.fullmatch(token):
         raise LinkOver("unknown")
     query = (
-        sa.select(EmailChange, User.locale)
+        sa.select(EmailChange, User.email, User.locale)
         .join(User, sa.and_(User.id == EmailChange.user_id, User.status == Status.ACTIVE.value))
         .where(EmailChange.token_hash == sha256_hex(token))
     )
     row = db.session.execute(query).one_or_none()
     if row is None:
         raise LinkOver("unknown")
-    change, locale = row
+    change, old_email, locale = row
     if change.used_at is not None:
         raise LinkOver("used")
     if change.expires_at <= now:
         raise LinkOver("expired")
-    return OpenLink(change.token_hash, change.email, locale)
+    return OpenLink(change.token_hash, change.user_id, change.email, old_email, locale)
 
 
 def confirm(link: OpenLink, *, address: str | None, settings: Settings, now: datetime) -> None:
@@ -121,6 +129,8 @@ def confirm(link: OpenLink, *, address: str | None, settings: Settings, now: dat
 
     Raises `LinkOver` when another request was first, or the address has become another account's.
     """
+    # The account first, as whoever changes its password does: neither waits for what the other holds.
+    db.session.execute(sa.select(User.id).where(User.id == link.user_id).with_for_update())
     statement = (
         sa.update(EmailChange)
         .where(

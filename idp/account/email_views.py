@@ -5,7 +5,7 @@ from werkzeug.wrappers import Response
 
 from idp import i18n
 from idp.account import email_change
-from idp.account.email_change import LinkOver
+from idp.account.email_change import LinkOver, OpenLink
 from idp.clock import utcnow
 from idp.login import guard
 
@@ -22,12 +22,16 @@ def confirm(token: str) -> Response:
             email_change.confirm(link, address=request.remote_addr, settings=guard.settings(), now=utcnow())
             response: Response = redirect(url_for("email_change.confirmed"), 303)
         else:
-            response = make_response(render_template("account/email_confirm.html", email=link.email))
+            response = make_response(_confirm_page(link))
     except LinkOver as over:
         page = render_template("account/email_over.html", reason=over.reason)
         response = make_response(page, 404 if over.reason == "unknown" else 410)
     response.headers["Referrer-Policy"] = "no-referrer"  # the address is a secret
     return response
+
+
+def _confirm_page(link: OpenLink) -> str:
+    return render_template("account/email_confirm.html", email=link.email, old_email=link.old_email)
 
 
 @blueprint.get("/account/email/confirmed")

@@ -13,6 +13,7 @@ from idp.bankid.values import BankId, VerifiedPerson
 from idp.crypto import PersonalNumberKeys
 from idp.db import db
 from idp.login import service as login
+from idp.login.guard import FRESH_LOGIN
 from idp.login.models import Interaction
 from idp.login.requirement import AuthnRequirement
 from idp.login.service import LiveSession
@@ -22,6 +23,7 @@ from idp.users.personal_number import PersonalNumber
 
 PURPOSE = "link"
 LINKING_FOR = timedelta(minutes=10)
+LOGIN_WITHIN = FRESH_LOGIN + LINKING_FOR  # however long the interaction, the login is that of its beginning
 ENDPOINT = "linking.resume"
 
 
@@ -83,6 +85,8 @@ def load(uid: str, live: LiveSession, *, browser: str, now: datetime) -> Interac
     """
     interaction = login.load(uid, browser=browser, now=now)
     asked = interaction.request
+    if live.event.auth_time < now - LOGIN_WITHIN:
+        raise login.InteractionOver("expired")
     if asked.get("purpose") != PURPOSE or asked.get("session") != str(live.id):
         raise login.InteractionOver("unknown")
     return interaction

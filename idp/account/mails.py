@@ -12,15 +12,16 @@ from idp.mail import OutgoingMail
 
 
 def confirm_address(
-    to: str, to_name: str, locale: str, *, token: str, lifetime: timedelta, settings: Settings
+    to: str, to_name: str, locale: str, *, old: str, token: str, lifetime: timedelta, settings: Settings
 ) -> OutgoingMail:
-    """The mail with the link that makes `to` the account's address."""
+    """The mail with the link that makes `to` the address of the account that has `old`."""
     return mail.compose(
         "email_confirm",
         to=to,
         to_name=to_name,
         locale=locale,
         settings=settings,
+        old=old,
         link=f"{settings.issuer}/account/email/{token}",
         minutes=int(lifetime.total_seconds()) // 60,
     )

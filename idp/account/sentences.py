@@ -68,6 +68,7 @@ _ENDINGS: Mapping[str, LazyString] = {
     "password changed": lazy_gettext("Utloggning: lösenordet byttes"),
     "user disabled": lazy_gettext("Utloggning: kontot spärrades"),
     "e-mail address changed by an administrator": lazy_gettext("Utloggning: e-postadressen byttes"),
+    "BankID unlinked": lazy_gettext("Utloggning: BankID kopplades bort"),
     "logged out by a relying app": lazy_gettext("Utloggning från en app"),
     "replaced by another login": lazy_gettext("Utloggning: en annan person loggade in i samma webbläsare"),
 }

@@ -184,6 +184,8 @@ def _form(live: LiveSession, before: Details, typed: MultiDict[str, str] | None)
 
 def _close(uid: str) -> None:
     """Let the form that an interaction has kept not be shown again: it is saved."""
+    if "\0" in uid:
+        return  # PostgreSQL refuses to look for a NUL
     try:
         interaction = login.load(uid, browser=guard.browser(), now=utcnow())
     except (InteractionOver, login.ForeignBrowser):

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from functools import wraps
+from functools import partial, wraps
 from typing import Any, Concatenate, ParamSpec
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -107,10 +107,13 @@ def new(visit: Visit) -> Response:
     if details.role is Role.COMPANY_ADMIN and not guard.is_fresh(visit.live):
         return _log_in_again(visit, {"typed": form.typed_values()})
     try:
+        _count_address(visit.admin)
         user_id = service.create(visit.admin, details, settings=guard.settings(), now=utcnow())
     except AddressTaken as taken:
         _explain_taken(visit.admin, form, taken)
         return _new_page(form, status=409)
+    except TooManyTries as limited:
+        return _limited(form, limited, _new_page)
     session["admin_note"] = "created"
     return redirect(url_for("admin.edit", user_id=user_id), 303)
 
@@ -129,6 +132,8 @@ def edit(visit: Visit, user_id: UUID) -> Response:
     if _changes_access(before, details) and not guard.is_fresh(visit.live):
         return _log_in_again(visit, {"user": str(user_id), "typed": form.typed_values()})
     try:
+        if details.email not in (None, before.email):
+            _count_address(visit.admin)
         service.update(
             visit.admin,
             user_id,
@@ -145,6 +150,8 @@ def edit(visit: Visit, user_id: UUID) -> Response:
         form = _form(visit, before, request.form)
         form.version.data = str(before.version)
         return _user_page(visit, before, form, conflicts=form.conflicts(before), status=409)
+    except TooManyTries as limited:
+        return _limited(form, limited, partial(_user_page, visit, before))
     session["admin_note"] = "saved"
     return redirect(url_for("admin.edit", user_id=user_id), 303)
 
@@ -249,6 +256,21 @@ def _explain_taken(admin: Administrator, form: UserForm, taken: AddressTaken) ->
         form.email.errors = [gettext("Det finns redan en användare med den här adressen i ditt företag.")]
     else:
         form.email.errors = [gettext("Den här adressen går inte att använda. Kontakta oss om den är rätt.")]
+
+
+def _count_address(admin: Administrator) -> None:
+    """Count one more address, of which mails go out and whose being taken tells something."""
+    limiter: RateLimiter = current_app.extensions["idp.limiter"]
+    limiter.hit("users_per_company", str(admin.company_id))
+
+
+def _limited(form: UserForm, limited: TooManyTries, page: Callable[..., Response]) -> Response:
+    form.email.errors = [
+        gettext("Ditt företag har lagt till eller ändrat många adresser på kort tid. Försök igen senare.")
+    ]
+    response = page(form, status=429)
+    response.headers["Retry-After"] = str(limited.wait_seconds)
+    return response
 
 
 def _done(user_id: UUID, note: str) -> Response:

@@ -1,6 +1,7 @@
 """The tab "BankID": whom a completed order logs in."""
 
 from typing import Literal
+from uuid import UUID
 
 from flask import (
     Blueprint,
@@ -235,10 +236,13 @@ def stop_after_login(waiting: Waiting, event: AuthenticationEvent) -> str | None
     if order is None:
         return None
     proven = PersonalNumber.from_bankid(completed.person_of(bankid(), order).personal_number)
-    stated = bankid_links.stated_number(event.user_id, keys=_keys())
-    if stated not in (None, proven) or bankid_links.number_of(event.user_id, keys=_keys()) is not None:
-        return None
-    return "bankid.offer" if unmatched.offer_to(order, event.user_id) else None
+    may_link = _may_link(event.user_id, proven)
+    return "bankid.offer" if may_link and unmatched.offer_to(order, event.user_id) else None
+
+
+def _may_link(user_id: UUID, proven: PersonalNumber) -> bool:
+    stated = bankid_links.stated_number(user_id, keys=_keys())
+    return stated in (None, proven) and bankid_links.number_of(user_id, keys=_keys()) is None
 
 
 @blueprint.route("/login/<uid>/bankid/link", methods=["GET", "POST"], endpoint="offer")
@@ -264,7 +268,8 @@ def offer(waiting: Waiting) -> BaseResponse:
             client_name=asker.name if asker else None,
         )
         return make_response(page)
-    wanted = request.form.get("answer") == "link"
+    # The account may have got another BankID since the page was shown.
+    wanted = request.form.get("answer") == "link" and _may_link(live.event.user_id, number)
     claimed = completed.use(
         order,
         state="used",
