@@ -6,6 +6,7 @@ import ssl
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -51,7 +52,7 @@ class Outbound:
         resolve: Resolver | None = None,
     ) -> None:
         self._allow_loopback = allow_loopback
-        self._tls = tls or ssl.create_default_context()
+        self._tls = tls
         self._resolve = resolve or _look_up
 
     def request(
@@ -65,7 +66,9 @@ class Outbound:
         limits = dict.fromkeys(("connect", "read", "write", "pool"), STEP_SECONDS)
         try:
             with (
-                httpcore2.ConnectionPool(ssl_context=self._tls, network_backend=backend) as pool,
+                httpcore2.ConnectionPool(
+                    ssl_context=self._tls or _system_roots(), network_backend=backend
+                ) as pool,
                 pool.stream(
                     method,
                     url,
@@ -119,6 +122,12 @@ def is_public(ip: IPAddress) -> bool:
         if ip.is_site_local or (ip.sixtofour and not is_public(ip.sixtofour)):
             return False
     return ip.is_global and not (ip.is_multicast or ip.is_reserved or ip.is_unspecified)
+
+
+@cache
+def _system_roots() -> ssl.SSLContext:
+    """The roots that this system trusts: read when first needed, once in a process."""
+    return ssl.create_default_context()
 
 
 def _look_up(host: str, port: int) -> list[str]:

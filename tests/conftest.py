@@ -18,7 +18,7 @@ from idp.cli import main
 from idp.clock import utcnow
 from idp.config import Settings
 from idp.db import db
-from idp.oidc import key_rotation
+from idp.oidc import key_files, key_rotation
 from tests.factories import NOON, make_client, make_public_client, make_user
 from tests.fakes.postgres import PrivatePostgres
 from tests.fakes.relying_party import RelyingParty
@@ -39,6 +39,22 @@ def postgres() -> Iterator[PrivatePostgres]:
 def postgres_url(postgres: PrivatePostgres) -> str:
     """One database with every table, emptied for each test."""
     return postgres.create_database(f"tests_{os.environ.get('PYTEST_XDIST_WORKER', 'alone')}")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _each_key_checked_once() -> Iterator[None]:
+    """Checking an RSA key takes longer than most tests: each is checked once, not for every application."""
+    check, checked = key_files._import, {}
+
+    def once(alg: Any, jwk: dict[str, str]) -> Any:
+        asked = alg, tuple(sorted(jwk.items()))
+        if asked not in checked:
+            checked[asked] = check(alg, jwk)
+        return checked[asked]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(key_files, "_import", once)
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -107,10 +123,12 @@ def empty_database() -> None:
     if db.engine.dialect.name == "sqlite" or not sa.inspect(db.engine).has_table("users"):
         db.create_all()
         return
-    names = ", ".join(table.name for table in db.metadata.sorted_tables)
+    # DELETE, for TRUNCATE makes new files for every table; replica: triggers and foreign keys are off.
+    names = [table.name for table in db.metadata.sorted_tables]
     with db.engine.begin() as connection:
-        connection.execute(sa.text("SET LOCAL session_replication_role = replica"))  # triggers off
-        connection.execute(sa.text(f"TRUNCATE {names} RESTART IDENTITY CASCADE"))
+        connection.execute(sa.text("SET LOCAL session_replication_role = replica"))
+        connection.exec_driver_sql("; ".join(f"DELETE FROM {name}" for name in names), None)
+        connection.execute(sa.text("SELECT setval(pg_get_serial_sequence('audit_events', 'id'), 1, false)"))
 
 
 @pytest.fixture
