@@ -20,6 +20,7 @@ import psycopg
 
 from bench.driver import BANKID_WAIT, SCENARIOS, USER_LIST, Plan, Run
 from bench.provider import StartError, running, simulated
+from bench.seed import fill
 from idp.config import PasswordSettings
 from idp.password.hashing import PasswordHasher
 from tests.fakes.postgres import PostgresError, PrivatePostgres
@@ -85,6 +86,12 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--workers", type=int, default=2, help="processes of the provider (default 2)")
     parser.add_argument("--scenarios", default=",".join(SCENARIOS), help="with commas (default %(default)s)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every run and the medians there")
+    parser.add_argument(
+        "--grants",
+        type=int,
+        default=0,
+        help="issued in the year before (default 0)",
+    )
     database = parser.add_mutually_exclusive_group()
     database.add_argument(
         "--database-url",
@@ -96,6 +103,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     options.scenarios = options.scenarios.split(",")
     if unknown := [name for name in options.scenarios if name not in SCENARIOS]:
         parser.error(f"no such scenario: {', '.join(unknown)}; there are {', '.join(SCENARIOS)}")
+    if options.grants and options.sqlite:
+        parser.error("--grants needs PostgreSQL")
     limits = {"seconds": 60, "concurrency": 64, "waiting": 2000, "repeat": 20, "workers": 32}
     for name, most in limits.items():
         if (value := getattr(options, name)) is not None and not 0 < value <= most:
@@ -129,6 +138,9 @@ def benchmark(options: argparse.Namespace) -> Iterator[Run]:
             )
         )
         processes["provider"] = provider.pid
+        if options.grants:
+            _tell(f"issuing {options.grants} grants")
+            fill(database_url, grants=options.grants)
         plan = Plan(
             issuer=provider.issuer,
             client=provider.client,

@@ -37,25 +37,42 @@ def _assertions(now: datetime) -> sa.ColumnElement[bool]:
 
 
 def _grants(now: datetime) -> sa.ColumnElement[bool]:
-    # What a session's grants are, tells which relying apps were reached in it: they stay as long as it does.
-    session_lives = sa.exists().where(
-        BrowserSession.id == Grant.session_id,
-        BrowserSession.ended_at.is_(None),
-        BrowserSession.expires_at > now,
+    # Single values rather than EXISTS, for which PostgreSQL would read all sessions and refresh tokens for
+    # each batch. An access token cannot be found by its grant: of them there is a list.
+    with_access_token = sa.select(AccessToken.grant_id).where(
+        AccessToken.expires_at >= now, AccessToken.grant_id.is_not(None)
     )
-    access_lives = sa.exists().where(AccessToken.grant_id == Grant.id, AccessToken.expires_at >= now)
-    refresh_lives = sa.exists().where(RefreshToken.grant_id == Grant.id, RefreshToken.expires_at >= now)
+    live_refresh_token = (
+        sa.select(RefreshToken.grant_id)
+        .where(RefreshToken.grant_id == Grant.id, RefreshToken.expires_at >= now)
+        .limit(1)
+        .scalar_subquery()
+    )
+    # What a session's grants are, tells which relying apps were reached in it: they stay as long as it does.
+    live_session = (
+        sa.select(BrowserSession.id)
+        .where(
+            BrowserSession.id == Grant.session_id,
+            BrowserSession.ended_at.is_(None),
+            BrowserSession.expires_at > now,
+        )
+        .scalar_subquery()
+    )
+    in_force = sa.and_(
+        Grant.revoked_at.is_(None),
+        sa.or_(Grant.id.in_(with_access_token), live_refresh_token.is_not(None)),
+    )
+    # First what keeps most of them: the sessions of few grants are asked for.
     return sa.and_(
         Grant.created_at < now - KEEP_GRANTS,
-        sa.or_(Grant.revoked_at.is_not(None), ~(access_lives | refresh_lives)),
-        ~session_lives,
+        sa.case((in_force, sa.false()), else_=live_session.is_(None)),
     )
 
 
 LEFTOVERS = (
     Leftovers(AccessToken, AccessToken.token_hash, _access_tokens),
     Leftovers(RefreshToken, RefreshToken.token_hash, _refresh_tokens),
-    Leftovers(Grant, Grant.id, _grants),
+    Leftovers(Grant, Grant.id, _grants, walk=Grant.created_at),
     Leftovers(PushedRequest, PushedRequest.request_hash, _pushed_requests),
     Leftovers(UsedAssertion, UsedAssertion.assertion_hash, _assertions),
     *notices.LEFTOVERS,

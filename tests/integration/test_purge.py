@@ -187,6 +187,30 @@ def test_a_grant_goes_when_nothing_is_in_force_by_it(inside: Flask, clock: Trave
     assert removed(now + 2 * SOON) == {"refresh_tokens": 1, "grants": 1}
 
 
+def test_a_clients_own_token_keeps_no_grant(inside: Flask, clock: Traveller) -> None:
+    now = utcnow()
+    own = AccessToken(token_hash="x", client_id="portal", scope="", expires_at=now)
+    add(grant(now - DAY - SOON), own)
+    assert removed(now) == {"grants": 1}
+
+
+def test_every_grant_is_looked_at_however_many_stay(
+    inside: Flask, clock: Traveller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leftovers, "LOOK", 3)
+    monkeypatch.setattr(leftovers, "BATCH", 2)
+    now = utcnow()
+    old = now - 2 * DAY
+    # Seven made at one moment, more than are looked at in one go, among such as are alone in theirs.
+    moments = [old - SOON, *[old] * 7, *(old + number * SOON for number in range(1, 8)), now]
+    going = [grant(created_at) for created_at in moments]
+    staying = [grant(created_at) for created_at in moments]
+    ids = {one.id for one in staying} | {going[-1].id}
+    add(*going, *staying, *(refresh_token(one.id, now) for one in staying))
+    assert removed(now) == {"grants": len(going) - 1}
+    assert set(db.session.scalars(sa.select(Grant.id))) == ids
+
+
 def test_refresh_tokens_go_when_they_are_past_used_or_not(inside: Flask, clock: Traveller) -> None:
     now = utcnow()
     for used_at in (None, now - HOUR):

@@ -3,14 +3,12 @@
 import json
 import logging
 import os
-import random
 import resource
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from email import message_from_bytes, policy
@@ -38,7 +36,6 @@ Start = Callable[[MailServer, Path], subprocess.Popen[bytes]]
 Lines = Callable[[], list[dict[str, Any]]]
 LOGIN = ("portal", "p@ss: word")
 SENDER = "no-reply@example.se"
-CRASH_MAILS = 40
 WAIT_SECONDS = 60
 
 
@@ -447,36 +444,6 @@ class TestProcess:
         assert events == ["worker_started", "mail_delivered", "mail_delivered", "worker_stopped"]
         assert "@" not in log
 
-    @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
-    def test_workers_killed_at_any_point_lose_nothing(
-        self, tools: Flask, start: Start, tmp_path: Path
-    ) -> None:
-        chance = random.Random(4)
-        addresses = [f"{number}@example.se" for number in range(CRASH_MAILS)]
-        kills = 0
-        with MailServer(tmp_path) as server:
-            add(*map(letter, addresses))
-            while len(server.received) < CRASH_MAILS * 3 // 4:
-                process = start(server, tmp_path / "log")
-                enough = len(server.received) + chance.randint(1, CRASH_MAILS // 5)
-                wait_until(lambda enough=enough: len(server.received) >= enough)  # type: ignore[misc]
-                time.sleep(chance.random() / 50)
-                process.kill()
-                process.wait()
-                kills += 1
-                end_leases()
-            logs = [tmp_path / f"log-{number}" for number in range(2)]
-            rest = [start(server, log) for log in logs]
-            wait_until(outbox_is_empty)
-            for process, log in zip(rest, logs, strict=True):
-                wait_until(lambda log=log: "worker_started" in log.read_text())  # type: ignore[misc]
-                process.send_signal(signal.SIGTERM)
-                assert process.wait(WAIT_SECONDS) == 0
-        times = Counter(server.recipients)
-        assert set(times) == set(addresses)
-        assert sum(times.values()) - CRASH_MAILS <= kills, "a crash repeats the mail it interrupts, at most"
-        assert given_up() == []
-
 
 def wait_until(happened: Callable[[], bool]) -> None:
     deadline = time.monotonic() + WAIT_SECONDS
@@ -488,10 +455,3 @@ def wait_until(happened: Callable[[], bool]) -> None:
 def outbox_is_empty() -> bool:
     db.session.rollback()
     return outbox.waiting() == 0
-
-
-def end_leases() -> None:
-    """Let ten minutes pass for the mail that a killed worker had in hand."""
-    claimed = QueuedMail.next_attempt_at > utcnow()
-    db.session.execute(sa.update(QueuedMail).where(claimed).values(next_attempt_at=utcnow()))
-    db.session.commit()
