@@ -6,12 +6,14 @@ const instruction = panel?.querySelector("[data-with-qr]");
 
 const EVERY = 1000;
 const SLOWEST = 8000;
+const ON_THE_WAY = 15000;
 const RENEWALS = 5;
 let failures = 0;
 let timer;
 let asking = false;
 let nonce = null;
 let tapped = false;
+let leaving = false;
 
 // The app brings the browser back with a nonce in the fragment, which shows that this is where it was started.
 function takeNonce() {
@@ -31,10 +33,29 @@ function mayRenew(order) {
   return true;
 }
 
+// Another way to log in ends the order: its end must not call back whoever is on the way there. Should the
+// other page never come, this one goes on.
+function leave() {
+  leaving = true;
+  clearTimeout(timer);
+  timer = setTimeout(stay, ON_THE_WAY);
+}
+
+function stay() {
+  leaving = false;
+  follow();
+}
+
+function leadsAway(event) {
+  const link = event.target.closest("a[href]");
+  const elsewhere = event.ctrlKey || event.metaKey || event.shiftKey || event.altKey;
+  return link !== null && link.origin === location.origin && !elsewhere;
+}
+
 async function follow() {
   clearTimeout(timer);
   // A hidden page in QR mode shows its code to nobody; the app on this device hides it while it works.
-  if (asking || (document.hidden && panel.dataset.mode === "qr")) return;
+  if (asking || leaving || (document.hidden && panel.dataset.mode === "qr")) return;
   asking = true;
   try {
     const url = new URL(panel.dataset.poll, location.href);
@@ -42,6 +63,7 @@ async function follow() {
     const response = await fetch(url, { headers: { Accept: "application/json" }, cache: "no-store" });
     const order = await response.json();
     failures = 0;
+    if (leaving) return;
     if (order.state !== "pending") {
       location.replace(mayRenew(order) ? order.again : order.url);
       return;
@@ -57,6 +79,7 @@ async function follow() {
   } finally {
     asking = false;
   }
+  if (leaving) return;
   timer = setTimeout(follow, Math.min(EVERY * 2 ** failures, SLOWEST));
 }
 
@@ -73,7 +96,11 @@ if (panel?.dataset.state === "pending") {
     if (!document.hidden) follow();
   });
   window.addEventListener("pageshow", (event) => {
-    if (event.persisted) follow();
+    if (event.persisted) stay();
   });
+  document.addEventListener("click", (event) => {
+    if (leadsAway(event)) leave();
+  });
+  document.addEventListener("submit", leave);
   timer = setTimeout(follow, nonce ? 0 : EVERY);
 }

@@ -4,7 +4,7 @@ import re
 from itertools import pairwise
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.browser.phone import ANDROID, ANNA, BJORN, IPHONE, Phone, frame_number, order_token, read_qr
 from tests.browser.visitor import Visitor
@@ -203,6 +203,34 @@ def test_switching_device_both_ways(visitor: Visitor, phone: Phone) -> None:
     assert [order["is_gone"] for order in phone.orders()[:3]] == [False, True, True]  # one is left to scan
     phone.log_in(page)
     is_in(page)
+
+
+def test_on_the_way_to_another_tab_nothing_calls_back(visitor: Visitor) -> None:
+    page = visitor.page()
+
+    def slow(route: Route) -> None:
+        answer = route.fetch()  # from here on the order is abandoned, and a poll would say so
+        page.wait_for_timeout(2500)
+        route.fulfill(response=answer)
+
+    page.route("**/password", slow)
+    open_tab(visitor, page)
+    page.locator("#tab-password").click()
+    page.locator("#login-form").wait_for()
+
+
+def test_a_page_that_nobody_came_to_leave_goes_on(visitor: Visitor, phone: Phone) -> None:
+    page = visitor.page()
+    page.clock.install()
+    open_tab(visitor, page)
+    page.locator("#tab-password").evaluate(
+        "link => link.addEventListener('click', event => event.preventDefault())"
+    )
+    page.locator("#tab-password").click()
+    page.clock.fast_forward(20_000)
+    phone.scan(page)
+    page.clock.fast_forward(3_000)
+    expect(page.locator("#bankid-status")).to_have_text(WORDS["sv"]["code"])
 
 
 def test_picture_on_a_phone_leads_to_the_app_on_it(visitor: Visitor) -> None:
