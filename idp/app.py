@@ -272,6 +272,7 @@ def _bankid_terms(asked: ClientBankId) -> Terms:
         card_reader=requirement.card_reader,
         certificate=asked.certificate,
         high_risk=asked.high_risk,
+        user_message=asked.user_message,
     )
 
 

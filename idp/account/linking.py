@@ -40,12 +40,12 @@ class Proposal:
     replaces: bankid_links.LinkState | None
 
 
-def facts(user_id: UUID, *, keys: PersonalNumberKeys | None, user_agent: str) -> dict[str, Any]:
+def facts(user_id: UUID, *, keys: PersonalNumberKeys | None, device: launch.Device) -> dict[str, Any]:
     """What `account/_bankid.html` shows. Without keys, BankID is off and there is no section."""
     if keys is None:
         return {"bankid": None}
     linked = bankid_links.state(user_id, keys=keys)
-    choice = launch.detect(user_agent).first_choice
+    choice = device.first_choice
     return {
         "bankid": {
             "name": linked.name if linked else None,

@@ -11,6 +11,7 @@ from idp import i18n
 from idp.account import activity, kept, linking, service, start_page
 from idp.account.forms import AccountForm
 from idp.account.service import Details
+from idp.bankid import order_page
 from idp.clock import utcnow
 from idp.crypto import CannotOpen, PersonalNumberKeys
 from idp.errors import NotFound, TooManyTries
@@ -150,7 +151,7 @@ def _page(
     # What the page's other sections show; each has a partial template of its own.
     sections: dict[str, Any] = {
         **activity.facts(live),
-        **linking.facts(live.event.user_id, keys=_keys(), user_agent=request.user_agent.string),
+        **linking.facts(live.event.user_id, keys=_keys(), device=order_page.device()),
     }
     page = render_template(
         "account/index.html",

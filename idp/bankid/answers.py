@@ -14,9 +14,12 @@ from enum import StrEnum
 from typing import Any
 
 import httpx2
+import structlog
 
 from idp.bankid import messages
 from idp.bankid.messages import RfaId
+
+log = structlog.get_logger("idp.bankid")
 
 MAX_DETAILS = 300
 
@@ -96,11 +99,6 @@ class BankIdError(Exception):
         return messages.for_error(self.code)
 
     @property
-    def may_retry(self) -> bool:
-        """Whether the same call may be made again, silently and after a pause: it has had no effect."""
-        return self.code in (ErrorCode.MAINTENANCE, ErrorCode.TOO_MANY_REQUESTS, ErrorCode.UNREACHABLE)
-
-    @property
     def is_outage(self) -> bool:
         """Whether BankID as a whole is out of reach for us, rather than this one order."""
         return self.code in _OUTAGES
@@ -114,6 +112,12 @@ class BankIdError(Exception):
     def alarms_operators(self) -> bool:
         """Whether somebody must act: our certificate is refused, or the call itself is wrong."""
         return self.code not in _NO_ALARM
+
+
+def report(event: str, error: BankIdError) -> None:
+    """Log what BankID answered, as loudly as it concerns the operators."""
+    level = log.error if error.alarms_operators else log.warning
+    level(event, code=str(error.code), status=error.http_status, details=error.details)
 
 
 @dataclass(frozen=True)

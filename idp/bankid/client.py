@@ -4,6 +4,7 @@ import ipaddress
 import json
 import re
 import ssl
+import time
 from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -29,7 +30,9 @@ CONNECT_SECONDS = 4.0
 CONNECT_RETRIES = 2
 READ_SECONDS = 10.0
 POOL_SECONDS = 2.0
-CANCEL_SECONDS = 2.0  # somebody on their way elsewhere would wait for it
+ANSWER_SECONDS = 20.0  # from the call's beginning until its answer is here whole
+MAX_ANSWER_BYTES = 1024 * 1024
+CANCEL_SECONDS = 2.0  # a courtesy, nothing to wait long for
 MAX_CONNECTIONS = 64
 KEEP_ALIVE_SECONDS = 60.0
 
@@ -181,14 +184,17 @@ class BankIdClient:
         self, call: str, body: Mapping[str, object], *, timeout: httpx2.Timeout | None = None
     ) -> httpx2.Response:
         """BankID's answer if it is 200, unread: that of cancel may be empty."""
+        latest = time.monotonic() + ANSWER_SECONDS
         try:
-            response = self._http.post(
+            with self._http.stream(
+                "POST",
                 self.environment.base_url + call,
                 content=json.dumps(body).encode(),
                 # Exactly this: with a charset BankID answers 415.
                 headers={"Content-Type": "application/json", "Accept": "application/json"},
                 timeout=timeout or self._http.timeout,
-            )
+            ) as streamed:
+                response = _whole(streamed, latest)
         except httpx2.RequestError as error:
             raise unanswered(error) from None
         if response.status_code != httpx2.codes.OK:
@@ -221,6 +227,20 @@ def make_http_client(environment: Environment, rp: RpCertificate) -> httpx2.Clie
         timeout=httpx2.Timeout(READ_SECONDS, connect=CONNECT_SECONDS, pool=POOL_SECONDS),
         trust_env=False,
     )
+
+
+def _whole(streamed: httpx2.Response, latest: float) -> httpx2.Response:
+    """The answer with its body, which is here by `latest` (monotonic) and no larger than BankID's are."""
+    chunks, size = [], 0
+    for chunk in streamed.iter_bytes():
+        chunks.append(chunk)
+        size += len(chunk)
+        if time.monotonic() > latest:
+            raise httpx2.ReadTimeout("the answer did not come to its end in time")
+        if size > MAX_ANSWER_BYTES:
+            raise httpx2.DecodingError("the answer is larger than any of BankID's")
+    headers = {"Content-Type": streamed.headers.get("Content-Type", "")}
+    return httpx2.Response(streamed.status_code, headers=headers, content=b"".join(chunks))
 
 
 def _given(**members: object) -> dict[str, Any]:

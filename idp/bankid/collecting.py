@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from idp import audit
 from idp.bankid import evidence
-from idp.bankid.answers import BankIdError, Complete, Failed, Pending
+from idp.bankid.answers import BankIdError, Complete, Failed, Pending, report
 from idp.bankid.evidence_errors import EvidenceError
 from idp.bankid.models import Evidence, Order
 from idp.bankid.terms import NO_DEMANDS, Terms
@@ -25,6 +25,7 @@ from idp.bankid.values import (
     BankId,
 )
 from idp.db import db, execute_alone
+from idp.users.personal_number import PersonalNumber
 
 log = structlog.get_logger("idp.bankid")
 
@@ -157,6 +158,8 @@ def _complete(bankid: BankId, order: Order, answer: Complete, now: datetime) -> 
     if terms.mrtd and data.step_up_mrtd is not True:
         _refuse(order, "no_identity_document", now)
         return
+    if not PersonalNumber.from_bankid(verified.personal_number).has_right_check_digit:
+        log.warning("bankid_check_digit", order=order.id)  # whom the bank has verified is not refused for it
     kind = next(name for name, oid in policies.items() if oid == verified.policy)
     person = {
         "personal_number": verified.personal_number,
@@ -204,12 +207,6 @@ def _refuse(order: Order, reason: str, now: datetime) -> None:
     if end(order.id, state="refused", hint_code="evidence", finished_at=now):
         audit.record(audit.Event.BANKID_REFUSED, now=now, client_id=order.client_id, reason=reason)
     db.session.commit()
-
-
-def report(event: str, error: BankIdError) -> None:
-    """Log what BankID answered, as loudly as it concerns the operators."""
-    level = log.error if error.alarms_operators else log.warning
-    level(event, code=str(error.code), status=error.http_status, details=error.details)
 
 
 def end(order_id: str, **values: Any) -> bool:

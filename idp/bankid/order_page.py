@@ -14,7 +14,16 @@ from idp import audit, i18n, web
 from idp.bankid import completed, launch, messages, qr, service
 from idp.bankid.models import Order
 from idp.bankid.terms import NO_DEMANDS, Terms
-from idp.bankid.values import UNREACHABLE, BankId, PendingOrder, Starter, Unavailable, clipped
+from idp.bankid.values import (
+    OUTSTANDING,
+    RENEWING,
+    UNREACHABLE,
+    BankId,
+    PendingOrder,
+    Starter,
+    Unavailable,
+    clipped,
+)
 from idp.clock import utcnow
 from idp.db import db
 from idp.errors import TooManyTries
@@ -61,6 +70,8 @@ def show(place: Place, finish: Callable[[Order], BaseResponse | None]) -> BaseRe
     begins as the device seems to want. An order that is over and done with is for `finish` to answer; None
     from it begins a new one.
     """
+    if "touch" in request.args:
+        session["touch"] = True
     order = service.current(place.uid, purpose=place.purpose, browser=guard.browser())
     wanted = MODES.get(request.args.get("device", ""))
     if order is not None and wanted in (None, order.started_by) and "again" not in request.args:
@@ -70,7 +81,11 @@ def show(place: Place, finish: Callable[[Order], BaseResponse | None]) -> BaseRe
         answer = finish(order)
         if answer is not None:
             return answer
-    return _start(place, wanted or (order.started_by if order else _default_mode()))
+    first_choice = device().first_choice
+    if order is None and wanted is None and first_choice is launch.FirstChoice.ASK:
+        return _message_page(place, messages.RfaId.RFA20, status=200, state="choose")
+    default = "autostart" if first_choice is launch.FirstChoice.SAME_DEVICE else "qr"
+    return _start(place, wanted or (order.started_by if order else default))
 
 
 def poll_pending(uid: str, purpose: str) -> Response | None:
@@ -90,11 +105,12 @@ def poll(place: Place) -> Response:
     if order is None:
         return answer_poll(state="gone", url=place.url)
     nonce = request.args.get("nonce")
-    if nonce:
-        service.note_return(order, nonce, now=utcnow())
+    # Where the nonce is another order's, the app came to another browser than the one that started it.
+    strayed = bool(nonce) and not service.note_return(order, nonce or "", now=utcnow())
     order = _polled(place, order)
     if order.state == "pending" or _awaits_return(order):
-        return answer_poll(state="pending", text=_text(order), qr=_frame(order))
+        facts = {"elsewhere": True} if strayed else {}
+        return answer_poll(state="pending", text=_text(order), qr=_frame(order), **facts)
     untouched = order.started_by == "autostart" and order.hint_code == "startFailed"
     again = url_for(place.page_endpoint, uid=place.uid, again=1) if untouched else None
     return answer_poll(state=order.state, text=_text(order), url=place.url, again=again)
@@ -123,8 +139,9 @@ def refuse(order: Order, user_id: UUID | None, reason: str, *, state: str = "ref
 
 def page(place: Place, order: Order, *, error: str | None = None, status: int = 200) -> Response:
     """The page of an order, or of one that has come to an error."""
-    # A complete order gets here while the app may yet bring the nonce: its page goes on asking.
-    state = "pending" if order.state == "complete" else order.state
+    # A complete order gets here while the app may yet bring the nonce, a used one while another page of this
+    # browser logs in: the page goes on asking.
+    state = "pending" if error is None and order.state in ("complete", "used") else order.state
     pending = state == "pending"
     return _rendered(
         place,
@@ -144,8 +161,10 @@ def notice() -> Notice:
 
 
 def device() -> launch.Device:
-    """What shows this page."""
-    return launch.detect(request.user_agent.string)
+    """What shows this page, as far as its headers and, from earlier pages, its script have told."""
+    return launch.detect(
+        request.user_agent.string, brands=request.headers.get("Sec-CH-UA", ""), touch="touch" in session
+    )
 
 
 def _rendered(place: Place, status: int, **facts: Any) -> Response:
@@ -168,6 +187,8 @@ def _polled(place: Place, order: Order) -> Order:
 
 
 def _start(place: Place, started_by: str) -> BaseResponse:
+    if request.method != "GET":
+        return make_response("", 200)  # looking whether the page is there starts nothing
     limiter: RateLimiter = current_app.extensions["idp.limiter"]
     key = web.address_key(request.remote_addr)
     try:
@@ -207,10 +228,6 @@ def _starter(place: Place, started_by: str) -> Starter:
     )
 
 
-def _default_mode() -> str:
-    return "autostart" if device().first_choice is launch.FirstChoice.SAME_DEVICE else "qr"
-
-
 def _awaits_return(order: Order) -> bool:
     if order.state != "complete":
         return False
@@ -228,9 +245,11 @@ def _text(order: Order | PendingOrder) -> str:
         rfa = messages.RfaId.RFA22
     else:
         status = "failed" if order.state == "failed" else "pending"
+        # A code that is being replaced by a new one is still a code to scan.
+        hint = OUTSTANDING if order.hint_code == RENEWING else order.hint_code or ""
         rfa = messages.message(
             status,
-            order.hint_code or "",
+            hint,
             started_by="autostart" if order.started_by == "autostart" else "qr",
             device=_app_device(order),
         )
@@ -246,7 +265,7 @@ def _app_device(order: Order | PendingOrder) -> messages.PageDevice:
 
 def _frame(order: Order | PendingOrder) -> str | None:
     """The QR code of this second, while no app has taken the order."""
-    if order.started_by != "qr" or order.hint_code != "outstandingTransaction":
+    if order.started_by != "qr" or order.hint_code != OUTSTANDING:
         return None
     elapsed = max(0, int((utcnow() - order.started_at).total_seconds()))
     return qr.qr_svg(qr.qr_payload(order.qr_start_token, order.qr_start_secret, elapsed))
@@ -266,13 +285,13 @@ def _launch_url(order: Order) -> str | None:
 
 
 def _message_page(
-    place: Place, rfa: messages.RfaId, *, status: int, wait_seconds: int | None = None
+    place: Place, rfa: messages.RfaId, *, status: int, state: str = "none", wait_seconds: int | None = None
 ) -> Response:
     response = _rendered(
         place,
         status,
         order=None,
-        state="none",
+        state=state,
         status_text=messages.text(rfa, "en" if i18n.current_language() == "en" else "sv"),
         qr=None,
         launch_url=None,

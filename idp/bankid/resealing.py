@@ -1,9 +1,12 @@
-"""Stored evidence sealed anew, when the encryption key is replaced."""
+"""Stored evidence, and results that wait for their use, sealed anew when the encryption key is replaced."""
+
+from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.orm import InstrumentedAttribute
 
-from idp.bankid.models import Evidence
-from idp.bankid.values import EVIDENCE_PURPOSE
+from idp.bankid.models import Evidence, Order
+from idp.bankid.values import EVIDENCE_PURPOSE, RESULT_PURPOSE
 from idp.crypto import Sealer
 from idp.db import db
 
@@ -12,17 +15,31 @@ BATCH = 200
 
 def reseal(sealer: Sealer) -> int:
     """Seal what an older key holds with the first key; how many rows. Raises `CannotOpen` for a lost key."""
+    evidence = _reseal(sealer, Evidence.order_id, Evidence.sealed, EVIDENCE_PURPOSE)
+    return evidence + _reseal(sealer, Order.id, Order.result, RESULT_PURPOSE)
+
+
+def _reseal(
+    sealer: Sealer, key: InstrumentedAttribute[str], column: InstrumentedAttribute[Any], purpose: str
+) -> int:
     changed = 0
     last = ""
     while True:
-        query = sa.select(Evidence).where(Evidence.order_id > last).order_by(Evidence.order_id).limit(BATCH)
-        rows = list(db.session.scalars(query))
+        query = sa.select(key, column).where(key > last, column.is_not(None)).order_by(key).limit(BATCH)
+        rows = db.session.execute(query).all()
         if not rows:
             return changed
-        for row in rows:
-            last = row.order_id
-            if not sealer.is_current(row.sealed):
-                opened = sealer.open(row.sealed, purpose=EVIDENCE_PURPOSE, context=row.order_id)
-                row.sealed = sealer.seal(opened, purpose=EVIDENCE_PURPOSE, context=row.order_id)
-                changed += 1
+        for order_id, sealed in rows:
+            last = order_id
+            if sealer.is_current(sealed):
+                continue
+            opened = sealer.open(sealed, purpose=purpose, context=order_id)
+            statement = (
+                sa.update(key.class_)
+                .where(key == order_id, column == sealed)  # it may be used or purged meanwhile
+                .values({column: sealer.seal(opened, purpose=purpose, context=order_id)})
+                .returning(key)
+                .execution_options(synchronize_session=False)
+            )
+            changed += len(db.session.scalars(statement).all())
         db.session.commit()

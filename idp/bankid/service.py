@@ -1,23 +1,22 @@
 """Orders: start, poll, renew, cancel."""
 
 import json
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import cast
+from typing import Any, cast
 
 import sqlalchemy as sa
 import structlog
 
 from idp import audit
-from idp.bankid.answers import BankIdError
+from idp.bankid.answers import BankIdError, report
 from idp.bankid.client import OrderRequest, Web
-from idp.bankid.collecting import collect_once, end, report, take_lease
+from idp.bankid.collecting import collect_once, end, take_lease
 from idp.bankid.messages import RfaId
 from idp.bankid.models import Order
 from idp.bankid.terms import NO_DEMANDS
-from idp.bankid.values import COLLECT_EVERY, RENEWING, BankId, PendingOrder, Starter, Unavailable
+from idp.bankid.values import COLLECT_EVERY, OUTSTANDING, RENEWING, BankId, PendingOrder, Starter, Unavailable
 from idp.db import db, execute_alone
 from idp.login.models import Interaction
 from idp.tokens import new_token, sha256_hex
@@ -28,9 +27,32 @@ START_WAITS_SECONDS = 1.0
 
 
 def start(bankid: BankId, starter: Starter, *, now: datetime) -> Order:
-    """A new order for the interaction, in place of the one it had. Raises `Unavailable`."""
+    """A new order for the interaction, in place of the one it had. Raises `Unavailable`.
+
+    Of several that are started at the same time the last one to come back from BankID stays.
+    """
     cancel(bankid, starter.interaction_uid, browser=starter.browser, now=now)
-    return _order(bankid, starter, attempt=1, first_started_at=now, now=now)
+    try:
+        order = _ask(bankid, starter, attempt=1)
+    except Unavailable as unavailable:
+        if unavailable.code is not None:
+            hint = unavailable.code[:60]
+            audit.record(audit.Event.BANKID_FAILED, now=now, client_id=starter.client_id, hint=hint)
+            db.session.commit()
+        raise
+    # One after the other, so that each sees the order before it.
+    db.session.execute(
+        sa.select(Interaction.uid).where(Interaction.uid == starter.interaction_uid).with_for_update()
+    )
+    same_time = Order.interaction_uid == starter.interaction_uid, Order.state == "pending"
+    replaced = _end_all(*same_time, state="abandoned", now=now)
+    db.session.add(order)
+    audit.record(
+        audit.Event.BANKID_STARTED, now=now, client_id=starter.client_id, started_by=starter.started_by
+    )
+    db.session.commit()
+    _tell_of(bankid, replaced)
+    return order
 
 
 def current(interaction_uid: str, *, purpose: str, browser: str) -> Order | None:
@@ -109,7 +131,7 @@ def poll(bankid: BankId, order: Order, starter: Callable[[Order], Starter], *, n
     """
     if order.state == "pending" and order.next_collect_at <= now and order.hint_code != RENEWING:
         order_id, order_ref, hint, due = order.id, order.order_ref, order.hint_code, order.next_collect_at
-        asker = bankid.asking_as(order.terms["certificate"] if order.terms else None)
+        asker = bankid.asking_as(_certificate(order.terms))
         db.session.commit()  # no connection is held while BankID is asked
         collect_once(asker, order_id, order_ref, hint or "", due=due, now=now)
         db.session.refresh(order)
@@ -139,31 +161,42 @@ def abandon(bankid: BankId, interaction_uid: str, *, now: datetime) -> None:
 
 
 def _cancel(bankid: BankId, *which: sa.ColumnElement[bool], state: str, now: datetime) -> None:
+    ended = _end_all(*which, state=state, now=now)
+    db.session.commit()
+    _tell_of(bankid, ended)
+
+
+def _end_all(*which: sa.ColumnElement[bool], state: str, now: datetime) -> Sequence[sa.Row[Any]]:
+    """End these orders here, in the caller's transaction: what BankID has to be told of."""
     statement = (
         sa.update(Order)
         .where(*which)
         .values(state=state, finished_at=now, result=None)
-        .returning(Order.order_ref)
+        .returning(Order.order_ref, Order.terms)
     )
-    references = list(db.session.scalars(statement))
-    db.session.commit()
-    for reference in references:
-        # A courtesy to the app, which forgets the order by itself in time: nobody waits for it.
-        if not bankid.calls.acquire(blocking=False):
-            return
-        try:
-            if bankid.circuit.allows():
-                bankid.client.cancel(reference)
-                bankid.circuit.note(None)
-        except BankIdError as error:
-            bankid.circuit.note(error)
-            report("bankid_cancel_failed", error)
-        finally:
-            bankid.calls.release()
+    return db.session.execute(statement).all()
 
 
-def note_return(order: Order, nonce: str, *, now: datetime) -> None:
-    """Note that the app led this browser back: the nonce it carried is the order's."""
+def _tell_of(bankid: BankId, ended: Sequence[sa.Row[Any]]) -> None:
+    for order in ended:
+        _tell(bankid, order.order_ref, order.terms)
+
+
+def _tell(bankid: BankId, order_ref: str, terms: dict[str, Any] | None) -> None:
+    """Have BankID end an order too: only the certificate that started it may."""
+    asker = bankid.asking_as(_certificate(terms))
+    bankid.cancels.tell(asker.client, asker.circuit, order_ref)
+
+
+def _certificate(terms: dict[str, Any] | None) -> str | None:
+    """The name of the certificate of ours that an order's terms have chosen."""
+    return terms["certificate"] if terms else None
+
+
+def note_return(order: Order, nonce: str, *, now: datetime) -> bool:
+    """Note that the app led this browser back. False: the nonce that it carried is not the order's."""
+    if order.nonce_hash != sha256_hex(nonce):
+        return False
     db.session.execute(
         sa.update(Order)
         .where(Order.id == order.id, Order.nonce_hash == sha256_hex(nonce), Order.returned_at.is_(None))
@@ -171,11 +204,13 @@ def note_return(order: Order, nonce: str, *, now: datetime) -> None:
     )
     db.session.commit()
     db.session.refresh(order)
+    return True
 
 
-def _order(
-    bankid: BankId, starter: Starter, *, attempt: int, first_started_at: datetime, now: datetime
+def _ask(
+    bankid: BankId, starter: Starter, *, attempt: int, first_started_at: datetime | None = None
 ) -> Order:
+    """A new order at BankID, not yet stored. Raises `Unavailable`."""
     nonce = new_token()
     return_url = starter.return_url(nonce) if starter.started_by == "autostart" else None
     interaction = sha256_hex(starter.interaction_uid)
@@ -208,11 +243,12 @@ def _order(
     except BankIdError as error:
         asker.circuit.note(error)
         report("bankid_start_failed", error)
-        raise Unavailable(error.rfa) from None
+        raise Unavailable(error.rfa, str(error.code)) from None
     finally:
         bankid.calls.release()
     asker.circuit.note(None)
-    order = Order(
+    answered_at = bankid.clock()  # the QR code's time zero: BankID's own count begins here
+    return Order(
         id=new_token(),
         purpose=starter.purpose,
         user_id=starter.user_id,
@@ -222,8 +258,8 @@ def _order(
         started_by=starter.started_by,
         device=starter.device,
         attempt=attempt,
-        first_started_at=first_started_at,
-        started_at=now,
+        first_started_at=first_started_at or answered_at,
+        started_at=answered_at,
         order_ref=started.order_ref,
         qr_start_token=started.qr_start_token,
         qr_start_secret=started.qr_start_secret,
@@ -234,17 +270,10 @@ def _order(
         terms=terms.to_json() if terms != NO_DEMANDS else None,
         end_user_ip=starter.end_user_ip,
         nonce_hash=sha256_hex(nonce) if return_url and return_url.carries_nonce else None,
-        next_collect_at=now + COLLECT_EVERY,
+        next_collect_at=answered_at + COLLECT_EVERY,
         state="pending",
-        hint_code="outstandingTransaction",
+        hint_code=OUTSTANDING,
     )
-    db.session.add(order)
-    if attempt == 1:
-        audit.record(
-            audit.Event.BANKID_STARTED, now=now, client_id=starter.client_id, started_by=starter.started_by
-        )
-    db.session.commit()
-    return order
 
 
 def _renew_if_there_is_room(
@@ -263,11 +292,20 @@ def _renew_if_there_is_room(
         order_id, attempt, first_started_at = order.id, order.attempt + 1, order.first_started_at
         asker = starter(order)
         db.session.commit()  # no connection is held while BankID is asked
-        renewed = None
-        with suppress(Unavailable):
-            renewed = _order(bankid, asker, attempt=attempt, first_started_at=first_started_at, now=now)
-        end(order_id, state="failed", hint_code="renewed" if renewed else "notRenewed", finished_at=now)
-        db.session.commit()
-        return renewed
+        try:
+            renewed = _ask(bankid, asker, attempt=attempt, first_started_at=first_started_at)
+        except Unavailable:
+            end(order_id, state="failed", hint_code="notRenewed", finished_at=now)
+            audit.record(audit.Event.BANKID_FAILED, now=now, client_id=asker.client_id, hint="notRenewed")
+            db.session.commit()
+            return None
+        if end(order_id, state="failed", hint_code="renewed", finished_at=now):
+            db.session.add(renewed)
+            db.session.commit()
+            return renewed
+        # The person has gone another way, or begun anew, while BankID was asked.
+        db.session.rollback()
+        _tell(bankid, renewed.order_ref, renewed.terms)
+        return None
     finally:
         bankid.renewals.release()

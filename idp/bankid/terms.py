@@ -12,7 +12,8 @@ class Terms:
     """One app's demands; the defaults demand nothing that BankID does not.
 
     `kinds` are the kinds of BankID that will do ("mobile", "card", …; empty: all), `certificate` names which
-    of ours asks (None: the first), `high_risk` says what a high risk leads to (None: what is set for all).
+    of ours asks (None: the first), `high_risk` says what a high risk leads to (None: what is set for all),
+    `user_message` whether the request's own message is shown.
     """
 
     kinds: tuple[str, ...] = ()
@@ -21,6 +22,7 @@ class Terms:
     card_reader: Literal["class1", "class2"] | None = None
     certificate: str | None = None
     high_risk: Literal["refuse", "allow"] | None = None
+    user_message: bool = True
 
     def accepted(self, policies: Mapping[str, str]) -> Mapping[str, str]:
         """Those of an environment's kinds and policy OIDs that will do."""

@@ -9,17 +9,20 @@ from uuid import UUID
 
 from cryptography import x509
 
+from idp.bankid.cancelling import Cancels
 from idp.bankid.circuit import Circuit
 from idp.bankid.client import BankIdClient
 from idp.bankid.environment import Environment
 from idp.bankid.launch import ReturnUrl
 from idp.bankid.messages import RfaId
 from idp.bankid.terms import NO_DEMANDS, Terms
+from idp.clock import utcnow
 from idp.crypto import Sealer
 
 CALLS_AT_ONCE = 4  # of a worker's 8 threads: when BankID is slow, the others go on
 RENEWALS_AT_ONCE = 3  # codes shown together end together; who waits for a new one holds nobody up
 COLLECT_EVERY = timedelta(seconds=2)
+OUTSTANDING = "outstandingTransaction"  # BankID's hint while no app has the order
 UNREACHABLE = "unreachable"  # hints of ours beside BankID's: the circuit is open …
 LOST = "lost"  # … BankID tells nothing of the order any more …
 RENEWING = "renewing"  # … and nobody has scanned the QR code: a new order is to take its place
@@ -42,6 +45,8 @@ class BankId:
     refuse_high_risk: bool
     calls: BoundedSemaphore = field(default_factory=lambda: BoundedSemaphore(CALLS_AT_ONCE))
     renewals: BoundedSemaphore = field(default_factory=lambda: BoundedSemaphore(RENEWALS_AT_ONCE))
+    cancels: Cancels = field(default_factory=Cancels)
+    clock: Callable[[], datetime] = utcnow  # what a call to BankID has taken is not in a request's `now`
     others: "Mapping[str, BankId]" = field(default_factory=dict)  # the same, asking as another of ours
 
     def asking_as(self, certificate: str | None) -> "BankId":
@@ -101,11 +106,12 @@ class VerifiedPerson:
 
 
 class Unavailable(Exception):
-    """BankID cannot be used now; `rfa` is the text for the user."""
+    """BankID cannot be used now; `rfa` is the text for the user, `code` BankID's answer if it was asked."""
 
-    def __init__(self, rfa: RfaId) -> None:
+    def __init__(self, rfa: RfaId, code: str | None = None) -> None:
         super().__init__(rfa.value)
         self.rfa = rfa
+        self.code = code
 
 
 def clipped(text: str, longest: int = MAX_VISIBLE) -> str:

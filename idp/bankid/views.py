@@ -1,5 +1,6 @@
 """The tab "BankID": whom a completed order logs in."""
 
+from datetime import timedelta
 from typing import Literal
 from uuid import UUID
 
@@ -21,7 +22,7 @@ from idp import audit, i18n
 from idp.bankid import completed, order_page, service, unmatched, visible
 from idp.bankid.models import Order
 from idp.bankid.order_page import Place, bankid
-from idp.bankid.terms import NO_DEMANDS
+from idp.bankid.terms import NO_DEMANDS, Terms
 from idp.bankid.values import VerifiedPerson
 from idp.clock import utcnow
 from idp.crypto import PersonalNumberKeys
@@ -42,6 +43,7 @@ METHOD = "bankid"
 PURPOSE: Literal["login"] = "login"
 AMR = {"card": ("sc", "hwk", "mfa", "pin")}
 DEFAULT_AMR = ("swk", "mfa", "user")
+LOGGED_IN_WITHIN = timedelta(seconds=10)  # from an order's use until its browser has the session's cookie
 
 
 def login_method(acr: str) -> LoginMethod:
@@ -105,7 +107,9 @@ def choose_account(waiting: Waiting) -> BaseResponse:
 def _place(waiting: Waiting) -> Place:
     asker = guard.describe_asker(waiting.client_id)
     name = asker.name if asker else guard.settings().brand.name
-    text, text_format = visible.login_text(name, i18n.current_language(), waiting.user_message)
+    terms = asker.terms[METHOD] if asker else NO_DEMANDS
+    message = waiting.user_message if terms.user_message else None
+    text, text_format = visible.login_text(name, i18n.current_language(), message)
     return Place(
         purpose=PURPOSE,
         uid=waiting.uid or "",
@@ -117,7 +121,7 @@ def _place(waiting: Waiting) -> Place:
         cancel_endpoint="bankid.cancel",
         template="bankid/login.html",
         facts=lambda: guard.page_facts(waiting, METHOD),
-        terms=asker.terms[METHOD] if asker else NO_DEMANDS,
+        terms=terms,
     )
 
 
@@ -144,6 +148,8 @@ def _go_on(waiting: Waiting, order: Order) -> BaseResponse | None:
     if order.state == "used" and _has_logged_in(waiting):
         # Another page of this browser was quicker; what it brought is enough for this one too.
         return redirect(url_for(waiting.return_endpoint, uid=waiting.uid), 303)
+    if order.state == "used" and order.finished_at and utcnow() < order.finished_at + LOGGED_IN_WITHIN:
+        return order_page.page(_place(waiting), order)  # the other page's cookie is still on its way here
     return None
 
 
@@ -190,7 +196,7 @@ def _log_in(waiting: Waiting, order: Order, person: VerifiedPerson, account: Use
         user_id=account.id,
         method=METHOD,
         acr=method.acr,
-        amr=AMR.get(person.policy_kind, DEFAULT_AMR),
+        amr=_amr(order, person),
         auth_time=completed_at,
         reference=order.id,
     )
@@ -198,6 +204,13 @@ def _log_in(waiting: Waiting, order: Order, person: VerifiedPerson, account: Use
         return guard.complete(waiting, event)
     except LoginRefused as refused:
         return order_page.page(_place(waiting), order, error=guard.refusal_text(refused), status=403)
+
+
+def _amr(order: Order, person: VerifiedPerson) -> tuple[str, ...]:
+    """How the person was authenticated (RFC 8176): `pin` where a code is sure to be used."""
+    amr = AMR.get(person.policy_kind, DEFAULT_AMR)
+    pin_code = order.terms is not None and Terms.from_json(order.terms).pin_code
+    return (*amr, "pin") if pin_code and "pin" not in amr else amr
 
 
 def _keep_unmatched(waiting: Waiting, order: Order, person: VerifiedPerson) -> BaseResponse:
@@ -257,7 +270,7 @@ def offer(waiting: Waiting) -> BaseResponse:
         return go_on
     person = completed.person_of(bankid(), order)
     number = PersonalNumber.from_bankid(person.personal_number)
-    if request.method == "GET":
+    if request.method != "POST":
         asker = guard.describe_asker(waiting.client_id)
         page = render_template(
             "bankid/offer.html",

@@ -53,7 +53,8 @@ class BankIdRequirement(BaseModel):
 
 
 class ClientBankId(BaseModel):
-    """BankID for one client: what its logins demand, which of our certificates asks, which risk will do.
+    """BankID for one client: what its logins demand, which of our certificates asks, which risk will do,
+    and whether the app shows the messages that its requests bring (`userMessage`).
 
     `certificate` names one in IDP_BANKID_CERTIFICATES_DIR; left out, it is IDP_BANKID_CERTIFICATE.
     `high_risk` left out is as IDP_BANKID_HIGH_RISK says.
@@ -64,6 +65,7 @@ class ClientBankId(BaseModel):
     requirement: BankIdRequirement = BankIdRequirement()
     certificate: StrictStr | None = None
     high_risk: Literal["refuse", "allow"] | None = None
+    user_message: StrictBool = True
 
     @field_validator("certificate")
     @classmethod

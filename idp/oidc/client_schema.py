@@ -83,6 +83,9 @@ _SUBFIELDS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
         "requirement": {"description": "As BankID's own; each is left out unless needed."},
         "certificate": {"description": "A certificate's name in IDP_BANKID_CERTIFICATES_DIR."},
         "high_risk": {"description": "Left out: as IDP_BANKID_HIGH_RISK says."},
+        "user_message": {
+            "description": "Whether the BankID app shows the messages that the app's requests bring."
+        },
     },
     "BankIdRequirement": {
         "pinCode": {"description": "The security code, even where face or finger would do."},

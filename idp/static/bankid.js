@@ -2,6 +2,7 @@
 const panel = document.getElementById("bankid");
 const picture = document.getElementById("bankid-qr");
 const status = document.getElementById("bankid-status");
+const elsewhere = document.getElementById("bankid-elsewhere");
 const instruction = panel?.querySelector("[data-with-qr]");
 
 const EVERY = 1000;
@@ -48,8 +49,8 @@ function stay() {
 
 function leadsAway(event) {
   const link = event.target.closest("a[href]");
-  const elsewhere = event.ctrlKey || event.metaKey || event.shiftKey || event.altKey;
-  return link !== null && link.origin === location.origin && !elsewhere;
+  const opensBeside = event.ctrlKey || event.metaKey || event.shiftKey || event.altKey;
+  return link !== null && link.origin === location.origin && !opensBeside;
 }
 
 async function follow() {
@@ -68,6 +69,10 @@ async function follow() {
       location.replace(mayRenew(order) ? order.again : order.url);
       return;
     }
+    if (order.elsewhere) {
+      elsewhere.hidden = false;
+      nonce = null;
+    }
     if (status.textContent !== order.text) status.textContent = order.text;
     if (picture) {
       picture.hidden = !order.qr;
@@ -81,6 +86,11 @@ async function follow() {
   }
   if (leaving) return;
   timer = setTimeout(follow, Math.min(EVERY * 2 ** failures, SLOWEST));
+}
+
+// An iPad presents itself as a Macintosh: the touch points tell, and with them which link opens its app.
+if (navigator.maxTouchPoints > 1) {
+  for (const link of document.querySelectorAll("#bankid a[href*='device=this']")) link.search += "&touch=1";
 }
 
 if (panel?.dataset.state === "pending") {

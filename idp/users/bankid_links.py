@@ -176,20 +176,33 @@ def _rotate_links(keys: PersonalNumberKeys) -> int:
     changed = 0
     last: UUID | None = None
     while True:
-        query = sa.select(BankIdLink).order_by(BankIdLink.user_id).limit(ROTATION_BATCH)
+        query = (
+            sa.select(BankIdLink.user_id, BankIdLink.number_encrypted)
+            .order_by(BankIdLink.user_id)
+            .limit(ROTATION_BATCH)
+        )
         if last is not None:
             query = query.where(BankIdLink.user_id > last)
-        links = list(db.session.scalars(query))
+        links = db.session.execute(query).all()
         if not links:
             return changed
-        for entry in links:
-            last = entry.user_id
-            if keys.is_current(entry.number_encrypted):
+        for user_id, sealed in links:
+            last = user_id
+            if keys.is_current(sealed):
                 continue
-            digits = keys.decrypt(entry.number_encrypted, context=str(entry.user_id))
-            entry.number_encrypted = keys.encrypt(digits, context=str(entry.user_id))
-            entry.number_lookup = keys.lookup(digits)
-            changed += 1
+            digits = keys.decrypt(sealed, context=str(user_id))
+            statement = (
+                sa.update(BankIdLink)
+                # Another BankID may be linked meanwhile, which must not become the old one again.
+                .where(BankIdLink.user_id == user_id, BankIdLink.number_encrypted == sealed)
+                .values(
+                    number_encrypted=keys.encrypt(digits, context=str(user_id)),
+                    number_lookup=keys.lookup(digits),
+                )
+                .returning(BankIdLink.user_id)
+                .execution_options(synchronize_session=False)
+            )
+            changed += len(db.session.scalars(statement).all())
         db.session.commit()
 
 

@@ -9,7 +9,7 @@ from cryptography import x509
 from werkzeug.wrappers import Request, Response
 
 from idp.bankid.simulator.faults import Fault, Faults, HttpFault
-from idp.bankid.simulator.http_server import CLIENT_CERTIFICATE
+from idp.bankid.simulator.http_server import BODY_SECONDS, CLIENT_CERTIFICATE
 from idp.bankid.simulator.order import Order, Status
 from idp.bankid.simulator.orders import AlreadyInProgressError, Orders, UnknownOrderError
 from idp.bankid.simulator.validation import (
@@ -86,6 +86,8 @@ class RpApi:
             raise DroppedConnectionError
         if fault is HttpFault.EMPTY:
             response.set_data(b"")
+        if (seconds := self._faults.take(Fault.SLOW_BODY, call)) is not None:
+            response.headers[BODY_SECONDS] = seconds
         return response(environ, start_response)
 
     def _answer(self, request: Request, call: str) -> Response:

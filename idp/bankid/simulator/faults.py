@@ -37,6 +37,7 @@ class Fault(StrEnum):
 
     HTTP = "http"
     SLOW = "slow"
+    SLOW_BODY = "slow_body"
     FAILED_HINT = "failed_hint"
     PENDING_HINT = "pending_hint"
     STATUS = "status"
@@ -93,6 +94,7 @@ UNKNOWN_HINT = "somethingNew"
 VALUES: Mapping[Fault, tuple[str, ...]] = {
     Fault.HTTP: tuple(HttpFault),
     Fault.SLOW: ("3", "15"),
+    Fault.SLOW_BODY: ("3", "60"),
     Fault.FAILED_HINT: (*FAILED_HINTS, UNKNOWN_HINT),
     Fault.PENDING_HINT: (*PENDING_HINTS, UNKNOWN_HINT),
     Fault.STATUS: ("capital",),
@@ -103,7 +105,9 @@ VALUES: Mapping[Fault, tuple[str, ...]] = {
     Fault.MRTD: ("yes", NO),
 }
 """What the phone page offers."""
-FREE = frozenset({Fault.SLOW, Fault.FAILED_HINT, Fault.PENDING_HINT, Fault.DEVICE_IP, Fault.RISK})
+FREE = frozenset(
+    {Fault.SLOW, Fault.SLOW_BODY, Fault.FAILED_HINT, Fault.PENDING_HINT, Fault.DEVICE_IP, Fault.RISK}
+)
 """Faults that take other values too: seconds, codes that do not exist yet, any address."""
 CALLS = ("auth", "sign", "phone/auth", "phone/sign", "collect", "cancel")
 MAX_SLOW_SECONDS = 120
@@ -130,8 +134,8 @@ class Faults:
         """Switch a fault on, after those that are on already. Raises `ValueError` in plain words."""
         if switch.fault not in FREE and switch.value not in VALUES[switch.fault]:
             raise ValueError(f"{switch.fault}: value must be one of {', '.join(VALUES[switch.fault])}")
-        if switch.fault is Fault.SLOW and not _is_seconds(switch.value):
-            raise ValueError(f"slow: value must be seconds, at most {MAX_SLOW_SECONDS}")
+        if switch.fault in (Fault.SLOW, Fault.SLOW_BODY) and not _is_seconds(switch.value):
+            raise ValueError(f"{switch.fault}: value must be seconds, at most {MAX_SLOW_SECONDS}")
         if switch.call not in {None, *CALLS}:
             raise ValueError(f"call must be one of {', '.join(CALLS)}")
         if switch.left is not None and switch.left < 1:

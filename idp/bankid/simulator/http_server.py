@@ -7,6 +7,7 @@ import socket
 import ssl
 import sys
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,7 @@ STOP_SECONDS = 0.05
 """How often it looks whether to stop."""
 MAX_REQUEST_BYTES = 1024 * 1024
 CLIENT_CERTIFICATE = "bankid_simulator.client_certificate"
+BODY_SECONDS = "X-Body-Seconds"  # from the application: within how long to write the body, bit by bit
 """The key in the WSGI environ of the client's `x509.Certificate`."""
 
 
@@ -106,12 +108,25 @@ class Handler(BaseHTTPRequestHandler):
         content = b"".join(chunks)
         code, _, reason = status.partition(" ")
         self.send_response(int(code), reason)
+        seconds = headers.pop(BODY_SECONDS, None)
         headers["Content-Length"] = str(len(content))
         for name, value in headers.items():
             self.send_header(name, value)
         self.end_headers()
-        if self.command != "HEAD":
+        if self.command == "HEAD":
+            return
+        if seconds is None:
             self.wfile.write(content)
+        else:
+            self._write_bit_by_bit(content, float(seconds))
+
+    def _write_bit_by_bit(self, content: bytes, seconds: float) -> None:
+        """Write the body in ten pieces, within so many seconds."""
+        size = len(content) // 10 + 1
+        for start in range(0, len(content), size):
+            self.wfile.write(content[start : start + size])
+            self.wfile.flush()
+            time.sleep(seconds / 10)
 
     do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = _serve
 

@@ -170,6 +170,7 @@ class BankIdVisitor:
         for _ in range(6):
             response = (browser or self.rp.browser).get(path, headers=headers, **HTTPS)
             path = response.headers.get("Location", "")
+            self.settle()
             if response.status_code != 303 or not path.startswith("/login"):
                 return response
         raise AssertionError("redirected round and round")
@@ -186,7 +187,13 @@ class BankIdVisitor:
         found = re.search(r'name="csrf_token" value="([^"]+)"', page.text)
         assert found is not None
         data = {"csrf_token": found[1], **fields}
-        return self.rp.browser.post(f"/login/{self.uid}/bankid/{where}", data=data, **HTTPS)
+        response = self.rp.browser.post(f"/login/{self.uid}/bankid/{where}", data=data, **HTTPS)
+        self.settle()
+        return response
+
+    def settle(self) -> None:
+        """Orders that were left are cancelled at BankID behind the page's back."""
+        self.rp.app.extensions["idp.bankid"].cancels.settle()
 
 
 @pytest.fixture

@@ -322,6 +322,7 @@ def test_going_back_to_the_relying_app_ends_the_order(visitor: BankIdVisitor, ph
     (back,) = re.findall(r'href="([^"]+)" id="login-cancel"', page.text)
     answer = visitor.rp.answer(visitor.rp.browser.get(back, **HTTPS))
     assert answer["error"] == "access_denied"
+    visitor.settle()
     assert is_gone(phone)
     assert visitor.poll()["state"] == "gone"
 
@@ -470,9 +471,11 @@ def test_no_database_connection_waits_for_bankid(
 ) -> None:
     held: list[tuple[str, int]] = []
     original = BankIdClient._post
+    with app.app_context():
+        pool: Any = db.engine.pool
 
     def post(client: BankIdClient, call: str, *arguments: Any, **named: Any) -> Any:
-        held.append((call, db.engine.pool.checkedout()))  # type: ignore[attr-defined]
+        held.append((call, pool.checkedout()))
         return original(client, call, *arguments, **named)
 
     monkeypatch.setattr(BankIdClient, "_post", post)

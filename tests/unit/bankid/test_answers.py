@@ -223,10 +223,10 @@ def test_what_cannot_be_read_is_an_error(body: bytes, content_type: str, words: 
         (405, "methodNotAllowed", "RFA22 alarm"),
         (408, "requestTimeout", "RFA5 outage"),
         (415, "unsupportedMediaType", "RFA22 alarm"),
-        (429, "tooManyRequests", "RFA22 alarm outage retry"),
+        (429, "tooManyRequests", "RFA22 alarm outage"),
         (500, "internalError", "RFA5 outage"),
-        (503, "maintenance", "RFA5 outage retry"),
-        (503, "Maintenance", "RFA5 outage retry"),
+        (503, "maintenance", "RFA5 outage"),
+        (503, "Maintenance", "RFA5 outage"),
     ],
 )
 def test_what_an_error_asks_of_us(status: int, code: str, asks: str) -> None:
@@ -237,7 +237,6 @@ def test_what_an_error_asks_of_us(status: int, code: str, asks: str) -> None:
         "alarm": error.alarms_operators,
         "lost": error.order_is_lost,
         "outage": error.is_outage,
-        "retry": error.may_retry,
     }
     assert " ".join([error.rfa, *(name for name, yes in asked.items() if yes)]) == asks
 
@@ -294,7 +293,6 @@ def test_a_call_without_answer(make: Callable[[str], httpx2.RequestError], code:
     assert (error.code, error.http_status, error.rfa) == (code, None, rfa)
     assert "why" in error.details
     assert error.is_outage
-    assert error.may_retry is (code is ErrorCode.UNREACHABLE)
 
 
 def test_nothing_secret_is_shown() -> None:
