@@ -14,9 +14,12 @@ BATCH = 200
 
 
 def reseal(sealer: Sealer) -> int:
-    """Seal what an older key holds with the first key; how many rows. Raises `CannotOpen` for a lost key."""
-    evidence = _reseal(sealer, Evidence.order_id, Evidence.sealed, EVIDENCE_PURPOSE)
-    return evidence + _reseal(sealer, Order.id, Order.result, RESULT_PURPOSE)
+    """Seal what an older key holds with the first key; how many rows of evidence.
+
+    Raises `CannotOpen` for a lost key.
+    """
+    _reseal(sealer, Order.id, Order.result, RESULT_PURPOSE)
+    return _reseal(sealer, Evidence.order_id, Evidence.sealed, EVIDENCE_PURPOSE)
 
 
 def _reseal(

@@ -29,7 +29,7 @@ START_WAITS_SECONDS = 1.0
 def start(bankid: BankId, starter: Starter, *, now: datetime) -> Order:
     """A new order for the interaction, in place of the one it had. Raises `Unavailable`.
 
-    Of several that are started at the same time the last one to come back from BankID stays.
+    Of several that are started at the same time the last one that BankID has answered stays.
     """
     cancel(bankid, starter.interaction_uid, browser=starter.browser, now=now)
     try:
@@ -44,14 +44,19 @@ def start(bankid: BankId, starter: Starter, *, now: datetime) -> Order:
     db.session.execute(
         sa.select(Interaction.uid).where(Interaction.uid == starter.interaction_uid).with_for_update()
     )
-    same_time = Order.interaction_uid == starter.interaction_uid, Order.state == "pending"
-    replaced = _end_all(*same_time, state="abandoned", now=now)
+    others = Order.interaction_uid == starter.interaction_uid, Order.state == "pending"
+    replaced = _end_all(*others, Order.started_at <= order.started_at, state="abandoned", now=now)
+    if db.session.scalar(sa.select(Order.id).where(*others).limit(1)) is not None:
+        order.state, order.finished_at = "abandoned", now
     db.session.add(order)
     audit.record(
         audit.Event.BANKID_STARTED, now=now, client_id=starter.client_id, started_by=starter.started_by
     )
+    stays = order.state == "pending"
     db.session.commit()
     _tell_of(bankid, replaced)
+    if not stays:
+        _tell(bankid, order.order_ref, order.terms)
     return order
 
 

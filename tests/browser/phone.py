@@ -1,6 +1,7 @@
 """The phone beside the browser: reads codes off the screen, and approves in the simulated BankID app."""
 
 import json
+import time
 from http.client import HTTPConnection
 from io import BytesIO
 from typing import Any
@@ -38,6 +39,14 @@ class Phone:
         """Every order that the simulator remembers, the newest first."""
         found: list[dict[str, Any]] = self._ask("GET", "orders")
         return found
+
+    def wait_until_gone(self, number: int) -> None:
+        """Return when so many orders have been taken back, which happens behind the page's back."""
+        for _ in range(100):
+            if sum(order["is_gone"] for order in self.orders()) >= number:
+                return
+            time.sleep(0.05)
+        raise AssertionError("orders were not taken back")
 
     def _ask(self, method: str, call: str, body: Any = None) -> Any:
         connection = HTTPConnection(urlsplit(self.url).netloc, timeout=30)

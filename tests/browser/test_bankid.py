@@ -2,10 +2,13 @@
 
 import re
 from itertools import pairwise
+from typing import Literal
 
 import pytest
 from playwright.sync_api import Page, Route, expect
 
+from idp.bankid import messages
+from idp.bankid.messages import RfaId
 from tests.browser.phone import ANDROID, ANNA, BJORN, IPHONE, Phone, frame_number, order_token, read_qr
 from tests.browser.visitor import Visitor
 
@@ -191,6 +194,45 @@ def test_wrong_code_three_times(visitor: Visitor, phone: Phone) -> None:
     expect(page.locator("#bankid-qr svg")).to_be_visible()
 
 
+@pytest.mark.parametrize(("language", "locale"), [("sv", "sv-SE"), ("en", "en-GB")])
+def test_every_common_failure_in_words_then_tried_again(
+    visitor: Visitor, phone: Phone, language: Literal["sv", "en"], locale: str
+) -> None:
+    page = visitor.page(locale=locale)
+    open_tab(visitor, page)
+    for hint, rfa in (("expiredTransaction", RfaId.RFA8), ("certificateErr", RfaId.RFA16)):
+        phone.scan(page)
+        phone.do("fail", personal_number=ANNA, hint_code=hint)
+        expect(page.locator("#bankid-status")).to_have_text(messages.text(rfa, language))
+        page.locator("#bankid-retry").click()
+    phone.scan(page)
+    elsewhere = visitor.page()
+    open_tab(visitor, elsewhere)
+    phone.scan(elsewhere)  # the same person's next order replaces the first
+    expect(page.locator("#bankid-status")).to_have_text(messages.text(RfaId.RFA3, language))
+    page.locator("#bankid-retry").click()
+    phone.log_in(page)
+    is_in(page, WORDS[language]["hello"])
+
+
+def test_whoever_the_app_brings_to_another_browser_is_sent_back(visitor: Visitor, phone: Phone) -> None:
+    page = visitor.page(user_agent=IPHONE, viewport={"width": 390, "height": 760})
+    open_tab(visitor, page)
+    link = page.locator("#bankid-open").get_attribute("href") or ""
+    app = visitor.page()
+    app.goto(link)
+    app.get_by_role("button", name="Anna Åkesson").click()
+    phone.do("faults", fault="device_ip", value="different", count=1)  # so that the nonce is waited for
+    app.locator("#code").fill("123456")
+    app.locator("#approve").click()
+    back = app.locator("a[href*='#nonce=']").get_attribute("href") or ""
+    stranger = visitor.page(user_agent=IPHONE, viewport={"width": 390, "height": 760})
+    stranger.goto(back)
+    expect(stranger.locator("#bankid-elsewhere")).to_contain_text("i en annan webbläsare? Gå tillbaka dit")
+    assert "nonce" not in stranger.url
+    assert not stranger.locator("#logout").count()
+
+
 def test_switching_device_both_ways(visitor: Visitor, phone: Phone) -> None:
     page = visitor.page()
     open_tab(visitor, page)
@@ -200,7 +242,8 @@ def test_switching_device_both_ways(visitor: Visitor, phone: Phone) -> None:
     expect(page.locator("#bankid-qr")).to_have_count(0)
     page.locator("#bankid-other").click()
     assert order_token(read_qr(page)) != first
-    assert [order["is_gone"] for order in phone.orders()[:3]] == [False, True, True]  # one is left to scan
+    phone.wait_until_gone(2)  # one is left to scan
+    assert not phone.orders()[0]["is_gone"]
     phone.log_in(page)
     is_in(page)
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Page
 
-from tests.browser.phone import ANNA, BJORN, IPHONE, Phone
+from tests.browser.phone import ANDROID, ANNA, BJORN, IPHONE, Phone
 from tests.browser.test_pages import SCREENSHOTS, UPDATE_IMAGES
 from tests.browser.visitor import Visitor, accessibility_problems, overflow
 
@@ -84,4 +84,8 @@ def test_phone_page_and_its_app_are_accessible(visitor: Visitor, phone: Phone, s
     phone.do("cancel", personal_number=BJORN)
     page.goto(phone.url)
     problems += accessibility_problems(page)
+    tablet = visitor.page(color_scheme=scheme, user_agent=ANDROID.replace(" Mobile", ""))
+    tablet.goto(visitor.demo.portal + "/login")
+    tablet.locator("#bankid-other").wait_for()
+    problems += accessibility_problems(tablet)
     assert problems == []

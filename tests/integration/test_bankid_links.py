@@ -141,6 +141,22 @@ def test_numbers_of_an_old_key_are_found_until_and_after_rotation(app: Flask, an
         assert shown.masked_number == "18900101-****"
 
 
+def test_a_bankid_linked_during_the_rotation_stays(app: Flask, anna: str) -> None:
+    class Meanwhile(PersonalNumberKeys):
+        """Its holder links another BankID while the old number is being encrypted anew."""
+
+        def decrypt(self, value: str, *, context: str) -> str:
+            digits = super().decrypt(value, context=context)
+            link(anna, BJORN)
+            return digits
+
+    with app.app_context():
+        link(anna, ANNA)
+        assert bankid_links.rotate_key(keys=Meanwhile(f"{NEW},{OLD}")) == 0
+        both = PersonalNumberKeys(f"{NEW},{OLD}")
+        assert (found(ANNA, both), found(BJORN, both)) == ([], ["anna@example.se"])
+
+
 def test_rotation_goes_through_every_batch(app: Flask, anna: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bankid_links, "ROTATION_BATCH", 2)
     with app.app_context():

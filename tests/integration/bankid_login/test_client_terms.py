@@ -5,11 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from flask import Flask
 
 from idp.bankid import messages
 from idp.bankid.messages import RfaId
-from idp.bankid.simulator.pki import PASSPHRASE
+from idp.bankid.simulator.pki import Pki
 from idp.bankid.simulator.server import Simulator
 from tests.factories import make_client
 from tests.integration.bankid_login.conftest import BankIdVisitor, Phone
@@ -38,10 +40,14 @@ def clients(bankid: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 @pytest.fixture
 def changed(tmp_path: Path, simulator_dir: Path, simulator: Simulator) -> dict[str, str]:
+    """A second certificate of ours: one that did not start an order can neither collect nor cancel it."""
     folder = tmp_path / "certificates"
     folder.mkdir()
-    shutil.copy(simulator_dir / "rp.p12", folder / "customer.p12")
-    (folder / "customer.passphrase").write_text(PASSPHRASE)
+    pki = Pki.load(simulator_dir)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "FP SIMULATOR Customer")])
+    pki._issue_tls("customer", name, "rp-ca", ExtendedKeyUsageOID.CLIENT_AUTH)
+    for file_name in ("customer.pem", "customer.key"):
+        shutil.copy(simulator_dir / file_name, folder)
     return {"IDP_BANKID_CERTIFICATES_DIR": str(folder)}
 
 
@@ -86,6 +92,31 @@ def test_without_demands_nothing_is_required(
     visitor.open()
     asked = simulator.orders.all()[0].request.requirement
     assert (asked.pinCode, asked.mrtd, asked.certificatePolicies) == (False, False, None)
+
+
+@on_sqlite
+@pytest.mark.usefixtures("linked")
+@pytest.mark.parametrize(
+    ("bankid", "kind", "amr"),
+    [
+        ({}, "mobile", ["swk", "mfa", "user"]),
+        ({"requirement": {"pinCode": True}}, "mobile", ["swk", "mfa", "user", "pin"]),
+        ({"requirement": {"pinCode": True}}, "card", ["sc", "hwk", "mfa", "pin"]),
+        ({}, "file", ["swk", "mfa", "user"]),
+        ({}, "card", ["sc", "hwk", "mfa", "pin"]),
+    ],
+)
+def test_the_token_tells_how_the_person_was_authenticated(
+    app: Flask, visitor: BankIdVisitor, phone: Phone, kind: str, amr: list[str]
+) -> None:
+    visitor.open()
+    phone.do("scan", qr=qr_text(app), kind=kind)
+    phone.do("approve")
+    due(app)
+    rp = visitor.rp
+    answer = rp.answer(rp.follow(visitor.get(visitor.poll()["url"])))
+    claims = app.extensions["idp.provider"].keys.verify(rp.exchange(answer["code"]).id_token)
+    assert claims["amr"] == amr
 
 
 @on_sqlite
@@ -149,4 +180,7 @@ def test_a_named_certificate_asks(app: Flask, visitor: BankIdVisitor, phone: Pho
     app.extensions["idp.bankid"].client._http.close()  # the first certificate's connections are no use
     assert ends_as(app, visitor, phone) == "complete"
     assert visitor.open(client_id="plain").status_code == 500
+    page = visitor.open()
+    visitor.post(page, "cancel")
+    assert phone.orders()[0]["is_gone"]  # by the certificate that started it
     app.extensions["idp.bankid"].others["customer"].client._http.close()

@@ -37,14 +37,15 @@ def bankid(app: Flask, clock: time_machine.Traveller) -> BankId:
 class Outage:
     """The simulator's faults, the circuit on the test's clock, and the log."""
 
+    app: Flask
     phone: Phone
     bankid: BankId
     written: StringIO
 
 
 @pytest.fixture
-def outage(phone: Phone, bankid: BankId, written: StringIO) -> Outage:
-    return Outage(phone, bankid, written)
+def outage(app: Flask, phone: Phone, bankid: BankId, written: StringIO) -> Outage:
+    return Outage(app, phone, bankid, written)
 
 
 def logged(written: StringIO, event: str) -> list[dict[str, Any]]:
@@ -81,6 +82,7 @@ def test_a_start_that_fails_is_told_and_logged(
     assert 'id="tab-password"' in page.text
     (line,) = logged(outage.written, "bankid_start_failed")
     assert (line["code"], line["level"]) == (code, level)
+    assert [row.detail for row in audited(outage.app, "bankid.failed")] == [{"hint": code}]
     assert 'id="bankid-qr"' in visitor.get(f"/login/{visitor.uid}/bankid?again=1").text
 
 

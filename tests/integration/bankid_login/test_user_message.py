@@ -2,6 +2,7 @@
 
 import json
 from base64 import b64encode
+from typing import Any
 
 import pytest
 from flask import Flask
@@ -41,6 +42,21 @@ def test_the_message_is_shown_signed_and_accepted(
 def test_the_pages_language_chooses_the_text(visitor: BankIdVisitor, phone: Phone) -> None:
     visitor.open(ui_locales="en", **message(sv="Godkänn", en="Approve"))
     assert phone.orders()[0]["visible_text"] == "Log in at The portal\n\nApprove"
+
+
+@pytest.fixture
+def silent(clients: dict[str, dict[str, Any]]) -> None:
+    """The portal may not show messages of its own."""
+    clients["portal"]["bankid"] = {"user_message": False}
+
+
+@on_sqlite
+@pytest.mark.usefixtures("silent")
+def test_an_app_that_may_not_show_messages_shows_none(
+    silent: None, visitor: BankIdVisitor, phone: Phone
+) -> None:
+    visitor.open(**message(sv="Godkänn"))
+    assert phone.orders()[0]["visible_text"] == "Logga in hos Portalen"
 
 
 @on_sqlite

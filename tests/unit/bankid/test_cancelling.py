@@ -1,0 +1,61 @@
+"""Orders that are cancelled behind the backs of those who left them."""
+
+import threading
+from typing import Any, cast
+
+import pytest
+
+from idp.bankid import cancelling
+from idp.bankid.answers import BankIdError
+from idp.bankid.cancelling import Cancels
+from idp.bankid.circuit import FAULTS, Circuit
+from idp.bankid.client import BankIdClient
+
+
+class SlowBankId:
+    """Answers a cancel when `go_on` is set."""
+
+    def __init__(self) -> None:
+        self.go_on = threading.Event()
+        self.cancelled: list[str] = []
+
+    def cancel(self, order_ref: str) -> None:
+        assert self.go_on.wait(10)
+        self.cancelled.append(order_ref)
+
+    @property
+    def client(self) -> BankIdClient:
+        return cast(Any, self)
+
+
+def test_nobody_waits_and_every_order_is_cancelled() -> None:
+    bankid, cancels = SlowBankId(), Cancels()
+    for number in range(5):
+        cancels.tell(bankid.client, Circuit(), str(number))
+    assert bankid.cancelled == []
+    bankid.go_on.set()
+    cancels.settle()
+    assert sorted(bankid.cancelled) == ["0", "1", "2", "3", "4"]
+
+
+def test_only_so_many_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cancelling, "MAX_WAITING", 3)
+    bankid, cancels = SlowBankId(), Cancels()
+    for number in range(5):
+        cancels.tell(bankid.client, Circuit(), str(number))
+    bankid.go_on.set()
+    cancels.settle()
+    assert sorted(bankid.cancelled) == ["0", "1", "2"]
+    cancels.tell(bankid.client, Circuit(), "later")
+    cancels.settle()
+    assert bankid.cancelled[-1] == "later"
+
+
+def test_while_the_circuit_is_open_nothing_is_sent() -> None:
+    bankid, cancels, circuit = SlowBankId(), Cancels(), Circuit()
+    bankid.go_on.set()
+    for _ in range(FAULTS):
+        circuit.note(BankIdError("noAnswer", None))
+    cancels.tell(bankid.client, circuit, "order")
+    cancels.settle()
+    assert bankid.cancelled == []
