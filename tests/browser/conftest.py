@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 from dotenv import dotenv_values
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 
 from idp.app import create_tool_app
 from idp.clock import utcnow
@@ -17,7 +17,9 @@ from idp.users import service as users
 from idp.users.personal_number import PersonalNumber
 from tests.browser.phone import ANNA, TOLVAN, Phone
 from tests.browser.running_demo import RunningDemo, descendants, left_running
-from tests.browser.visitor import Visitor
+from tests.browser.visitor import WAIT_MS, Visitor
+
+expect.set_options(timeout=WAIT_MS)
 
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 CHROMIUM_OPTIONS = [
