@@ -49,20 +49,29 @@ class Phone:
         raise AssertionError("orders were not taken back")
 
     def _ask(self, method: str, call: str, body: Any = None) -> Any:
+        status, answer = self._answer(method, call, body)
+        assert status == 200, f"{call}: {answer}"
+        return answer
+
+    def _answer(self, method: str, call: str, body: Any = None) -> tuple[int, Any]:
         connection = HTTPConnection(urlsplit(self.url).netloc, timeout=30)
         try:
             data = None if body is None else json.dumps(body)
             connection.request(method, f"/api/{call}", data, {"Content-Type": "application/json"})
             answer = connection.getresponse()
-            text = answer.read().decode()
-            assert answer.status == 200, f"{call}: {text}"
-            return json.loads(text)
+            return answer.status, json.loads(answer.read())
         finally:
             connection.close()
 
     def scan(self, page: Page, personal_number: str = ANNA) -> None:
-        """Scan the code that the page shows right now."""
-        self.do("scan", personal_number=personal_number, qr=read_qr(page))
+        """Scan the code that the page shows right now; a camera goes on looking while a code is too old."""
+        for _ in range(10):
+            body = {"personal_number": personal_number, "qr": read_qr(page)}
+            status, answer = self._answer("POST", "scan", body)
+            if answer.get("error") != "stale_code":
+                assert status == 200, f"scan: {answer}"
+                return
+        raise AssertionError("every code was too old")
 
     def log_in(self, page: Page, personal_number: str = ANNA) -> None:
         """Scan and approve."""
