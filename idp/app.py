@@ -43,7 +43,8 @@ from idp.oidc import views as oidc_views
 from idp.oidc.backchannel import Courier
 from idp.oidc.client_bankid import ClientBankId
 from idp.oidc.client_keys import ClientKeys
-from idp.oidc.client_registry import ClientRegistry
+from idp.oidc.client_registry import ClientRegistry, load_clients
+from idp.oidc.clients import Client
 from idp.oidc.keys import KeyRing
 from idp.oidc.models import Consent, Grant
 from idp.oidc.provider import Provider
@@ -184,6 +185,19 @@ def create_app_from_environ() -> Flask:
     return app
 
 
+def read_clients(path: Path, settings: Settings, keys: KeyRing | None) -> dict[str, Client]:
+    """The clients of a clients.yaml, as a server with these settings and keys would read it.
+
+    `keys` None: not known, what is signed by which is not asked. Raises `ConfigError` with every problem.
+    """
+    return load_clients(
+        path,
+        login_methods=KNOWN_LOGIN_METHODS,
+        signing_algs=keys.algs if keys else None,
+        bankid_certificates=named_certificates.names(settings.bankid.certificates_dir),
+    )
+
+
 def readiness(keys: KeyRing, clients: ClientRegistry) -> dict[str, Any]:
     """What works, for load balancers and people: `ready`, and a plain word for each part."""
     clients.refresh()
@@ -237,7 +251,7 @@ def _load(settings: Settings) -> tuple[KeyRing, ClientRegistry]:
         clients = ClientRegistry(
             settings.clients_file,
             login_methods=KNOWN_LOGIN_METHODS,
-            signing_algs=keys.algs if keys else None,
+            signing_algs=(lambda: keys.algs) if keys else None,
             bankid_certificates=named_certificates.names(settings.bankid.certificates_dir),
         )
     except ConfigError as error:

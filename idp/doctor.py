@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
 from idp import mail, outbox
-from idp.app import KNOWN_LOGIN_METHODS, create_tool_app, migrations_behind
+from idp.app import create_tool_app, migrations_behind, read_clients
 from idp.bankid import named_certificates
 from idp.bankid import setup as bankid_setup
 from idp.bankid.environment import SetupError
@@ -17,7 +17,7 @@ from idp.crypto import PersonalNumberKeys
 from idp.db import db
 from idp.mail_transport import Trouble, transport
 from idp.oidc import notices
-from idp.oidc.client_registry import expired_clients, load_clients
+from idp.oidc.client_registry import expired_clients
 from idp.oidc.keys import KeyRing
 
 CERTIFICATE_WARNING = timedelta(days=60)
@@ -79,13 +79,7 @@ def _keys(settings: Settings, _now: datetime) -> Finding:
 
 
 def _clients(settings: Settings, now: datetime) -> Finding:
-    algs = KeyRing(settings.keys_dir).algs
-    found = load_clients(
-        settings.clients_file,
-        login_methods=KNOWN_LOGIN_METHODS,
-        signing_algs=algs,
-        bankid_certificates=named_certificates.names(settings.bankid.certificates_dir),
-    )
+    found = read_clients(settings.clients_file, settings, KeyRing(settings.keys_dir))
     expired = expired_clients(found, now)
     if expired:
         return Finding("clients", "warning", expired)

@@ -14,6 +14,7 @@ from idp.oidc import client_diff, client_entry, client_schema
 from idp.oidc.client_file import read_file
 from idp.oidc.client_registry import expired_clients, load_clients, read_with_origins
 from idp.oidc.clients import Client
+from idp.oidc.keys import KeyRing
 from idp.tokens import new_token, sha256_hex
 
 
@@ -28,7 +29,7 @@ def clients() -> None:
 def check(context: Context, file: Path | None) -> None:
     """Check FILE (else the configured one): every problem with its line, status 1 if there is any."""
     path = file or context.settings().clients_file
-    found = load_clients(path, login_methods=application.KNOWN_LOGIN_METHODS)
+    [found] = _as_served(context, path)
     click.echo(f"{path}: {len(found)} {'client' if len(found) == 1 else 'clients'}, no problems")
     expired = expired_clients(found, utcnow())
     if expired:
@@ -112,10 +113,7 @@ def diff_files(context: Context, new: Path, old: Path | None, as_json: bool) -> 
     As diff does, ends with status 0 when nothing changes, 1 when something does, 2 when a file is bad.
     """
     try:
-        before, after = (
-            load_clients(path, login_methods=application.KNOWN_LOGIN_METHODS)
-            for path in (old or context.settings().clients_file, new)
-        )
+        before, after = _as_served(context, old or context.settings().clients_file, new)
     except ConfigError as error:
         fail(*error.problems, status=2)
     found = client_diff.compare(before, after)
@@ -183,6 +181,24 @@ def new(
 def schema() -> None:
     """Write the JSON Schema of clients.yaml, for editors, to standard output."""
     click.echo(client_schema.text(application.KNOWN_LOGIN_METHODS), nl=False)
+
+
+def _as_served(context: Context, *paths: Path) -> list[dict[str, Client]]:
+    """The clients of each file, compared with our signing keys and certificates as a server compares them.
+
+    A file may be looked at where there are no settings or no keys: a note says so.
+    """
+    try:
+        settings = context.settings()
+    except ConfigError as error:
+        click.echo(f"note: not compared with keys and certificates: {error.problems[0]}", err=True)
+        return [load_clients(path, login_methods=application.KNOWN_LOGIN_METHODS) for path in paths]
+    keys: KeyRing | None = None
+    try:
+        keys = KeyRing(settings.keys_dir)
+    except ConfigError as error:
+        click.echo(f"note: not compared with the signing keys: {error.problems[0]}", err=True)
+    return [application.read_clients(path, settings, keys) for path in paths]
 
 
 def _secrets(client: Client) -> str:

@@ -67,7 +67,7 @@ def _context(
     """What the fields' checks compare against."""
     return {
         "login_methods": tuple(login_methods),
-        "signing_algs": signing_algs,
+        "signing_algs": None if signing_algs is None else frozenset(signing_algs),
         "bankid_certificates": bankid_certificates,
     }
 
@@ -84,9 +84,10 @@ def _reader(name: str, context: Mapping[str, object]) -> ClientFileReader[Client
 class ClientRegistry:
     """The clients in force: those of the newest clients.yaml that had no problem.
 
-    Looks whether the file has changed at most once in `check_interval_seconds`, in the thread that
-    happens to ask, while the others go on with what there is. All or nothing: a bad or missing file is
-    logged and changes nothing. Raises `ConfigError` when there is no good file to begin with.
+    Looks whether the file, or what there are signing keys for, has changed at most once in
+    `check_interval_seconds`, in the thread that happens to ask, while the others go on with what there is.
+    All or nothing: a bad or missing file is logged and changes nothing. Raises `ConfigError` when there is
+    no good file to begin with.
     """
 
     def __init__(
@@ -94,17 +95,20 @@ class ClientRegistry:
         path: Path,
         *,
         login_methods: Sequence[str],
-        signing_algs: Collection[str] | None = None,
+        signing_algs: Callable[[], Collection[str]] | None = None,
         bankid_certificates: Collection[str] | None = None,
         clock: Callable[[], datetime] = utcnow,
         check_interval_seconds: float = 1.0,
     ) -> None:
         self._path = path
-        self._context = _context(login_methods, signing_algs, bankid_certificates)
+        self._login_methods = login_methods
+        self._signing_algs = signing_algs
+        self._bankid_certificates = bankid_certificates
         self._clock = clock
         self._interval = check_interval_seconds
         self._lock = threading.Lock()
         self._stamp = _stamp(path)
+        self._context = self._context_now()
         data = read_file(path)
         self._digest: bytes | None = hashlib.sha256(data).digest()
         self._clients = self._parse(data)
@@ -137,8 +141,8 @@ class ClientRegistry:
 
     def _look(self) -> None:
         self._next_look = time.monotonic() + self._interval
-        stamp = _stamp(self._path)
-        if stamp is not None and stamp == self._stamp:
+        stamp, context = _stamp(self._path), self._context_now()
+        if stamp is not None and stamp == self._stamp and context == self._context:
             return
         self._stamp = stamp
         try:
@@ -148,13 +152,17 @@ class ClientRegistry:
             self._keep_old(error.problems)
             return
         digest = hashlib.sha256(data).digest()
-        if digest == self._digest:
+        if digest == self._digest and context == self._context:
             return
-        self._digest = digest
+        self._digest, self._context = digest, context
         try:
             self._take(self._parse(data))
         except ConfigError as error:
             self._keep_old(error.problems)
+
+    def _context_now(self) -> Mapping[str, object]:
+        algs = self._signing_algs() if self._signing_algs else None
+        return _context(self._login_methods, algs, self._bankid_certificates)
 
     def _parse(self, data: bytes) -> dict[str, Client]:
         return _parse(self._path, data, self._context)

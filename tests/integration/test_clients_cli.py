@@ -56,6 +56,36 @@ def test_check_needs_no_settings_for_a_file_given(
     assert run("clients", "check", str(write(tmp_path / "new.yaml", en=make_client()))).exit_code == 0
 
 
+@pytest.mark.parametrize(
+    ("entry", "words"),
+    [
+        (
+            {"id_token_signed_response_alg": "PS256"},
+            "there is no signing key for PS256, only for ES256, RS256",
+        ),
+        ({"bankid": {"certificate": "customer"}}, "IDP_BANKID_CERTIFICATES_DIR has no certificate"),
+    ],
+)
+def test_check_and_diff_know_our_keys_and_certificates(
+    run: Run, tmp_path: Path, entry: dict[str, Any], words: str
+) -> None:
+    path = write(tmp_path / "new.yaml", portal=make_client(**entry))
+    assert words in refused(run("clients", "check", str(path)))[0]
+    result = run("clients", "diff", str(path))
+    assert result.exit_code == 2
+    assert words in result.stderr
+
+
+def test_check_without_keys_says_so(
+    run: Run, environ: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    path = write(tmp_path / "new.yaml", portal=make_client(id_token_signed_response_alg="PS256"))
+    monkeypatch.setenv("IDP_KEYS_DIR", str(tmp_path / "none"))
+    result = run("clients", "check", str(path))
+    assert result.exit_code == 0
+    assert result.stderr.startswith("note: not compared with the signing keys: ")
+
+
 def test_check_tells_every_problem_with_its_place(run: Run, clients_file: Path) -> None:
     write(
         clients_file,
