@@ -262,13 +262,13 @@ def _rest(to: ReturnTo, given: Mapping[str, str], environment: Environment) -> A
     if given.get("response_mode", "query") not in RESPONSE_MODES:
         raise Refused("invalid_request", "response_mode must be query or form_post")
     asked = _claims(given)
-    subjects = requested_login.subjects(client, asked)
+    wanted = requested_login.wanted(client, given, asked=asked, read_hint=environment.read_hint)
     prompt = requested_login.prompt(given)
     return AuthorizationRequest(
         to=to,
         scope=_scope(client, given),
         claims=AskedClaims.allowed(asked, client),
-        subjects=subjects,
+        subjects=wanted.subjects,
         nonce=given.get("nonce"),
         code_challenge=_code_challenge(client, given),
         dpop_jkt=_dpop_jkt(given),
@@ -277,9 +277,8 @@ def _rest(to: ReturnTo, given: Mapping[str, str], environment: Environment) -> A
             client,
             given,
             asked=asked,
-            subjects=subjects,
+            user_id=wanted.user_id,
             acrs=environment.acrs,
-            read_hint=environment.read_hint,
             now=environment.now,
         ),
         user_message=_user_message(given, prompt),

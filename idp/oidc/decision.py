@@ -54,7 +54,7 @@ def decide(
     if event is None or not request.requirement.satisfied_by(event):
         return Refuse("login_required", "nobody is logged in as required") if silent else AskLogin()
     if request.subjects and subject not in request.subjects:
-        return Refuse("login_required", "somebody else is logged in than claims asks for")
+        return Refuse("login_required", "somebody else is logged in than the request names")
     if not may_use(request.client, company):
         return Refuse("access_denied", "this person may not use this client")
     if _needs_consent(request, consented_at):

@@ -18,9 +18,19 @@ UUID_TEXT = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 @dataclass(frozen=True)
 class Hint:
-    """What an `id_token_hint` turned out to mean."""
+    """Whom an `id_token_hint` names: by `subject` always, by `user_id` where we can tell the account."""
 
-    user_id: UUID | None  # None: nobody who can log in here any more
+    subject: str
+    user_id: UUID | None
+    active: bool = True  # False: the account may not log in any more
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Who must answer: this account, and somebody the client knows by one of `subjects`; empty: anybody."""
+
+    user_id: UUID | None
+    subjects: tuple[str, ...]
 
 
 def prompt(parameters: Mapping[str, str]) -> frozenset[str]:
@@ -33,15 +43,33 @@ def prompt(parameters: Mapping[str, str]) -> frozenset[str]:
     return values
 
 
-def subjects(client: Client, asked: ClaimsRequest) -> tuple[str, ...]:
-    """Who may answer, as the client knows them: the `sub` that is asked for (OIDC Core §5.5.1)."""
-    values = asked.id_token.get("sub", Spec()).values
-    found = tuple(value for value in values if isinstance(value, str))
-    if client.subject_type == "public":
-        found = tuple(value for value in found if UUID_TEXT.fullmatch(value))
-    if values and not found:
-        raise Refused("login_required", "no account has the sub that claims asks for")
-    return found
+def wanted(
+    client: Client,
+    parameters: Mapping[str, str],
+    *,
+    asked: ClaimsRequest,
+    read_hint: Callable[[str, Client], Hint],
+) -> Wanted:
+    """Who must answer. `read_hint` raises `ValueError` for a token that is not ours. Raises `Refused`."""
+    subjects = _subjects(client, asked)
+    # A login can be asked of one account that we can tell; else the answer alone is checked.
+    user_id = UUID(subjects[0]) if client.subject_type == "public" and len(subjects) == 1 else None
+    if "id_token_hint" not in parameters:
+        return Wanted(user_id, subjects)
+    try:
+        hint = read_hint(parameters["id_token_hint"], client)
+    except ValueError:
+        raise Refused("invalid_request", "id_token_hint is not an ID token issued to this client") from None
+    if not hint.active:
+        raise Refused("login_required", "the person of the id_token_hint cannot log in any more")
+    different = Refused("login_required", "id_token_hint and claims name different people")
+    if hint.user_id is None:
+        if subjects and hint.subject not in subjects:
+            raise different
+        return Wanted(None, (hint.subject,))
+    if user_id not in (None, hint.user_id):
+        raise different
+    return Wanted(hint.user_id, subjects)
 
 
 def requirement(
@@ -49,15 +77,13 @@ def requirement(
     parameters: Mapping[str, str],
     *,
     asked: ClaimsRequest,
-    subjects: tuple[str, ...],
+    user_id: UUID | None,
     acrs: Mapping[str, str],
-    read_hint: Callable[[str, Client], Hint],
     now: datetime,
 ) -> AuthnRequirement:
     """What the login must be. prompt=login and max_age are the same question: how old may it be?
 
-    `acrs` says what each registered login method reaches; `read_hint` raises `ValueError` for a token that
-    is not ours. Raises `Refused`.
+    `acrs` says what each registered login method reaches. Raises `Refused`.
     """
     not_before: datetime | None = None
     max_age = _max_age(client, parameters)
@@ -75,8 +101,19 @@ def requirement(
         ),
         methods=methods,
         not_before=not_before,
-        user_id=_user_id(client, parameters, subjects, read_hint),
+        user_id=user_id,
     )
+
+
+def _subjects(client: Client, asked: ClaimsRequest) -> tuple[str, ...]:
+    """Who may answer, as the client knows them: the `sub` that claims asks for (OIDC Core §5.5.1)."""
+    values = asked.id_token.get("sub", Spec()).values
+    found = tuple(value for value in values if isinstance(value, str))
+    if client.subject_type == "public":
+        found = tuple(value for value in found if UUID_TEXT.fullmatch(value))
+    if values and not found:
+        raise Refused("login_required", "no account has the sub that claims asks for")
+    return found
 
 
 def _methods(client: Client, parameters: Mapping[str, str], acrs: Mapping[str, str]) -> tuple[str, ...]:
@@ -89,27 +126,6 @@ def _methods(client: Client, parameters: Mapping[str, str], acrs: Mapping[str, s
             "unmet_authentication_requirements", "no login method of this client goes by that authnProvider"
         )
     return (asked,)
-
-
-def _user_id(
-    client: Client,
-    parameters: Mapping[str, str],
-    subjects: tuple[str, ...],
-    read_hint: Callable[[str, Client], Hint],
-) -> UUID | None:
-    # A login can be asked of one account that we know by its subject; else the answer alone is checked.
-    user_id = UUID(subjects[0]) if client.subject_type == "public" and len(subjects) == 1 else None
-    if "id_token_hint" not in parameters:
-        return user_id
-    try:
-        hint = read_hint(parameters["id_token_hint"], client)
-    except ValueError:
-        raise Refused("invalid_request", "id_token_hint is not an ID token issued to this client") from None
-    if hint.user_id is None:
-        raise Refused("login_required", "the person of the id_token_hint cannot log in any more")
-    if user_id not in (None, hint.user_id):
-        raise Refused("login_required", "id_token_hint and claims name different people")
-    return hint.user_id
 
 
 def _acr_values(

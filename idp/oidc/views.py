@@ -3,6 +3,7 @@
 import json
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 import structlog
 from authlib.oauth2.base import OAuth2Error
@@ -48,7 +49,7 @@ from idp.oidc.authorize import (
 from idp.oidc.blueprint import blueprint, provider
 from idp.oidc.clients import Client
 from idp.oidc.keys import JWKS_MAX_AGE_SECONDS
-from idp.oidc.requested_login import Hint
+from idp.oidc.requested_login import UUID_TEXT, Hint
 from idp.oidc.server import NO_STORE, TokenServer
 from idp.oidc.token_request import read_form
 
@@ -219,11 +220,16 @@ def _consented_at(asked: AuthorizationRequest, live: LiveSession | None) -> Any:
 
 
 def _read_hint(token: str, client: Client) -> Hint:
-    """Whom an ID token of ours, issued to this client, speaks of; its age does not matter."""
+    """Whom an ID token of ours, issued to this client, speaks of; its age does not matter.
+
+    A pairwise subject tells no account; its session does, as long as it is remembered.
+    """
     found = _verify_id_token(token)
     if found.get("iss") != provider().issuer or found.get("aud") != client.client_id:
         raise ValueError("issued by or to somebody else")
-    return Hint(login.person_of(str(found.get("sid", ""))))
+    subject = str(found["sub"])
+    user_id = UUID(subject) if UUID_TEXT.fullmatch(subject) else login.person_of(str(found["sid"]))
+    return Hint(subject, user_id, active=user_id is None or service.find_person(user_id) is not None)
 
 
 def _find_pushed(request_uri: str, client: Client) -> Pushed:

@@ -5,11 +5,15 @@ from base64 import urlsafe_b64decode
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 import time_machine
 from flask import Flask
 from flask.testing import FlaskClient
 
 from idp.clock import utcnow
+from idp.db import db
+from idp.login.models import BrowserSession
+from idp.oidc.models import Grant
 from idp.tokens import base64url
 from idp.users import service as users
 from tests.factories import PASSWORD, make_client, make_user
@@ -25,6 +29,7 @@ def clients() -> dict[str, dict[str, Any]]:
     return {
         "portal": make_client(),
         "other": make_client(redirect_uris=["https://other.example.se/cb"]),
+        "pairwise": make_client(subject_type="pairwise"),
         "strict": make_client(redirect_uris=["https://strict.example.se/cb"], default_max_age=30),
     }
 
@@ -36,7 +41,11 @@ def bertil(app: Flask) -> str:
 
 
 def claims_of(tokens: Tokens) -> dict[str, Any]:
-    payload = tokens.id_token.split(".")[1]
+    return claims_in(tokens.id_token)
+
+
+def claims_in(id_token: str) -> dict[str, Any]:
+    payload = id_token.split(".")[1]
     claims: dict[str, Any] = json.loads(urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
     return claims
 
@@ -134,6 +143,24 @@ def test_an_expired_hint_still_names_the_person(
     hint = rp.tokens().id_token
     clock.shift(3500)  # the ID token lived for five minutes, the session goes on
     assert "code" in rp.answer(rp.authorize(prompt="none", id_token_hint=hint))
+
+
+@pytest.mark.parametrize("client_id", ["portal", "pairwise"])
+def test_a_hint_outlives_its_session(
+    clock: time_machine.Traveller, app: Flask, anna: str, bertil: str, client_id: str
+) -> None:
+    rp = RelyingParty(app, app.test_client(), client_id)
+    hint = rp.tokens().id_token
+    with app.app_context():
+        db.session.execute(sa.delete(Grant))
+        db.session.execute(sa.delete(BrowserSession))  # as the purge does in time
+        db.session.commit()
+    assert error(rp, prompt="none", id_token_hint=hint) == "login_required"  # nobody is logged in
+    assert claims_of(rp.tokens(id_token_hint=hint))["sub"] == claims_in(hint)["sub"]
+    assert "code" in rp.answer(rp.authorize(prompt="none", id_token_hint=hint))
+    other = RelyingParty(app, app.test_client(), client_id)
+    other.code(email="bertil@example.se")
+    assert error(other, prompt="none", id_token_hint=hint) == "login_required"
 
 
 def test_another_persons_hint_asks_for_that_person(

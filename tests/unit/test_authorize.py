@@ -42,7 +42,11 @@ VALID = {
     "code_challenge_method": "S256",
 }
 PUSHED_URI = f"{authorize.PUSHED_URN}one"
-HINTS = {"annas": Hint(ANNA), "nobodys": Hint(None)}
+HINTS = {
+    "annas": Hint(str(ANNA), ANNA),
+    "nobodys": Hint(str(ANNA), ANNA, active=False),
+    "forgotten": Hint("pairwise-anna", None),
+}
 
 
 def client(**changes: Any) -> Client:
@@ -378,6 +382,17 @@ def test_the_clients_default_acr_values_count_only_without_any_in_the_request() 
 
 def test_an_id_token_hint_names_the_person_who_must_log_in() -> None:
     assert parse(id_token_hint="annas").requirement.user_id == ANNA
+
+
+def test_a_hint_whose_account_cannot_be_told_is_compared_by_its_subject() -> None:
+    request = parse(id_token_hint="forgotten")
+    assert (request.requirement.user_id, request.subjects) == (None, ("pairwise-anna",))
+    pairwise = client(subject_type="pairwise")
+    same = json.dumps({"id_token": {"sub": {"value": "pairwise-anna"}}})
+    assert parse(known=pairwise, id_token_hint="forgotten", claims=same).subjects == ("pairwise-anna",)
+    with pytest.raises(AuthorizationError) as refused:
+        parse(known=pairwise, id_token_hint="forgotten", claims=same.replace("anna", "bertil"))
+    assert refused.value.error == "login_required"
 
 
 def test_responses_carry_state_and_issuer() -> None:
