@@ -12,6 +12,7 @@ from sqlalchemy.exc import IntegrityError
 from idp import audit
 from idp.db import db, execute_alone
 from idp.login import service as login
+from idp.login.models import BrowserSession
 from idp.login.service import LiveSession
 from idp.oidc import par
 from idp.oidc.authorize import AuthorizationRequest
@@ -22,6 +23,10 @@ from idp.users.models import Company, Status, User
 
 CODE_SECONDS = 60
 OFFLINE = "offline_access"  # the scope that lets a grant outlive its session (OIDC Core §11)
+
+
+class SessionOver(Exception):
+    """The session that was to answer has ended, or its person may not log in any more."""
 
 
 @dataclass(frozen=True)
@@ -53,8 +58,29 @@ class TokenFacts:
 
 
 _GRANTS, _TOKENS = cast(sa.Table, Grant.__table__), cast(sa.Table, AccessToken.__table__)
+_SESSIONS = cast(sa.Table, BrowserSession.__table__)
 _grant, _token, _user, _company = _GRANTS.c, _TOKENS.c, User.__table__.c, Company.__table__.c
-_GRANT = sa.insert(_GRANTS)
+_ACTIVE = _user.status == Status.ACTIVE.value
+_GRANTED = [column for column in _GRANTS.columns if column.name not in ("code_used_at", "revoked_at")]
+_GRANT = (
+    sa.insert(_GRANTS)
+    .from_select(
+        _GRANTED,
+        sa.select(*[sa.bindparam(f"b_{column.name}", type_=column.type) for column in _GRANTED])
+        .select_from(_SESSIONS)
+        .join(User.__table__, _user.id == _SESSIONS.c.user_id)
+        .where(
+            _SESSIONS.c.id == sa.bindparam("b_session_id", type_=_grant.session_id.type),
+            _SESSIONS.c.ended_at.is_(None),
+            _ACTIVE,
+        )
+        .with_for_update(read=True, of=_SESSIONS),
+        include_defaults=False,
+    )
+    .returning(_grant.id)
+)
+"""A grant, unless its session has ended meanwhile. Whoever is ending it waits for this to be there to be
+revoked; whoever has yet to commit the end is waited for."""
 STORE_TOKEN = sa.insert(_TOKENS)
 _CLAIM = (
     sa.update(_GRANTS)
@@ -67,6 +93,7 @@ _CLAIM = (
         _grant.code_used_at.is_(None),
         _grant.revoked_at.is_(None),
         _grant.code_expires_at > sa.bindparam("b_now"),
+        sa.exists().where(_user.id == _grant.user_id, _ACTIVE),
     )
     .values(code_used_at=sa.bindparam("b_now"))
     .returning(
@@ -111,7 +138,6 @@ _FACTS = (
     _company.name.label("company"),
     _company.org_number,
 )
-_ACTIVE = _user.status == Status.ACTIVE.value
 _USER = (
     sa.select(*_FACTS)
     .join(Company.__table__, _company.id == _user.company_id)
@@ -139,39 +165,43 @@ def issue_code(
 
     `interaction` is the stored request this answers. It is claimed in the same transaction, as is the pushed
     request it came from; None is returned when one has been answered before: no request gives two codes.
+    Raises `SessionOver`, and claims nothing, when the session has ended since it was read.
     """
     code = new_token()
     values = {
-        "id": uuid4(),
-        "client_id": request.client.client_id,
-        "user_id": live.event.user_id,
-        "session_id": live.id,
-        "scope": request.scope,
-        "redirect_uri": request.to.redirect_uri,
-        "nonce": request.nonce,
-        "code_hash": sha256_hex(code),
-        "code_challenge": request.code_challenge,
-        "dpop_jkt": request.dpop_jkt,
-        "code_expires_at": now + timedelta(seconds=CODE_SECONDS),
-        "acr": live.event.acr,
-        "amr": list(live.event.amr),
-        "auth_time": live.event.auth_time,
-        "method": live.event.method,
-        "reference": live.event.reference,
-        "claims": request.claims.to_json(),
-        "offline": OFFLINE in request.scope.split(),
-        "created_at": now,
+        "b_id": uuid4(),
+        "b_client_id": request.client.client_id,
+        "b_user_id": live.event.user_id,
+        "b_session_id": live.id,
+        "b_scope": request.scope,
+        "b_redirect_uri": request.to.redirect_uri,
+        "b_nonce": request.nonce,
+        "b_code_hash": sha256_hex(code),
+        "b_code_challenge": request.code_challenge,
+        "b_dpop_jkt": request.dpop_jkt,
+        "b_code_expires_at": now + timedelta(seconds=CODE_SECONDS),
+        "b_acr": live.event.acr,
+        "b_amr": list(live.event.amr),
+        "b_auth_time": live.event.auth_time,
+        "b_method": live.event.method,
+        "b_reference": live.event.reference,
+        "b_claims": request.claims.to_json(),
+        "b_offline": OFFLINE in request.scope.split(),
+        "b_created_at": now,
     }
     pushed = request.to.pushed
     if interaction is None and pushed is None:
-        execute_alone(_GRANT, values)
+        if not execute_alone(_GRANT, values):
+            raise SessionOver
         return code
     if (interaction is not None and not login.answer(interaction, now=now)) or (
         pushed is not None and not par.use(pushed, now=now)
     ):
         db.session.rollback()
         return None
-    db.session.execute(_GRANT, values)
+    if db.session.execute(_GRANT, values).one_or_none() is None:
+        db.session.rollback()
+        raise SessionOver
     db.session.commit()
     return code
 

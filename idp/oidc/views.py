@@ -158,7 +158,11 @@ def _answer(asked: AuthorizationRequest, *, interaction: str | None) -> BaseResp
     )
     match decided:
         case decision.Issue() if live is not None:
-            code = service.issue_code(asked, live, interaction=interaction, now=utcnow())
+            try:
+                code = service.issue_code(asked, live, interaction=interaction, now=utcnow())
+            except service.SessionOver:
+                guard.session_has_ended()
+                return _answer(asked, interaction=interaction)  # as one whom nobody is logged in for
             if code is None:
                 return guard.over_page(login.InteractionOver("answered", asked.client.client_id))
             return _respond(asked.to, decision.success(asked.to, code, provider().issuer))
