@@ -28,6 +28,28 @@ class LogoutRequest:
     subject: str | None
     return_to: str | None
     problem: str | None  # for the log: why return_to was not taken
+    ui_locales: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """What goes on with the browser to another address of ours; whoever keeps it signs it."""
+        return {
+            "client_id": self.client.client_id if self.client else None,
+            "session_id": str(self.session_id) if self.session_id else None,
+            "subject": self.subject,
+            "return_to": self.return_to,
+            "ui_locales": self.ui_locales,
+        }
+
+    @classmethod
+    def from_json(
+        cls, value: Mapping[str, Any], find_client: Callable[[str], Client | None]
+    ) -> "LogoutRequest":
+        """The request again; nothing of it holds any more when its client is gone."""
+        client = find_client(value["client_id"]) if value["client_id"] else None
+        if client is None:
+            return cls(None, None, None, None, None, value["ui_locales"])
+        session_id = UUID(value["session_id"]) if value["session_id"] else None
+        return cls(client, session_id, value["subject"], value["return_to"], None, value["ui_locales"])
 
 
 def parse(
@@ -66,8 +88,14 @@ def parse(
     if return_to and sent.get("state"):
         separator = "&" if "?" in return_to else "?"
         return_to += separator + urlencode({"state": sent["state"][:MAX_STATE]})
-    subject = str(claims["sub"]) if client and "sub" in claims else None
-    return LogoutRequest(client, _session_id(claims) if client else None, subject, return_to or None, problem)
+    return LogoutRequest(
+        client=client,
+        session_id=_session_id(claims) if client else None,
+        subject=str(claims["sub"]) if client and "sub" in claims else None,
+        return_to=return_to or None,
+        problem=problem,
+        ui_locales=sent.get("ui_locales"),
+    )
 
 
 def _session_id(claims: Mapping[str, Any]) -> UUID | None:

@@ -16,6 +16,7 @@ from flask import (
     request,
     url_for,
 )
+from itsdangerous import BadData, URLSafeTimedSerializer
 from werkzeug.wrappers import Response as BaseResponse
 
 from idp import i18n, web
@@ -56,6 +57,7 @@ from idp.oidc.token_request import read_form
 log = structlog.get_logger("idp.oidc")
 DISCOVERY_SECONDS = 600
 LOGGED_OUT = "logged out by a relying app"
+POSTED_SECONDS = 600
 PUSHED = "pushed"  # where an interaction keeps the hash of the pushed request that it answers
 CORS_ENDPOINTS = frozenset({"oidc.discovery", "oidc.jwks", "oidc.token", "oidc.userinfo", "oidc.revoke"})
 DISCOVERY_PATHS = ("/.well-known/openid-configuration", "/.well-known/oauth-authorization-server")
@@ -375,9 +377,8 @@ def consent(uid: str) -> BaseResponse:
 def end_session() -> BaseResponse:
     """RP-Initiated Logout 1.0 §2: at once with a hint of this browser's session, else the person is asked."""
     form = request.form if request.method == "POST" else request.args
-    sent = form.to_dict()
     asked = logout.parse(
-        sent,
+        form.to_dict(),
         find_client=provider().clients.get,
         verify=_verify_id_token,
         issuer=provider().issuer,
@@ -387,16 +388,41 @@ def end_session() -> BaseResponse:
         log.warning(
             "logout_request", problem=asked.problem, client_id=asked.client and asked.client.client_id
         )
-    state = {
-        "client_id": asked.client.client_id if asked.client else None,
-        "return_to": asked.return_to,
-    }
-    i18n.prefer(sent.get("ui_locales"))
-    live, handle = guard.current_session(), guard.handle()
-    if request.method == "POST" and handle is None and asked.session_id is not None:
-        # A POST from another site, without our cookies: the hint alone names the session.
+    if request.method == "POST" and guard.handle() is None:
+        # A POST from another site comes without our SameSite cookies; the redirected GET has them.
+        return redirect(url_for("oidc.end_posted", request=_posted().dumps(asked.to_json())), 303)
+    return _end_session(asked)
+
+
+@blueprint.get("/end_session/posted")
+def end_posted() -> BaseResponse:
+    """Go on with a logout request that was posted from another site."""
+    try:
+        kept = _posted().loads(request.args.get("request", ""), max_age=POSTED_SECONDS)
+    except BadData:
+        return redirect(url_for("login.logout"), 303)
+    asked = logout.LogoutRequest.from_json(kept, provider().clients.get)
+    if guard.handle() is None and asked.session_id is not None:
+        # No cookie here either: the hint alone names the session.
         login.end(asked.session_id, now=utcnow(), reason=LOGGED_OUT)
-        return logged_out(state, ended=asked.session_id)
+        i18n.prefer(asked.ui_locales)
+        return logged_out(_logout_state(asked), ended=asked.session_id)
+    return _end_session(asked)
+
+
+def _posted() -> URLSafeTimedSerializer:
+    return URLSafeTimedSerializer(guard.settings().secret_key.get_secret_value(), salt="posted logout")
+
+
+def _logout_state(asked: logout.LogoutRequest) -> dict[str, Any]:
+    """What of a logout request comes along to the question to the person, and past it."""
+    return {"client_id": asked.client.client_id if asked.client else None, "return_to": asked.return_to}
+
+
+def _end_session(asked: logout.LogoutRequest) -> BaseResponse:
+    state = _logout_state(asked)
+    i18n.prefer(asked.ui_locales)
+    live, handle = guard.current_session(), guard.handle()
     if live is not None and _is_of(asked, live):
         login.end(live.id, now=utcnow(), reason=LOGGED_OUT)
         return logged_out(state, ended=live.id)

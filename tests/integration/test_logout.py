@@ -211,13 +211,55 @@ def test_a_hint_of_another_person_asks(rp: RelyingParty, app: Flask, anna: str) 
     assert elsewhere.userinfo(theirs.access_token).status_code == 200
 
 
+def post_from_another_site(app: Flask, **parameters: str) -> str:
+    """Where a POST without our SameSite cookies leads the browser, which has them there."""
+    return end_session(app.test_client(), "POST", **parameters).headers["Location"]
+
+
+def test_a_post_from_another_site_ends_the_session_of_now(rp: RelyingParty, app: Flask, anna: str) -> None:
+    first = rp.tokens()
+    assert is_done(end_session(rp.browser, id_token_hint=first.id_token))
+    rp.tokens()  # another session of the same person, whom the older hint names too
+    valid = {"id_token_hint": first.id_token, "post_logout_redirect_uri": RETURN, "state": "s"}
+    response = rp.browser.get(post_from_another_site(app, **valid), **HTTPS)
+    assert response.headers["Location"] == f"{RETURN}?state=s"
+    assert forget_cookie(response)
+    assert not is_live(rp)
+
+
+def test_a_post_from_another_site_with_a_hint_of_another_person_asks(
+    rp: RelyingParty, app: Flask, anna: str
+) -> None:
+    with app.app_context():
+        make_user(email="bertil@example.se", name="Bertil Ek")
+    elsewhere = RelyingParty(app, app.test_client())
+    theirs = elsewhere.exchange(elsewhere.code(email="bertil@example.se"))
+    rp.tokens()
+    page = rp.browser.get(post_from_another_site(app, id_token_hint=theirs.id_token), **HTTPS)
+    assert 'id="logout-confirm"' in rp.follow(page).text
+    assert is_live(rp)
+    assert is_live(elsewhere)
+
+
+@pytest.mark.parametrize("later", [0, 601])
+def test_a_posted_request_is_signed_and_goes_on_for_ten_minutes(
+    clock: time_machine.Traveller, rp: RelyingParty, app: Flask, anna: str, later: int
+) -> None:
+    location = post_from_another_site(app, id_token_hint=rp.tokens().id_token)
+    clock.shift(later)
+    changed = location[:-1] + ("A" if location[-1] != "A" else "B")
+    for broken in (changed, "/end_session/posted", *([location] if later else [])):
+        assert 'id="logout-confirm"' in rp.follow(rp.browser.get(broken, **HTTPS)).text
+    assert is_live(rp)
+
+
 def test_a_post_without_cookies_ends_the_session_that_the_hint_names(
     rp: RelyingParty, app: Flask, anna: str
 ) -> None:
     tokens = rp.tokens()
-    stranger = app.test_client()
-    response = end_session(stranger, "POST", id_token_hint=tokens.id_token, post_logout_redirect_uri=RETURN)
-    assert response.headers["Location"] == RETURN
+    location = post_from_another_site(app, id_token_hint=tokens.id_token, post_logout_redirect_uri=RETURN)
+    assert is_live(rp)  # the POST alone decides nothing
+    assert app.test_client().get(location, **HTTPS).headers["Location"] == RETURN
     assert not is_live(rp)
     assert rp.userinfo(tokens.access_token).status_code == 401
 
@@ -270,6 +312,19 @@ def test_a_tampered_state_leads_nowhere(
     rp.code()
     stale = rp.browser.get(f"/logout?state={state}", **HTTPS)
     assert is_done(rp.submit(stale))
+
+
+def test_a_client_removed_after_a_post_from_another_site_leads_nowhere(
+    rp: RelyingParty, app: Flask, clients_file: Path, anna: str
+) -> None:
+    location = post_from_another_site(
+        app, id_token_hint=rp.tokens().id_token, post_logout_redirect_uri=RETURN
+    )
+    content = yaml.safe_load(clients_file.read_text())
+    del content["clients"]["portal"]
+    clients_file.write_text(yaml.safe_dump(content))
+    app.extensions["idp.provider"].clients.refresh()
+    assert 'id="logout-confirm"' in rp.follow(rp.browser.get(location, **HTTPS)).text
 
 
 def test_a_client_removed_meanwhile_does_not_keep_the_person_logged_in(
