@@ -7,6 +7,7 @@ the old one. Between the last two an algorithm has two active keys; readers let 
 `activated_at` sign and treat the others as retired.
 """
 
+import time
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -18,6 +19,11 @@ from idp.oidc import key_files
 from idp.oidc.key_files import ALGS, RETENTION, RSA_BITS, Alg, Key, PrivateKey
 from idp.oidc.keys import JWKS_MAX_AGE_SECONDS, REQUIRED_ALG
 from idp.tokens import new_token, sha256_hex
+
+# Before a next key may sign, whatever a relying app keeps of /jwks must hold it: as long as the app may keep
+# it, and longer by what lies between the key's file and the app (other machines, their copies of the folder,
+# clocks that differ).
+PUBLISHED_SECONDS = JWKS_MAX_AGE_SECONDS + 120
 
 
 class RefusedError(Exception):
@@ -43,7 +49,7 @@ def rotate(directory: Path, *, alg: str = REQUIRED_ALG, now: datetime, force: bo
                 return [
                     _write_next(directory, known_alg, now),
                     f"nothing else changed: no next {alg} key had been published; rotate again in "
-                    f"{JWKS_MAX_AGE_SECONDS} seconds",
+                    f"{PUBLISHED_SECONDS} seconds",
                 ]
             _refuse_if_young(waiting[0], now)
         lines = _promote(directory, waiting, known_alg, now)
@@ -99,6 +105,7 @@ def _known(alg: str) -> Alg:
 
 def _new_key(alg: Alg, now: datetime) -> Key:
     kid = f"{now:%Y%m%d}-{sha256_hex(new_token())[:8]}"
+    began = time.monotonic()
     key: PrivateKey
     if alg == "ES256":
         key = ECKey.generate_key("P-256")
@@ -106,7 +113,9 @@ def _new_key(alg: Alg, now: datetime) -> Key:
         key = OKPKey.generate_key("Ed25519")
     else:
         key = RSAKey.generate_key(RSA_BITS)
-    return Key(kid, alg, "next", now, None, None, key)
+    # An RSA key can take seconds: it is no older than it has been there to be published.
+    made_at = now + timedelta(seconds=int(time.monotonic() - began))
+    return Key(kid, alg, "next", made_at, None, None, key)
 
 
 def _waiting(keys: Iterable[Key], alg: Alg) -> list[Key]:
@@ -117,10 +126,10 @@ def _waiting(keys: Iterable[Key], alg: Alg) -> list[Key]:
 
 
 def _refuse_if_young(key: Key, now: datetime) -> None:
-    ready_at = key.created_at + timedelta(seconds=JWKS_MAX_AGE_SECONDS)
+    ready_at = key.created_at + timedelta(seconds=PUBLISHED_SECONDS)
     if now < ready_at:
         raise RefusedError(
-            f"{key.kid}: published less than {JWKS_MAX_AGE_SECONDS} seconds ago, so relying apps may not "
+            f"{key.kid}: published less than {PUBLISHED_SECONDS} seconds ago, so relying apps may not "
             f"know it yet; wait until {_moment(ready_at)}"
         )
 

@@ -12,7 +12,8 @@ from joserfc.jwk import ECKey, RSAKey
 
 from idp.oidc import key_rotation
 from idp.oidc.key_files import DECRYPTION_ALGS
-from idp.oidc.keys import CONTENT_ENCS, JWKS_MAX_AGE_SECONDS, KeyRing
+from idp.oidc.key_rotation import PUBLISHED_SECONDS
+from idp.oidc.keys import CONTENT_ENCS, KeyRing
 from idp.tokens import base64url
 from tests.factories import NOON
 
@@ -139,7 +140,7 @@ def test_rotation_keeps_what_apps_may_still_encrypt_to(tmp_path: Path) -> None:
     moment = NOON
     ring = KeyRing(tmp_path, clock=lambda: moment, check_interval_seconds=0)
     old = published(ring, "RSA-OAEP")
-    moment += timedelta(seconds=JWKS_MAX_AGE_SECONDS)
+    moment += timedelta(seconds=PUBLISHED_SECONDS)
     [line, *_] = key_rotation.rotate(tmp_path, alg="RSA-OAEP", now=moment)
     assert line.endswith("active, decrypts RSA-OAEP")
     assert ring.decrypt(encrypted(old, alg="RSA-OAEP")) == INNER

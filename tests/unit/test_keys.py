@@ -1,7 +1,9 @@
 import json
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,11 +16,11 @@ from joserfc.util import json_b64encode, urlsafe_b64decode, urlsafe_b64encode
 from idp.config import ConfigError
 from idp.oidc import key_files, key_rotation
 from idp.oidc.key_files import RETENTION
-from idp.oidc.key_rotation import RefusedError
+from idp.oidc.key_rotation import PUBLISHED_SECONDS, RefusedError
 from idp.oidc.keys import JWKS_MAX_AGE_SECONDS, KeyRing
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
-LATER = NOW + timedelta(seconds=JWKS_MAX_AGE_SECONDS)
+LATER = NOW + timedelta(seconds=PUBLISHED_SECONDS)
 PRIVATE_MEMBERS = {"d", "p", "q", "dp", "dq", "qi", "oth", "k"}
 Change = Callable[[dict[str, Any]], object]
 
@@ -477,17 +479,44 @@ def test_rotation_moves_every_key_one_step(tmp_path: Path) -> None:
 def test_rotation_waits_until_relying_apps_know_the_next_key(tmp_path: Path) -> None:
     key_rotation.rotate(tmp_path, alg="ES256", now=NOW)
     before = key_files.list_keys(tmp_path)
-    with pytest.raises(RefusedError, match="wait until 2026-03-02 09:10:00 UTC"):
+    with pytest.raises(RefusedError, match="wait until 2026-03-02 09:12:00 UTC"):
         key_rotation.rotate(tmp_path, alg="ES256", now=LATER - timedelta(seconds=1))
     assert key_files.list_keys(tmp_path) == before
     key_rotation.rotate(tmp_path, alg="ES256", now=LATER - timedelta(seconds=1), force=True)
     assert states(tmp_path) == ["active", "next", "retired"]
 
 
+def test_a_key_is_no_older_than_its_making(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    began = time.monotonic()
+    ticks = iter([began, began, began, began + 9.5])  # the active key's making, the next one's
+    monkeypatch.setattr(key_rotation.time, "monotonic", lambda: next(ticks))
+    key_rotation.rotate(tmp_path, alg="ES256", now=NOW)
+    assert [key.created_at for key in key_files.list_keys(tmp_path)] == [NOW, NOW + timedelta(seconds=9)]
+
+
+def test_a_client_that_keeps_the_set_as_long_as_it_may_verifies_every_token(folder: Path) -> None:
+    """It is handed a set that is a minute old (another machine's), by rotations as often as they are let."""
+    moment = NOW
+    ring = KeyRing(folder, clock=lambda: moment, check_interval_seconds=0)
+    served, kept, fetched_at = ring.jwks(), ring.jwks(), NOW
+    signers = set()
+    for _ in range(60):
+        with suppress(RefusedError):
+            key_rotation.rotate(folder, alg="ES256", now=moment)
+        if moment - fetched_at >= timedelta(seconds=JWKS_MAX_AGE_SECONDS):
+            kept, fetched_at = served, moment
+        token = ring.sign({}, alg="ES256", now=moment)
+        jws.deserialize_compact(token, KeySet.import_key_set(json.loads(kept)), ["ES256"])
+        signers.add(header_of(token)["kid"])
+        served = ring.jwks()
+        moment += timedelta(minutes=1)
+    assert len(signers) == 5
+
+
 def test_rotation_without_a_next_key_publishes_one_first(tmp_path: Path, ec_jwk: dict[str, Any]) -> None:
     put(tmp_path, "ec", ec_jwk, alg="ES256")
     lines = key_rotation.rotate(tmp_path, alg="ES256", now=LATER)
-    assert "rotate again in 600 seconds" in lines[-1]
+    assert "rotate again in 720 seconds" in lines[-1]
     assert key_files.list_keys(tmp_path)[0].kid == "ec"
     assert states(tmp_path) == ["active", "next"]
 
