@@ -37,14 +37,13 @@ def issuer_of(claims: Mapping[str, Any]) -> str:
 def check(claims: Mapping[str, Any], *, audiences: Collection[str], now: datetime) -> Assertion:
     """The assertion, if its claims are in order. Raises `ValueError` with what is wrong.
 
-    `audiences` are the names that we go by. An `aud` with several values is refused although RFC 7523 leaves
-    room for it: what is addressed to others too could be sent on by them. The clocks may differ by a minute.
+    `audiences` are the names that we go by. An `aud` that holds another's name too is refused although
+    RFC 7523 leaves room for it: they could send it on. The clocks may differ by a minute.
     """
-    audience = claims.get("aud")
-    if isinstance(audience, list) and len(audience) == 1:
-        audience = audience[0]
-    if not isinstance(audience, str) or audience not in audiences:
-        raise ValueError("must have the issuer as its one aud")
+    named = claims.get("aud")
+    named = named if isinstance(named, list) else [named]
+    if not named or not all(isinstance(name, str) and name in audiences for name in named):
+        raise ValueError("must have the issuer as aud, and nobody else")
     expires_at = _time(claims, "exp")
     issued_at, not_before = _time(claims, "iat"), _time(claims, "nbf")
     if expires_at is None:

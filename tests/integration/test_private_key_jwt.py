@@ -92,6 +92,7 @@ def test_what_is_in_order_authenticates(
     cases: dict[str, dict[str, Any]] = {
         "the token endpoint as aud": form(sign(claims(aud=f"{ISSUER}/token"))),
         "a list of one aud": form(sign(claims(aud=[ISSUER]))),
+        "two auds, both ours": form(sign(claims(aud=[ISSUER, f"{ISSUER}/token"]))),
         "the client_id beside it": form(client_id="portal"),
         "ten minutes": form(sign(claims(exp=now + 600))),
         "a fraction of a second": form(sign(claims(exp=now + 60.5))),
@@ -155,9 +156,9 @@ def test_an_assertion_with_one_thing_wrong_is_refused_and_spends_nothing(
         "aud of another provider": sign(claims(aud="https://login.example.com")),
         "issuer with a slash": sign(claims(aud=f"{ISSUER}/")),
         "another endpoint": sign(claims(aud=f"{ISSUER}/par")),
-        "two auds, both ours": sign(claims(aud=[ISSUER, f"{ISSUER}/token"])),
         "also for another provider": sign(claims(aud=[ISSUER, "https://login.example.com"])),
         "empty aud": sign(claims(aud=[])),
+        "a list in the list": sign(claims(aud=[[ISSUER]])),
         "aud that is an object": sign(claims(aud={"0": ISSUER})),
         "no exp": sign(claims(exp=None)),
         "expired": sign(claims(exp=now - 60, iat=now - 120)),
