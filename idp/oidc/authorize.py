@@ -65,8 +65,8 @@ class AuthorizationRequest:
 
     @property
     def shared(self) -> str:
-        """The scopes that a consent must cover: those asked for, and those of the claims asked for."""
-        return " ".join(dict.fromkeys([*self.scope.split(), *self.claims.scopes_for(self.client)]))
+        """What a consent must cover: the scopes asked for, and what stands for the claims asked for."""
+        return " ".join(dict.fromkeys([*self.scope.split(), *self.claims.consent_items(self.client)]))
 
 
 class UnknownClient(IdpError):

@@ -46,6 +46,21 @@ SCOPE_CLAIMS: dict[str, tuple[str, ...]] = {
 SCOPE_CLAIMS_IN_ID_TOKEN = {NUMBER_SCOPE: NUMBER_CLAIMS, ORG_SCOPE: (ORG_AFFILIATION,)}
 """Scopes that put claims in the ID token too, and which (Swedish claims specification §3.2, §3.3)."""
 
+AUTHN_PROVIDER = f"{SWEDISH}authnProvider"
+CREDENTIAL_VALID_FROM = f"{SWEDISH}credentialValidFrom"
+CREDENTIAL_VALID_TO = f"{SWEDISH}credentialValidTo"
+DEVICE_IP = f"{SWEDISH}deviceIp"
+TXN = "txn"
+IDENTIFYING_EVIDENCE = (f"{SWEDISH}userSignature", f"{SWEDISH}userCertificate", f"{SWEDISH}authnEvidence")
+EVIDENCE_CLAIMS = (
+    *IDENTIFYING_EVIDENCE,
+    CREDENTIAL_VALID_FROM,
+    CREDENTIAL_VALID_TO,
+    DEVICE_IP,
+    TXN,
+)
+"""What a login that leaves evidence tells, by the `claims` parameter and in the ID token alone."""
+
 SCOPE_TEXTS: dict[str, LazyString] = {
     "openid": lazy_gettext("Vem du är hos oss (ett kontonummer)"),
     "profile": lazy_gettext("Ditt namn, språk och födelsedatum"),
@@ -55,19 +70,13 @@ SCOPE_TEXTS: dict[str, LazyString] = {
     INFO_SCOPE: lazy_gettext("Ditt namn och födelsedatum"),
     NUMBER_SCOPE: lazy_gettext("Ditt personnummer"),
     ORG_SCOPE: lazy_gettext("Ditt namn och ditt företag"),
+    AUTHN_PROVIDER: lazy_gettext("På vilket sätt du loggade in"),
+    CREDENTIAL_VALID_FROM: lazy_gettext("Från när ditt BankID gäller"),
+    CREDENTIAL_VALID_TO: lazy_gettext("Hur länge ditt BankID gäller"),
+    DEVICE_IP: lazy_gettext("Den IP-adress som du loggade in från"),
+    TXN: lazy_gettext("Ett referensnummer för din inloggning"),
 }
-"""What each scope means to the person who is asked to consent."""
-
-AUTHN_PROVIDER = f"{SWEDISH}authnProvider"
-IDENTIFYING_EVIDENCE = (f"{SWEDISH}userSignature", f"{SWEDISH}userCertificate", f"{SWEDISH}authnEvidence")
-EVIDENCE_CLAIMS = (
-    *IDENTIFYING_EVIDENCE,
-    f"{SWEDISH}credentialValidFrom",
-    f"{SWEDISH}credentialValidTo",
-    f"{SWEDISH}deviceIp",
-    "txn",
-)
-"""What a login that leaves evidence tells, by the `claims` parameter and in the ID token alone."""
+"""What each scope, and each claim that no scope stands for, means to the person who is asked to consent."""
 
 _SCOPES_OF = {
     claim: tuple(scope for scope, claims in SCOPE_CLAIMS.items() if claim in claims)
@@ -78,7 +87,8 @@ ACCOUNT_CLAIMS = frozenset(_SCOPES_OF) - CLAIMS_OF_A_NUMBER
 """The claims that the account itself tells."""
 
 # Whoever reads a signature or a certificate reads the personal number in it.
-_SCOPES_OF_EVENT = dict.fromkeys((AUTHN_PROVIDER, *EVIDENCE_CLAIMS), ("openid",)) | dict.fromkeys(
+_ANY = ("openid",)  # every entry lists it
+_SCOPES_OF_EVENT = dict.fromkeys((AUTHN_PROVIDER, *EVIDENCE_CLAIMS), _ANY) | dict.fromkeys(
     IDENTIFYING_EVIDENCE, (NUMBER_SCOPE,)
 )
 
@@ -102,10 +112,13 @@ class AskedClaims:
             userinfo=tuple(name for name in asked.userinfo if _listed(_SCOPES_OF, name, client)),
         )
 
-    def scopes_for(self, client: Client) -> list[str]:
-        """The scopes, of those the client may ask for, that stand for these claims in a consent."""
+    def consent_items(self, client: Client) -> list[str]:
+        """What a consent must hold for these claims: scopes that the client may ask for, else the claims."""
         anywhere = _SCOPES_OF | _SCOPES_OF_EVENT
-        return [_listed(anywhere, name, client)[0] for name in self.id_token + self.userinfo]
+        return [
+            name if anywhere[name] == _ANY else _listed(anywhere, name, client)[0]
+            for name in self.id_token + self.userinfo
+        ]
 
     def to_json(self) -> dict[str, Any] | None:
         """As a grant keeps it; None when nothing is asked for."""

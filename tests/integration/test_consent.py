@@ -1,5 +1,6 @@
 """Consent: asked of whom, remembered for what, refused how (OIDC Core §3.1.2.4)."""
 
+import json
 import re
 from typing import Any
 from uuid import UUID
@@ -63,6 +64,28 @@ def test_it_is_asked_once_and_again_for_more(rp: RelyingParty, app: Flask, anna:
     assert "code" in rp.answer(rp.follow(rp.submit(more, answer="allow")))
     assert "code" in rp.answer(rp.authorize(scope="openid email phone", prompt="none"))
     assert events(app).count(Event.CONSENT_GIVEN) == 2
+
+
+@pytest.mark.parametrize(
+    ("claim", "text"),
+    [
+        ("https://id.oidc.se/claim/authnProvider", "På vilket sätt du loggade in"),
+        ("https://id.oidc.se/claim/deviceIp", "Den IP-adress som du loggade in från"),
+        ("txn", "Ett referensnummer för din inloggning"),
+        ("https://id.oidc.se/claim/credentialValidFrom", "Från när ditt BankID gäller"),
+        ("https://id.oidc.se/claim/credentialValidTo", "Hur länge ditt BankID gäller"),
+    ],
+)
+def test_what_a_login_tells_is_asked_about_too(rp: RelyingParty, anna: str, claim: str, text: str) -> None:
+    rp.follow(rp.submit(rp.log_in(scope="openid"), answer="allow"))
+    asked = {"scope": "openid", "claims": json.dumps({"id_token": {claim: None}})}
+    assert rp.answer(rp.authorize(prompt="none", **asked))["error"] == "consent_required"
+    page = rp.follow(rp.authorize(**asked))
+    assert is_question(page)
+    assert text in page.text
+    assert "code" in rp.answer(rp.follow(rp.submit(page, answer="allow")))
+    assert "code" in rp.answer(rp.authorize(prompt="none", **asked))
+    assert text in rp.browser.get("/account/apps", **HTTPS).text
 
 
 def test_the_question_says_who_asks_for_what(rp: RelyingParty, anna: str) -> None:
