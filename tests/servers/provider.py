@@ -33,7 +33,10 @@ UNLIMITED = ("LOGIN_PER_ADDRESS", "LOGIN_PER_ACCOUNT", "LOGIN_OVERALL", "CLIENT_
 
 
 def clients() -> dict[str, dict[str, Any]]:
-    """The relying apps that every server begins with: each way to authenticate, ES256, refresh tokens."""
+    """The relying apps that every server begins with: each way to authenticate, ES256, refresh tokens.
+
+    `strict` must do all that makes a login hard to tamper with, `signing` sign what it asks for.
+    """
     where: dict[str, Any] = {
         "redirect_uris": [REDIRECT_URI],
         "post_logout_redirect_uris": [AFTER_LOGOUT_URI],
@@ -43,18 +46,26 @@ def clients() -> dict[str, dict[str, Any]]:
         "scope": "openid profile email offline_access",
         "grant_types": ["authorization_code", "refresh_token", "client_credentials"],
     }
+    keyed: dict[str, Any] = {
+        "token_endpoint_auth_method": "private_key_jwt",
+        "client_secrets": None,
+        "jwks": assertions.public("ES256"),
+    }
     return {
         "portal": make_client(**where),
         "poster": make_client(**where, token_endpoint_auth_method="client_secret_post"),
-        "keyed": make_client(
-            **where,
-            token_endpoint_auth_method="private_key_jwt",
-            client_secrets=None,
-            jwks=assertions.public("ES256"),
-        ),
+        "keyed": make_client(**where, **keyed),
         "spa": make_public_client(**where),
         "curve": make_client(**where, id_token_signed_response_alg="ES256"),
         "offline": make_client(**where, **offline, access_token_format="jwt"),
+        "strict": make_client(
+            **where,
+            **offline,
+            **keyed,
+            require_pushed_authorization_requests=True,
+            dpop_bound_access_tokens=True,
+        ),
+        "signing": make_client(**where, **offline, **keyed, require_signed_request_object=True),
         "mobile": make_public_client(**where, **offline | {"grant_types": offline["grant_types"][:2]}),
     }
 

@@ -1,9 +1,10 @@
-"""openid-client (Node) as the relying app: every way to authenticate, form_post and ES256."""
+"""openid-client (Node) as the relying app: every way to authenticate, form_post, ES256, PAR, DPoP and JAR."""
 
 import json
 import subprocess
 from pathlib import Path
 from typing import Any, Self
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -133,6 +134,48 @@ def test_refresh_introspection_revocation_and_client_credentials(
         if client_id == "offline":
             assert offline["active"] is True
             assert (offline["own"]["active"], offline["own"]["sub"]) == (True, "offline")
+
+
+@pytest.mark.parametrize(
+    ("client_id", "changes", "sent"),
+    [
+        ("strict", {"dpop": "ES256"}, {"client_id", "request_uri"}),
+        ("signing", {"request_object": True}, {"client_id", "request"}),
+        ("strict", {"dpop": "ES256", "request_object": True}, {"client_id", "request_uri"}),
+    ],
+    ids=["PAR with DPoP", "JAR", "JAR pushed with DPoP"],
+)
+def test_requests_that_nobody_between_can_change(
+    server: Server, relying_party: Path, client_id: str, changes: dict[str, Any], sent: set[str]
+) -> None:
+    """Login, refresh, userinfo and logout with private_key_jwt; the browser carries nothing it could change.
+
+    Each client's entry demands it, so that an ordinary request of the same app is refused.
+    """
+    asked = settings(
+        server,
+        client_id=client_id,
+        authentication="private_key_jwt",
+        private_key=PRIVATE_KEY,
+        scope="openid profile email offline_access",
+        **changes,
+    )
+    with Script(relying_party) as script, Person(server.issuer) as anna:
+        url = script.ask(asked)["url"]
+        assert set(parse_qs(urlsplit(url).query)) == sent
+        result = script.ask({"url": anna.log_in(url).headers["Location"]})
+        assert result["type"] == ("dpop" if "dpop" in changes else "bearer")
+        offline = result["offline"]
+        for claims in (result["claims"], offline["claims"]):
+            assert (claims["iss"], claims["aud"]) == (server.issuer, client_id)
+        assert result["userinfo"] == offline["userinfo"]
+        assert offline["userinfo"]["email"] == EMAIL
+        assert (offline["active"], offline["afterwards"]) == (True, "invalid_grant")
+        assert anna.visit(result["logout"]).headers["Location"] == f"{AFTER_LOGOUT_URI}?state=bye"
+    plain = settings(server, client_id=client_id, authentication="private_key_jwt", private_key=PRIVATE_KEY)
+    with Script(relying_party) as script, Person(server.issuer) as anna:
+        refused = parse_qs(urlsplit(anna.visit(script.ask(plain)["url"]).headers["Location"]).query)
+        assert refused["error"] == ["invalid_request"]
 
 
 @pytest.mark.parametrize("parameter", ["state", "iss"])

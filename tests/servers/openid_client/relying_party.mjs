@@ -8,6 +8,7 @@ const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
 const read = async () => JSON.parse((await lines.next()).value);
 const write = (value) => console.log(JSON.stringify(value));
 
+// A private JWK as a key that signs client assertions and request objects.
 const signingKey = async (jwk) => ({
   key: await crypto.subtle.importKey("jwk", jwk, { name: "ECDSA", namedCurve: jwk.crv }, false, ["sign"]),
   kid: jwk.kid,
@@ -49,9 +50,13 @@ const parameters = {
 if (settings.response_mode !== "query") {
   parameters.response_mode = settings.response_mode;
 }
-const authorization = settings.dpop
-  ? await client.buildAuthorizationUrlWithPAR(config, parameters, options)
+// The request as it is, as a signed request object (JAR), pushed (PAR), or the object pushed.
+let authorization = settings.request_object
+  ? await client.buildAuthorizationUrlWithJAR(config, parameters, await signingKey(settings.private_key))
   : client.buildAuthorizationUrl(config, parameters);
+if (settings.dpop) {
+  authorization = await client.buildAuthorizationUrlWithPAR(config, authorization.searchParams, options);
+}
 write({ url: authorization.href });
 
 const returned = await read();
