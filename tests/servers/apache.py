@@ -42,7 +42,7 @@ OIDCClientID {client_id}
 OIDCClientSecret {secret}
 OIDCRedirectURI {base}{callback}
 OIDCCryptoPassphrase {passphrase}
-OIDCScope "openid profile email"
+OIDCScope "openid profile email offline_access"
 OIDCPKCEMethod S256
 OIDCDefaultLoggedOutURL {base}/
 OIDCSessionType server-cache
@@ -55,12 +55,21 @@ OIDCSessionType server-cache
     Require valid-user
     ProxyPass http://127.0.0.1:{application}/
 </Location>
+<Location /fresh/>
+    AuthType openid-connect
+    Require valid-user
+    OIDCRefreshAccessTokenBeforeExpiry 3600 logout_on_error
+    ProxyPass http://127.0.0.1:{application}/
+</Location>
 """
 
 
 @dataclass(frozen=True)
 class Apache:
-    """Where it listens; everything under /app/ needs a login."""
+    """Where it listens; everything under /app/ and /fresh/ needs a login.
+
+    An access token that has less than an hour left, as all of ours, is exchanged before /fresh/ is answered.
+    """
 
     port: int
     folder: Path
@@ -76,6 +85,10 @@ class Apache:
     @property
     def page(self) -> str:
         return f"{self.base}/app/page"
+
+    @property
+    def fresh_page(self) -> str:
+        return f"{self.base}/fresh/page"
 
     def log(self) -> str:
         return (self.folder / "error.log").read_text()

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, quote, urlsplit
 
 import httpx2
 import pytest
@@ -33,6 +33,8 @@ def server(apache: Apache, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         post_logout_redirect_uris=[f"{apache.base}/"],
         backchannel_logout_uri=f"{apache.callback}?logout=backchannel",
         initiate_login_uri=None,
+        scope="openid profile email offline_access",
+        grant_types=["authorization_code", "refresh_token"],
     )
     with (
         running(folder, f"sqlite:///{folder}/idp.sqlite3", {CLIENT_ID: entry}) as provider,
@@ -52,8 +54,8 @@ def log_in(anna: Person, apache: Apache) -> dict[str, str]:
     return told(anna, apache)
 
 
-def told(anna: Person, apache: Apache) -> dict[str, str]:
-    answer = anna.http.get(apache.page)
+def told(anna: Person, apache: Apache, page: str | None = None) -> dict[str, str]:
+    answer = anna.http.get(page or apache.page)
     assert answer.status_code == 200, apache.log()
     headers: dict[str, str] = answer.json()
     return headers
@@ -67,12 +69,43 @@ def test_the_application_is_told_who_logged_in(server: Server, apache: Apache) -
         assert headers["OIDC_CLAIM_acr"] == f"{server.issuer}/acr/password"
         assert (headers["OIDC_CLAIM_email"], headers["OIDC_CLAIM_email_verified"]) == (EMAIL, "0")
         assert headers["OIDC_CLAIM_name"] == "Anna Åsén"
-        userinfo = httpx2.get(
-            f"{server.issuer}/userinfo",
-            headers={"Authorization": f"Bearer {headers['OIDC_access_token']}"},
-            trust_env=False,
-        )
-        assert userinfo.json()["sub"] == headers["OIDC_CLAIM_sub"]
+        assert subject(server, headers["OIDC_access_token"]) == headers["OIDC_CLAIM_sub"]
+
+
+def subject(server: Server, access_token: str) -> str:
+    """Whose userinfo the token gives."""
+    bearer = {"Authorization": f"Bearer {access_token}"}
+    sub: str = httpx2.get(f"{server.issuer}/userinfo", headers=bearer, trust_env=False).json()["sub"]
+    return sub
+
+
+def test_apache_refreshes_the_access_token_before_it_expires(server: Server, apache: Apache) -> None:
+    """The application has a token in force at every request, and the person notices nothing."""
+    with Person(server.issuer) as anna:
+        headers = log_in(anna, apache)
+        assert told(anna, apache)["OIDC_access_token"] == headers["OIDC_access_token"]
+        given = [headers["OIDC_access_token"]]
+        for _ in range(2):
+            later = told(anna, apache, apache.fresh_page)
+            assert later["OIDC_CLAIM_sub"] == headers["OIDC_CLAIM_sub"]
+            given.append(later["OIDC_access_token"])
+        assert len(set(given)) == 3
+        assert {subject(server, token) for token in given} == {headers["OIDC_CLAIM_sub"]}
+
+
+def test_the_application_asks_apache_to_refresh(server: Server, apache: Apache) -> None:
+    """By the module's refresh hook; once the grant is revoked it says so instead."""
+    with Person(server.issuer) as anna:
+        first = log_in(anna, apache)["OIDC_access_token"]
+        hook = f"{apache.callback}?refresh={quote(apache.page, safe='')}&access_token="
+        back = anna.http.get(hook + first)
+        assert (back.status_code, back.headers["Location"]) == (302, apache.page), apache.log()
+        second = told(anna, apache)["OIDC_access_token"]
+        assert second != first
+        assert subject(server, second) == subject(server, first)
+        server.idp("sessions", "end", "--user", EMAIL)
+        back = anna.http.get(hook + second)
+        assert parse_qs(urlsplit(back.headers["Location"]).query) == {"error_code": ["refresh_failed"]}
 
 
 def test_logout_at_apache_ends_the_session_here(server: Server, apache: Apache) -> None:
