@@ -4,19 +4,22 @@ import asyncio
 import base64
 import itertools
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
+from dataclasses import replace
 from typing import Any, TypeVar
 from urllib.parse import urlencode, urljoin
 
 from bench.visitor import Account, Client, FlowError, Granted, LoginPage, Provider, Visitor
 from bench.wire import Answer, Browser, WireError
+from idp.tokens import s256_challenge
 from tests.factories import PASSWORD, SECRET
 from tests.servers.provider import EMAIL, PATIENCE_SECONDS, REDIRECT_URI, Server
 
 Result = TypeVar("Result")
 
 PORTAL = Client("portal", SECRET, REDIRECT_URI)
-BASIC = "Basic " + base64.b64encode(f"{PORTAL.client_id}:{PORTAL.client_secret}".encode()).decode()
+OFFLINE = Client("offline", SECRET, REDIRECT_URI)
+MOBILE = Client("mobile", "", REDIRECT_URI)
 ANNA = Account(EMAIL, PASSWORD)
 
 
@@ -39,6 +42,13 @@ async def visitors(server: Server, number: int) -> list[Visitor]:
     return found
 
 
+def at(client: Client, person: Visitor) -> Visitor:
+    """The same browser and session on the way to a relying app that wants refresh tokens."""
+    visitor = Visitor(replace(person.provider, client=client), ANNA, person.turns)
+    visitor.browser, visitor.scope = person.browser, f"{visitor.scope} offline_access"
+    return visitor
+
+
 def close(browsers: Iterable[Browser]) -> None:
     for browser in browsers:
         browser.close()
@@ -51,15 +61,43 @@ async def connected(server: Server, number: int) -> list[Browser]:
     return browsers
 
 
-async def exchange(server: Server, browser: Browser, granted: Granted) -> Answer:
-    """The token endpoint's answer to a valid exchange of the portal's code."""
+async def call(
+    server: Server, browser: Browser, client: Client, path: str, form: Mapping[str, str], **headers: str
+) -> Answer:
+    """What an endpoint answers to the client, which proves who it is by its secret if it has one."""
+    if not client.client_secret:
+        return await browser.post(server.issuer + path, {**form, "client_id": client.client_id}, headers)
+    pair = base64.b64encode(f"{client.client_id}:{client.client_secret}".encode()).decode()
+    return await browser.post(server.issuer + path, form, {**headers, "Authorization": f"Basic {pair}"})
+
+
+async def exchange(server: Server, browser: Browser, granted: Granted, client: Client = PORTAL) -> Answer:
+    """The token endpoint's answer to a valid exchange of the client's code."""
     form = {
         "grant_type": "authorization_code",
         "code": granted.code,
-        "redirect_uri": PORTAL.redirect_uri,
+        "redirect_uri": client.redirect_uri,
         "code_verifier": granted.verifier,
     }
-    return await browser.post(f"{server.issuer}/token", form, {"Authorization": BASIC})
+    return await call(server, browser, client, "/token", form)
+
+
+async def refresh(server: Server, browser: Browser, client: Client, token: str) -> Answer:
+    """The token endpoint's answer to a refresh token."""
+    form = {"grant_type": "refresh_token", "refresh_token": token}
+    return await call(server, browser, client, "/token", form)
+
+
+async def push(server: Server, browser: Browser, client: Client) -> Answer:
+    """The answer to a valid pushed request for a code (RFC 9126 §2)."""
+    form = {
+        "redirect_uri": client.redirect_uri,
+        "response_type": "code",
+        "scope": "openid",
+        "code_challenge": s256_challenge("v" * 43),
+        "code_challenge_method": "S256",
+    }
+    return await call(server, browser, client, "/par", {**form, "client_id": client.client_id})
 
 
 async def log_in_up_to_the_answer(server: Server, browser: Browser, **parameters: str) -> str:
