@@ -162,7 +162,7 @@ def render(error: IdpError) -> Response:
         message=text.message,
         advice=text.advice,
         reference=g.request_id,
-        details=[error.detail] if error.detail and g.talkative else [],
+        details=_details(error) if g.talkative else [],
         back_url=None,
         back_label=None,
     )
@@ -186,9 +186,12 @@ def render_json(error: IdpError) -> Response:
 def report(error: IdpError) -> None:
     """Write the log line that the reference on the page finds."""
     level = log.error if error.status >= 500 else log.warning
-    level(
-        "refused", code=error.code, status=error.status, detail=error.detail[:MAX_DETAIL], path=_logged_path()
-    )
+    detail = "; ".join(_details(error))[:MAX_DETAIL]
+    level("refused", code=error.code, status=error.status, detail=detail, path=_logged_path())
+
+
+def _details(error: IdpError) -> list[str]:
+    return [detail for detail in (error.detail, *getattr(error, "__notes__", ())) if detail]
 
 
 def register(app: Flask, *, is_protocol_endpoint: Callable[[], bool]) -> None:

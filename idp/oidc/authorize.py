@@ -12,7 +12,7 @@ from datetime import datetime
 from idp.errors import IdpError
 from idp.login.requirement import AuthnRequirement
 from idp.login.user_message import UserMessage
-from idp.oidc import claims_request, dpop, parameters, requested_login, user_message
+from idp.oidc import claims_request, dpop, entry_notes, parameters, requested_login, user_message
 from idp.oidc.claims import SCOPE_CLAIMS, AskedClaims
 from idp.oidc.claims_request import ClaimsRequest, MalformedClaims
 from idp.oidc.clients import Client
@@ -140,9 +140,10 @@ def parse(sent: Iterable[tuple[str, str]], environment: Environment) -> Authoriz
         return _read(Sent(pushed.parameters), client, environment, pushed=pushed.hash)
     request = _read_sent(found, client, environment)
     if client.require_pushed_authorization_requests:
-        raise AuthorizationError(
+        error = AuthorizationError(
             request.to, "invalid_request", "this client must push its requests (RFC 9126)"
         )
+        raise entry_notes.about(error, client, "require_pushed_authorization_requests")
     return request
 
 
@@ -188,9 +189,10 @@ def _read_sent(sent: Sent, client: Client, environment: Environment) -> Authoriz
     if "request" not in sent.parameters:
         request = _read(sent, client, environment)
         if client.require_signed_request_object:
-            raise AuthorizationError(
+            error = AuthorizationError(
                 request.to, "invalid_request", "this client must send a signed request object (RFC 9101)"
             )
+            raise entry_notes.about(error, client, "require_signed_request_object")
         return request
     try:
         sent.check()
@@ -204,8 +206,9 @@ def _read_sent(sent: Sent, client: Client, environment: Environment) -> Authoriz
         try:
             to = _return_to(sent, client)
         except BadRedirectUri:
-            raise BadAuthorizationRequest(f"request: {refused.description}", error=refused.error) from None
-        raise AuthorizationError(to, refused.error, refused.description) from None
+            bad = BadAuthorizationRequest(f"request: {refused.description}", error=refused.error)
+            raise entry_notes.carry(refused, bad) from None
+        raise _answered(refused, to) from None
     return _read(parameters.collect(opened.items()), client, environment)
 
 
@@ -217,7 +220,11 @@ def _read(
         sent.check()
         return _rest(to, sent.parameters, environment)
     except Refused as refused:
-        raise AuthorizationError(to, refused.error, refused.description) from None
+        raise _answered(refused, to) from None
+
+
+def _answered(refused: Refused, to: ReturnTo) -> AuthorizationError:
+    return entry_notes.carry(refused, AuthorizationError(to, refused.error, refused.description))
 
 
 def _return_to(sent: Sent, client: Client, pushed: str | None = None) -> ReturnTo:
@@ -254,7 +261,8 @@ def _rest(to: ReturnTo, given: Mapping[str, str], environment: Environment) -> A
     if "registration" in given:
         raise Refused("registration_not_supported", "registration is not supported")
     if not client.check_grant_type("authorization_code"):
-        raise Refused("unauthorized_client", "this client is not registered for the authorization code")
+        refused = Refused("unauthorized_client", "this client is not registered for the authorization code")
+        raise entry_notes.about(refused, client, "grant_types", "authorization_code")
     if "response_type" not in given:
         raise Refused("invalid_request", "response_type is missing")
     if given["response_type"] != "code":
@@ -295,7 +303,8 @@ def _scope(client: Client, given: Mapping[str, str]) -> str:
     known = [name for name in asked if name in SCOPE_CLAIMS]
     for name in known:
         if name not in client.scopes:
-            raise Refused("invalid_scope", f"this client is not registered for the scope {name}")
+            refused = Refused("invalid_scope", f"this client is not registered for the scope {name}")
+            raise entry_notes.about(refused, client, "scope", name)
     if not client.check_grant_type("refresh_token"):  # nothing to go on with: ignored (OIDC Core §11)
         known = [name for name in known if name != "offline_access"]
     return " ".join(known)
@@ -309,7 +318,8 @@ def _code_challenge(client: Client, given: Mapping[str, str]) -> str | None:
         if method is not None:
             raise Refused("invalid_request", "code_challenge_method without code_challenge")
         if client.require_pkce:
-            raise Refused("invalid_request", "PKCE is required: send code_challenge with method S256")
+            refused = Refused("invalid_request", "PKCE is required: send code_challenge with method S256")
+            raise entry_notes.about(refused, client, "require_pkce")
         return None
     if method != "S256":
         raise Refused("invalid_request", "code_challenge_method must be S256")

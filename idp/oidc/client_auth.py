@@ -13,7 +13,7 @@ from authlib.oauth2.rfc6749.errors import InvalidClientError, InvalidRequestErro
 from idp import audit
 from idp.db import db
 from idp.errors import TooManyTries
-from idp.oidc import client_assertion, client_jws
+from idp.oidc import client_assertion, client_jws, entry_notes
 from idp.oidc.client_jws import Unverified
 from idp.oidc.client_keys import KeysUnavailable
 from idp.oidc.clients import Client
@@ -29,6 +29,8 @@ RETRY_SECONDS = 10
 
 class InvalidClient(InvalidClientError):  # type: ignore[misc]
     """Always 401: the client could not be authenticated (RFC 6749 §5.2)."""
+
+    is_logged = False  # where it was counted
 
     def __init__(self, description: str) -> None:
         super().__init__(description=description, status_code=401)
@@ -92,7 +94,13 @@ def authenticate(
             raise TooManyClientTries(limited.wait_seconds) from None
         client_id = _claimed_id(form, authorization)
         known = client_id if provider.clients.get(client_id) else None
-        log.warning("client_authentication_failed", client_id=client_id[:100], reason=error.description)
+        log.warning(
+            "client_authentication_failed",
+            client_id=client_id[:100],
+            reason=error.description,
+            entry=entry_notes.of(error),
+        )
+        error.is_logged = True
         audit.record(audit.Event.CLIENT_AUTHENTICATION_FAILED, now=now, client_id=known, actor="client")
         db.session.commit()
         raise
@@ -114,7 +122,7 @@ def _by_secret(
         method = "client_secret_post" if secret else "none"
     client = _registered(provider, client_id, method)
     if method != "none" and not client.check_secret(secret, now):
-        raise InvalidClient("client authentication failed")
+        raise entry_notes.about(InvalidClient("client authentication failed"), client, "client_secrets")
     return client, method
 
 
@@ -136,18 +144,26 @@ def _by_assertion(
             raise InvalidRequestError("client_id differs from the one in the assertion")
         client = _registered(provider, client_id, "private_key_jwt")
         if client.token_endpoint_auth_signing_alg not in (None, found.alg):
-            raise ValueError(f"must have the alg {client.token_endpoint_auth_signing_alg}")
+            wrong = ValueError(f"must have the alg {client.token_endpoint_auth_signing_alg}")
+            raise entry_notes.about(wrong, client, "token_endpoint_auth_signing_alg", found.alg)
         audiences = {provider.issuer, *(provider.issuer + path for path in (TOKEN_ENDPOINT, endpoint))}
         # First what costs nothing: with wrong claims no keys are fetched.
         assertion = client_assertion.check(found.claims, audiences=audiences, now=now)
-        provider.client_keys.verify(client, found, now)
+        _verify(provider, client, found, now)
     except ValueError as error:
-        raise InvalidClient(f"the client assertion {error}") from None
+        raise entry_notes.carry(error, InvalidClient(f"the client assertion {error}")) from None
     except KeysUnavailable:
         raise ClientKeysUnavailable from None
     if not client_assertion.use(assertion):
         raise InvalidClient("the client assertion has been used before")
     return client, "private_key_jwt"
+
+
+def _verify(provider: Provider, client: Client, found: Unverified, now: datetime) -> None:
+    try:
+        provider.client_keys.verify(client, found, now)
+    except ValueError as error:
+        raise entry_notes.about_keys(error, client) from None
 
 
 def _read(form: Mapping[str, str]) -> Unverified:
@@ -159,7 +175,8 @@ def _registered(provider: Provider, client_id: str, method: str) -> Client:
     if client is None:
         raise InvalidClient("client authentication failed")
     if client.token_endpoint_auth_method != method:
-        raise InvalidClient(f"this client must authenticate by {client.token_endpoint_auth_method}")
+        error = InvalidClient(f"this client must authenticate by {client.token_endpoint_auth_method}")
+        raise entry_notes.about(error, client, "token_endpoint_auth_method", method)
     return client
 
 

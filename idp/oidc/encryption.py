@@ -8,6 +8,7 @@ from typing import Any, get_args
 from authlib.oauth2.base import OAuth2Error
 from joserfc import jwe
 
+from idp.oidc import entry_notes
 from idp.oidc.client_auth import ClientKeysUnavailable
 from idp.oidc.client_fields import ContentEncryption, KeyEncryption
 from idp.oidc.client_jwks import ClientKey
@@ -31,7 +32,7 @@ def recipient(keys: ClientKeys, client: Client, alg: str, now: datetime) -> Clie
     except KeysUnavailable:
         raise ClientKeysUnavailable from None
     if not suited:
-        raise NoKey(f"none of the client's keys can be encrypted to by {alg}")
+        raise entry_notes.about_keys(NoKey(f"none of the client's keys can be encrypted to by {alg}"), client)
     # One that is for encryption alone rather than one that also signs; of several the first in the set.
     return min(suited, key=lambda key: len(key.uses))
 

@@ -15,7 +15,7 @@ from authlib.oauth2.rfc6749.errors import (
 from authlib.oauth2.rfc6749.grants import AuthorizationCodeGrant, BaseGrant, TokenEndpointMixin
 
 from idp.clock import utcnow
-from idp.oidc import encryption, refresh, service, tokens
+from idp.oidc import encryption, entry_notes, refresh, service, tokens
 from idp.oidc.clients import Client
 from idp.oidc.provider import Provider
 from idp.oidc.refresh import Lifetime, Presented
@@ -45,7 +45,8 @@ class CodeGrant(AuthorizationCodeGrant):  # type: ignore[misc]
         if verifier is not None and not CODE_VERIFIER.fullmatch(verifier):
             raise InvalidRequestError("code_verifier is malformed")
         if verifier is None and client.require_pkce:
-            raise InvalidRequestError("code_verifier is missing")
+            missing = InvalidRequestError("code_verifier is missing")
+            raise entry_notes.about(missing, client, "require_pkce")
         now = utcnow()
         # No code is spent on an answer that cannot be written.
         encryption.for_id_tokens(self.server.provider.client_keys, client, now)
@@ -165,11 +166,14 @@ class RefreshGrant(BaseGrant, TokenEndpointMixin):  # type: ignore[misc]
             )
         # What clients.yaml says now counts, not what it said when the person logged in.
         if client.companies and found.company not in client.companies:
-            raise InvalidGrantError("this person may not use this client any more")
+            over = InvalidGrantError("this person may not use this client any more")
+            raise entry_notes.about(over, client, "companies", found.company)
         if found.granted.method is not None and found.granted.method not in client.login_methods:
-            raise InvalidGrantError("the login was by a method that this client does not take any more")
+            over = InvalidGrantError("the login was by a method that this client does not take any more")
+            raise entry_notes.about(over, client, "login_methods", found.granted.method)
         if not {"openid", OFFLINE} <= client.scopes:
-            raise InvalidGrantError("this client may not have refresh tokens any more")
+            over = InvalidGrantError("this client may not have refresh tokens any more")
+            raise entry_notes.about(over, client, "scope", f"openid {OFFLINE}")
         return found
 
     def _scope(self, presented: Presented) -> str:
@@ -178,7 +182,8 @@ class RefreshGrant(BaseGrant, TokenEndpointMixin):  # type: ignore[misc]
         granted = [scope for scope in presented.granted.scope.split() if scope in client.scopes]
         asked = self.request.form.get("scope", "").split()
         if not set(asked) <= set(granted):
-            raise InvalidScopeError("scope holds more than was granted")
+            more = InvalidScopeError("scope holds more than was granted")
+            raise entry_notes.about(more, client, "scope", " ".join(asked))
         return " ".join(scope for scope in granted if not asked or scope in asked)
 
 
@@ -223,5 +228,6 @@ def _client_for(grant: RefreshGrant | ClientGrant) -> Client:
     """The authenticated client, if its entry lists the grant."""
     client: Client = grant.authenticate_token_endpoint_client()
     if not client.check_grant_type(grant.GRANT_TYPE):
-        raise UnauthorizedClientError(f"this client is not registered for the grant {grant.GRANT_TYPE}")
+        error = UnauthorizedClientError(f"this client is not registered for the grant {grant.GRANT_TYPE}")
+        raise entry_notes.about(error, client, "grant_types", grant.GRANT_TYPE)
     return client

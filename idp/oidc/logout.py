@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
 
+from idp.oidc import entry_notes
 from idp.oidc.clients import Client
 
 PARAMETERS = (
@@ -29,6 +30,7 @@ class LogoutRequest:
     return_to: str | None
     problem: str | None  # for the log: why return_to was not taken
     ui_locales: str | None = None
+    entry: str | None = None  # which field of the client's entry would have to change
 
     def to_json(self) -> dict[str, Any]:
         """What goes on with the browser to another address of ours; whoever keeps it signs it."""
@@ -81,9 +83,11 @@ def parse(
         claims, problem = {}, "client_id is not the audience of the id_token_hint"
     client = find_client(client_id) if client_id else None
     # Whatever is wrong, nobody is sent to a relying app then (RP-Initiated Logout §4).
-    return_to = None if problem else sent.get("post_logout_redirect_uri")
+    return_to, entry = None if problem else sent.get("post_logout_redirect_uri"), None
     if return_to and (client is None or return_to not in client.post_logout_redirect_uris):
         problem = "post_logout_redirect_uri is not among the client's post_logout_redirect_uris"
+        if client is not None:
+            entry = entry_notes.note(client, "post_logout_redirect_uris", return_to)
         return_to = None
     if return_to and sent.get("state"):
         separator = "&" if "?" in return_to else "?"
@@ -95,6 +99,7 @@ def parse(
         return_to=return_to or None,
         problem=problem,
         ui_locales=sent.get("ui_locales"),
+        entry=entry,
     )
 
 

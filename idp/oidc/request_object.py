@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 from typing import Any, get_args
 
-from idp.oidc import client_jws
+from idp.oidc import client_jws, entry_notes
 from idp.oidc.client_fields import RequestObjectAlg
 from idp.oidc.client_jws import Unverified
 from idp.oidc.client_keys import KeysUnavailable
@@ -35,19 +35,32 @@ def read(
     signature by the client's registered keys; `audiences` are the names that we go by.
     Raises `Refused`: `invalid_request_object` (RFC 9101 §7) for whatever is not in order.
     """
-    alg = client.request_object_signing_alg
     try:
         if len(text) > MAX_LENGTH:
             raise ValueError("is too long")
         if text.count(".") == JWE_DOTS:
             text = decrypt(text)
-        claims = verify(client_jws.read(text, algs=(alg,) if alg else ALGS, typs=TYPES))
+        claims = _verified(text, client, verify)
         _check(claims, client, audiences, now.timestamp())
         return {name: _text(name, value) for name, value in claims.items() if name in KNOWN}
     except KeysUnavailable:
-        raise Refused("temporarily_unavailable", "the keys at jwks_uri cannot be fetched now") from None
+        refused = Refused("temporarily_unavailable", "the keys at jwks_uri cannot be fetched now")
+        raise entry_notes.about_keys(refused, client) from None
     except ValueError as error:
-        raise Refused("invalid_request_object", f"the request object {error}") from None
+        refused = Refused("invalid_request_object", f"the request object {error}")
+        raise entry_notes.carry(error, refused) from None
+
+
+def _verified(text: str, client: Client, verify: Callable[[Unverified], dict[str, Any]]) -> dict[str, Any]:
+    alg = client.request_object_signing_alg
+    try:
+        found = client_jws.read(text, algs=(alg,) if alg else ALGS, typs=TYPES)
+    except ValueError as error:
+        raise (entry_notes.about(error, client, "request_object_signing_alg") if alg else error) from None
+    try:
+        return verify(found)
+    except ValueError as error:
+        raise entry_notes.about_keys(error, client) from None
 
 
 def _check(claims: Mapping[str, Any], client: Client, audiences: Collection[str], moment: float) -> None:

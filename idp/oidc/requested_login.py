@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from idp.login.requirement import AuthnRequirement
+from idp.oidc import entry_notes
 from idp.oidc.claims_request import ClaimsRequest, Spec
 from idp.oidc.clients import Client
 from idp.oidc.parameters import AUTHN_PROVIDER, Refused
@@ -122,9 +123,10 @@ def _methods(client: Client, parameters: Mapping[str, str], acrs: Mapping[str, s
     if asked is None:
         return tuple(client.login_methods)
     if asked not in client.login_methods or asked not in acrs:
-        raise Refused(
+        refused = Refused(
             "unmet_authentication_requirements", "no login method of this client goes by that authnProvider"
         )
+        raise entry_notes.about(refused, client, "login_methods", asked)
     return (asked,)
 
 
@@ -139,7 +141,10 @@ def _acr_values(
     wished = tuple(value for value in claim.values if isinstance(value, str) and value in reachable)
     if claim.essential and claim.values:
         if not wished:
-            raise Refused("unmet_authentication_requirements", "no login method reaches the essential acr")
+            refused = Refused(
+                "unmet_authentication_requirements", "no login method reaches the essential acr"
+            )
+            raise entry_notes.about(refused, client, "login_methods", claim.values)
         return wished
     if "acr_values" in parameters or not claim.values:
         asked = parameters.get("acr_values", " ".join(client.default_acr_values)).split()

@@ -3,18 +3,20 @@
 import json
 from typing import Any
 
+import structlog
 from authlib.oauth2.base import OAuth2Error
 from authlib.oauth2.rfc6749 import AuthorizationServer
 from authlib.oauth2.rfc6749.errors import InvalidRequestError
 from flask import Response
 
 from idp.clock import utcnow
-from idp.oidc import client_auth, dpop
+from idp.oidc import client_auth, dpop, entry_notes
 from idp.oidc.clients import Client
 from idp.oidc.grants import GRANTS
 from idp.oidc.provider import Provider
 from idp.oidc.token_request import TokenRequest
 
+log = structlog.get_logger("idp.oidc")
 NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 
 
@@ -30,7 +32,7 @@ class TokenServer(AuthorizationServer):  # type: ignore[misc]
         try:
             response: Response = self.create_token_response(request)
         except OAuth2Error as error:  # there is no such grant
-            response = self.handle_response(*error())
+            response = self.handle_error_response(request, error)
         return response
 
     def get_token_grant(self, request: TokenRequest) -> Any:
@@ -55,12 +57,30 @@ class TokenServer(AuthorizationServer):  # type: ignore[misc]
         client, request.auth_method = client_auth.authenticate(
             self.provider, request.form, request.authorization, request.address, now
         )
+        request.client = client  # also for the log, should more be missing
         request.jkt = dpop.proven_key(
             self.provider, request.proof, method="POST", path=client_auth.TOKEN_ENDPOINT, now=now
         )
         if request.jkt is None and client.dpop_bound_access_tokens:
-            raise InvalidRequestError("this client must send a DPoP proof (RFC 9449)")
+            missing = InvalidRequestError("this client must send a DPoP proof (RFC 9449)")
+            raise entry_notes.about(missing, client, "dpop_bound_access_tokens")
         return client
+
+    def handle_error_response(self, request: TokenRequest, error: OAuth2Error) -> Response:
+        client: Client | None = request.client
+        return self.refuse(error, client)
+
+    def refuse(self, error: OAuth2Error, client: Client | None = None) -> Response:
+        """The answer to a request that is refused, and its log line."""
+        if not getattr(error, "is_logged", False):
+            log.info(
+                "token_request_refused",
+                client_id=client.client_id if client else None,
+                error=error.error,
+                description=error.description,
+                entry=entry_notes.of(error),
+            )
+        return self.handle_response(*error())
 
     def send_signal(self, name: str, *args: Any, **kwargs: Any) -> None:
         """Nobody listens to Authlib's signals."""

@@ -9,7 +9,7 @@ from flask import Response, current_app, request
 
 from idp import web
 from idp.clock import utcnow
-from idp.oidc import client_auth, dpop, introspection, service, tokens
+from idp.oidc import client_auth, dpop, entry_notes, introspection, service, tokens
 from idp.oidc import userinfo as userinfo_answer
 from idp.oidc.blueprint import blueprint, provider
 from idp.oidc.client_auth import InvalidClient
@@ -26,7 +26,7 @@ def token() -> Response:
     try:
         form = read_form(list(request.form.items(multi=True)))
     except OAuth2Error as error:
-        return _server().handle_response(*error())
+        return _server().refuse(error)
     return _server().respond(
         TokenRequest(
             form,
@@ -67,7 +67,7 @@ def userinfo() -> Response:
     try:
         body, mimetype = userinfo_answer.answer(provider(), client, found, now=utcnow())
     except OAuth2Error as error:  # the token is good; the client's keys are not
-        return _server().handle_response(*error())
+        return _server().refuse(error, client)
     return Response(body, mimetype=mimetype, headers=NO_STORE)
 
 
@@ -125,10 +125,11 @@ def introspect() -> Response:
     """What a token of the client's stands for (RFC 7662); for clients that can prove who they are."""
     try:
         client, token, method = _about_token("/introspect")
-        if method == "none":
-            raise InvalidClient("a public client may not introspect tokens")
     except OAuth2Error as error:
-        return _server().handle_response(*error())
+        return _server().refuse(error)
+    if method == "none":
+        refused = InvalidClient("a public client may not introspect tokens")
+        return _server().refuse(entry_notes.about(refused, client, "token_endpoint_auth_method"), client)
     told = introspection.introspect(provider(), client, token, now=utcnow())
     return Response(json.dumps(told), mimetype="application/json", headers=NO_STORE)
 
@@ -139,7 +140,7 @@ def revoke() -> Response:
     try:
         client, token, _ = _about_token("/revoke")
     except OAuth2Error as error:
-        return _server().handle_response(*error())
+        return _server().refuse(error)
     introspection.revoke(provider(), client, token, now=utcnow())
     response = Response(status=200, headers=NO_STORE)
     response.headers.remove("Content-Type")  # there is no content; browser apps' libraries refuse text/html

@@ -32,6 +32,7 @@ from idp.oidc import (
     client_auth,
     decision,
     dpop,
+    entry_notes,
     logout,
     metadata,
     par,
@@ -169,7 +170,10 @@ def _answer(asked: AuthorizationRequest, *, interaction: str | None) -> BaseResp
                 return guard.over_page(login.InteractionOver("answered", asked.client.client_id))
             return _respond(asked.to, decision.success(asked.to, code, provider().issuer))
         case decision.Refuse(error, description):
-            return _refuse(AuthorizationError(asked.to, error, description), interaction=interaction)
+            refused = AuthorizationError(asked.to, error, description)
+            if error == "access_denied" and live is not None:
+                entry_notes.about(refused, asked.client, "companies", live.company)
+            return _refuse(refused, interaction=interaction)
         case decision.AskConsent():
             return redirect(
                 url_for("oidc.consent", uid=interaction or _store(asked, browser=guard.browser())), 303
@@ -267,6 +271,7 @@ def _refuse(error: AuthorizationError, *, interaction: str | None = None) -> Bas
         client_id=error.to.client.client_id,
         error=error.error,
         description=error.description,
+        entry=entry_notes.of(error),
     )
     if interaction is not None:
         login.close(interaction, now=utcnow())
@@ -306,11 +311,11 @@ def push() -> Response:
         asked = authorize.parse_pushed(sent, client, _environment(now))
         parameters = par.with_key(asked.parameters, jkt)
     except OAuth2Error as error:
-        return server.handle_response(*error())
+        return server.refuse(error)
     except AuthorizationError as error:
-        return _refuse_push(client, error.error, error.description)
+        return _refuse_push(client, error.error, error.description, entry_notes.of(error))
     except BadAuthorizationRequest as error:
-        return _refuse_push(client, error.error, error.detail)
+        return _refuse_push(client, error.error, error.detail, entry_notes.of(error))
     except BadRedirectUri as error:
         log.warning("redirect_uri_refused", client_id=client.client_id, detail=str(error))
         return _refuse_push(client, "invalid_request", "redirect_uri is not a registered one, given once")
@@ -319,8 +324,8 @@ def push() -> Response:
     return Response(json.dumps(answer), status=201, mimetype="application/json", headers=NO_STORE)
 
 
-def _refuse_push(client: Client, error: str, description: str) -> Response:
-    log.info("push_refused", client_id=client.client_id, error=error, description=description)
+def _refuse_push(client: Client, error: str, description: str, entry: str | None = None) -> Response:
+    log.info("push_refused", client_id=client.client_id, error=error, description=description, entry=entry)
     body = {"error": error, "error_description": description}
     return Response(json.dumps(body), status=400, mimetype="application/json", headers=NO_STORE)
 
@@ -386,7 +391,10 @@ def end_session() -> BaseResponse:
     )
     if asked.problem:
         log.warning(
-            "logout_request", problem=asked.problem, client_id=asked.client and asked.client.client_id
+            "logout_request",
+            problem=asked.problem,
+            client_id=asked.client and asked.client.client_id,
+            entry=asked.entry,
         )
     if request.method == "POST" and guard.handle() is None:
         # A POST from another site comes without our SameSite cookies; the redirected GET has them.
