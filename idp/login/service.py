@@ -151,6 +151,14 @@ def waiting(interaction: Interaction) -> Waiting:
     )
 
 
+def ask(interaction: Interaction, requirement: AuthnRequirement) -> None:
+    """Let the interaction ask for what its asker wants now, which may have changed since it began."""
+    wanted = requirement.to_json()
+    if interaction.requirement != wanted:
+        interaction.requirement = wanted
+        db.session.commit()
+
+
 def copy_for(uid: str, *, browser: str, lifetime: timedelta, now: datetime) -> str:
     """The uid of the same request begun anew in another browser; nothing of the first one comes along."""
     original = db.session.get_one(Interaction, uid)

@@ -66,7 +66,10 @@ class CodeGrant(AuthorizationCodeGrant):  # type: ignore[misc]
                 "the code is unknown, expired, used, or was issued for another client, "
                 "redirect_uri, code_verifier or DPoP key"
             )
-        return Exchanged(*exchanged, redirect_uri=redirect_uri, at=now)
+        granted, secret = exchanged
+        person = service.find_person(granted.user_id) if client.companies else None
+        _refuse_if_over(client, granted, person.company if person else None)
+        return Exchanged(refresh.narrowed(granted, _listed(client, granted)), secret, redirect_uri, now)
 
     def create_token_response(self) -> TokenAnswer:
         """Access token, ID token, and a refresh token where one may be had (OIDC Core §3.1.3.3, §11)."""
@@ -164,13 +167,7 @@ class RefreshGrant(BaseGrant, TokenEndpointMixin):  # type: ignore[misc]
             raise InvalidGrantError(
                 "the refresh token is unknown, expired, used, revoked, or another client's or DPoP key's"
             )
-        # What clients.yaml says now counts, not what it said when the person logged in.
-        if client.companies and found.company not in client.companies:
-            over = InvalidGrantError("this person may not use this client any more")
-            raise entry_notes.about(over, client, "companies", found.company)
-        if found.granted.method is not None and found.granted.method not in client.login_methods:
-            over = InvalidGrantError("the login was by a method that this client does not take any more")
-            raise entry_notes.about(over, client, "login_methods", found.granted.method)
+        _refuse_if_over(client, found.granted, found.company)
         if not {"openid", OFFLINE} <= client.scopes:
             over = InvalidGrantError("this client may not have refresh tokens any more")
             raise entry_notes.about(over, client, "scope", f"openid {OFFLINE}")
@@ -179,7 +176,7 @@ class RefreshGrant(BaseGrant, TokenEndpointMixin):  # type: ignore[misc]
     def _scope(self, presented: Presented) -> str:
         """The scope of this answer: what was granted and still may be, or as little of it as is asked for."""
         client: Client = self.request.client
-        granted = [scope for scope in presented.granted.scope.split() if scope in client.scopes]
+        granted = _listed(client, presented.granted).split()
         asked = self.request.form.get("scope", "").split()
         if not set(asked) <= set(granted):
             more = InvalidScopeError("scope holds more than was granted")
@@ -218,6 +215,24 @@ def idle(provider: Provider, client: Client, granted: Granted) -> timedelta:
     if client.refresh_token_idle_minutes is not None:
         return timedelta(minutes=client.refresh_token_idle_minutes)
     return provider.refresh_idle.get(granted.method or "", IDLE)
+
+
+def _refuse_if_over(client: Client, granted: Granted, company: str | None) -> None:
+    """Raise where the entry has no place for this login any more.
+
+    What clients.yaml says now counts, not what it said when the person logged in.
+    """
+    if client.companies and company not in client.companies:
+        over = InvalidGrantError("this person may not use this client any more")
+        raise entry_notes.about(over, client, "companies", company)
+    if granted.method is not None and granted.method not in client.login_methods:
+        over = InvalidGrantError("the login was by a method that this client does not take any more")
+        raise entry_notes.about(over, client, "login_methods", granted.method)
+
+
+def _listed(client: Client, granted: Granted) -> str:
+    """What of the granted scope the entry still lists."""
+    return " ".join(scope for scope in granted.scope.split() if scope in client.scopes)
 
 
 def _is_public(client: Client) -> bool:

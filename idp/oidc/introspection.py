@@ -86,8 +86,8 @@ def introspect(provider: Provider, client: Client, token: str, *, now: datetime)
         told["cnf"] = {"jkt": row.dpop_jkt}  # RFC 9449 §6.2
     if row.issued_at is not None:
         told["iat"] = int(row.issued_at.timestamp())
-    if row.scope:
-        told["scope"] = row.scope
+    if scope := " ".join(name for name in row.scope.split() if name in client.scopes):
+        told["scope"] = scope  # as far as the entry still lists it
     return told
 
 

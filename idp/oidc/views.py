@@ -144,6 +144,7 @@ def resume(uid: str) -> BaseResponse:
         return guard.over_page(over)
     except AuthorizationError as error:
         return _refuse(error)
+    login.ask(interaction, asked.requirement)  # the client's entry may take other logins by now
     if "cancel" in request.args:
         cancelled = AuthorizationError(asked.to, "access_denied", "the person cancelled the login")
         return _refuse(cancelled, interaction=uid)

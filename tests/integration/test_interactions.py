@@ -258,6 +258,21 @@ def test_a_redirect_uri_removed_in_the_middle_is_not_gone_to(
     assert (response.status_code, 'id="error-page"' in response.text) == (400, True)
 
 
+def test_a_login_method_removed_in_the_middle_is_neither_taken_nor_asked_for_again(
+    rp: RelyingParty, app: Flask, clients_file: Path, anna: str
+) -> None:
+    page = rp.follow(rp.authorize())
+    content = yaml.safe_load(clients_file.read_text())
+    content["clients"]["portal"]["login_methods"] = ["bankid"]
+    clients_file.write_text(yaml.safe_dump(content))
+    app.extensions["idp.provider"].clients.refresh()
+    for _ in range(2):  # the second time the old page is known for one that nobody waits for any more
+        response = rp.follow(log_in_on(rp, page))
+        # There is no BankID here: that is said instead of showing the same form once more.
+        assert (response.status_code, 'id="error-page"' in response.text) == (400, True)
+    assert rp.answer(rp.authorize(prompt="none"))["error"] == "login_required"
+
+
 def test_a_broken_clients_file_changes_nothing(
     rp: RelyingParty, app: Flask, clients_file: Path, anna: str
 ) -> None:

@@ -411,6 +411,30 @@ def test_it_dies_with_what_it_came_from(
 
 
 @on_sqlite_only
+@pytest.mark.parametrize("what_happens", [take_the_company, take_the_login_method])
+def test_a_code_dies_with_what_it_came_from(
+    app: Flask, rp: RelyingParty, clients_file: Path, anna: str, what_happens: Callable[[Flask, Path], None]
+) -> None:
+    assert rp.exchange(rp.code()).status == 200
+    code = rp.code()
+    what_happens(app, clients_file)
+    assert rp.exchange(code).error == "invalid_grant"
+
+
+@on_sqlite_only
+def test_a_scope_that_the_entry_lost_is_not_in_what_a_code_gives(
+    app: Flask, rp: RelyingParty, clients_file: Path, anna: str
+) -> None:
+    first = rp.tokens(scope="openid profile email")
+    code = rp.code(scope="openid profile email")
+    change_entry(app, clients_file, scope="openid email offline_access")
+    answer = rp.exchange(code)
+    assert answer.body["scope"] == "openid email"
+    for token in (first.access_token, answer.access_token):
+        assert rp.introspect(token).get_json()["scope"] == "openid email"
+
+
+@on_sqlite_only
 def test_a_scope_that_the_entry_lost_is_left_out(
     app: Flask, rp: RelyingParty, clients_file: Path, anna: str
 ) -> None:
