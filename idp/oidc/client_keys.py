@@ -22,6 +22,7 @@ STALE = timedelta(hours=24)  # so long past that, keys still count while no new 
 UNKNOWN_KID_PAUSE = timedelta(minutes=1)  # anybody can send a kid that nobody has
 FAILURE_PAUSE = timedelta(seconds=10)
 FETCHES_AT_ONCE = 2  # threads of a worker that may be busy with keys; it has more
+WAITING_AT_ONCE = 2  # and so many that may wait for one of those
 WAIT_SECONDS = 2.0
 
 _MAX_AGE = re.compile(r"(?:^|[\s,])max-age=\"?([0-9]{1,9})")
@@ -66,6 +67,7 @@ class ClientKeys:
         self._kept: dict[str, _Kept] = {}
         self._locks: dict[str, threading.Lock] = {}
         self._slots = threading.BoundedSemaphore(FETCHES_AT_ONCE)
+        self._places = threading.BoundedSemaphore(WAITING_AT_ONCE)
 
     def verify(self, client: Client, found: Unverified, now: datetime) -> dict[str, Any]:
         """The claims of what the client signed. Raises `ValueError`, and `KeysUnavailable`."""
@@ -88,21 +90,32 @@ class ClientKeys:
         return kept if kept is not None and kept.uri == uri else _Kept(uri)
 
     def _fetch_once(self, client_id: str, uri: str, kid: str | None, now: datetime) -> None:
-        """Fetch, or wait for the thread that does; not at all when too many threads are busy with keys."""
-        if not self._slots.acquire(blocking=False):
+        """Fetch, or wait for the thread that does; not at all when too many threads are busy with keys.
+
+        The client's own lock comes first: who waits for a fetch takes no other client's place.
+        """
+        lock = self._locks.setdefault(client_id, threading.Lock())
+        if not self._acquire(lock):
             return
         try:
-            lock = self._locks.setdefault(client_id, threading.Lock())
-            if not lock.acquire(timeout=WAIT_SECONDS):
-                return
-            try:
-                kept = self._current(client_id, uri)
-                if kept.needs_fetch(kid, now):
+            kept = self._current(client_id, uri)
+            if kept.needs_fetch(kid, now) and self._slots.acquire(blocking=False):
+                try:
                     self._kept[client_id] = self._fetched(client_id, kept, now)
-            finally:
-                lock.release()
+                finally:
+                    self._slots.release()
         finally:
-            self._slots.release()
+            lock.release()
+
+    def _acquire(self, lock: threading.Lock) -> bool:
+        if lock.acquire(blocking=False):
+            return True
+        if not self._places.acquire(blocking=False):
+            return False
+        try:
+            return lock.acquire(timeout=WAIT_SECONDS)
+        finally:
+            self._places.release()
 
     def _fetched(self, client_id: str, kept: _Kept, now: datetime) -> _Kept:
         try:

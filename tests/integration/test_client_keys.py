@@ -3,8 +3,9 @@
 import json
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from datetime import timedelta
+from itertools import islice
 from typing import Any
 
 import pytest
@@ -200,12 +201,53 @@ def test_another_jwks_uri_is_another_set() -> None:
 
 
 def test_many_at_once_make_one_request(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client_keys, "FETCHES_AT_ONCE", 8)
+    monkeypatch.setattr(client_keys, "WAITING_AT_ONCE", 8)
     server = Keys("ES256")
     keys = ClientKeys(server)
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(lambda _: kids(keys, timedelta()), range(8))) == [["p256"]] * 8
     assert server.count == 1
+
+
+def test_who_waits_for_a_slow_client_takes_nobody_elses_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client_keys, "WAIT_SECONDS", 20.0)
+    server, go_on, reached = Keys("ES256"), threading.Event(), threading.Semaphore(0)
+    keys = ClientKeys(server)
+    answer = server.answer
+
+    def slow() -> Answer:
+        server.answer = answer  # only the first
+        reached.release()
+        assert go_on.wait(20)
+        return answer()
+
+    server.answer = slow
+    with ThreadPoolExecutor(3) as pool:
+        busy = [pool.submit(kids, keys, HOUR, client=make(client_id="slow")) for _ in range(3)]  # two wait
+        assert reached.acquire(timeout=20)
+        assert kids(keys, HOUR, client=make(client_id="quick")) == ["p256"]
+        go_on.set()
+        assert [found.result() for found in busy] == [["p256"]] * 3
+    assert server.count == 2
+
+
+def test_few_wait_for_a_slow_client() -> None:
+    server, go_on, reached = Keys("ES256"), threading.Event(), threading.Semaphore(0)
+    keys = ClientKeys(server)
+    answer = server.answer
+
+    def slow() -> Answer:
+        reached.release()
+        assert go_on.wait(20)
+        return answer()
+
+    server.answer = slow
+    with ThreadPoolExecutor(6) as pool:
+        busy = [pool.submit(kids, keys, HOUR, client=make(client_id="slow")) for _ in range(6)]
+        # One fetches, two wait: the other three are told at once that the keys cannot be had now.
+        told = list(islice(as_completed(busy, timeout=1.9), 3))
+        assert all(isinstance(found.exception(), KeysUnavailable) for found in told)
+        go_on.set()
 
 
 def test_a_slow_client_holds_few_threads_and_stops_nobody_who_has_keys() -> None:
