@@ -100,7 +100,7 @@ class AccountForm(NewPasswordForm):
         return {
             name: value
             for name, value in stored.items()
-            if name != "version" and (self[name].data or "") != (value or "")
+            if name in self and name != "version" and (self[name].data or "") != (value or "")
         }
 
     def validate_email(self, field: EmailField) -> None:

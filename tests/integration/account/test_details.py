@@ -244,6 +244,16 @@ def test_without_keys_nobody_is_asked_for_a_number(account: Account) -> None:
     assert account.stored().title == TITLE
 
 
+def test_without_keys_a_conflict_is_told_as_ever(account: Account) -> None:
+    del account.app.extensions["idp.personal_number_keys"]
+    stale = account.fields()
+    account.save(title=TITLE)
+    page = account.send(stale | {"name": "Anna Nysén"})
+    assert page.status_code == 409
+    assert 'id="account-title-stored"' in page.text
+    assert account.stored().name == "Anna Åsén"
+
+
 def test_an_app_that_is_gone_is_no_start_page(account: Account) -> None:
     with account.app.app_context():
         db.session.execute(sa.update(User).values(start_page="gone"))
