@@ -70,8 +70,13 @@ def ask(person: Person, email: str, *, address: str | None, settings: Settings, 
     An address that another account has gets a mail too, without a link: whoever asks sees no difference.
     """
     token = new_hex_token()
-    # One at a time for an account: its row is locked (SQLite has one writer anyway).
-    db.session.execute(sa.select(User.id).where(User.id == person.user_id).with_for_update())
+    # One at a time for an account, and a form filled in before would replace this wish unseen.
+    db.session.execute(
+        sa.update(User)
+        .where(User.id == person.user_id)
+        .values(version=User.version + 1)
+        .execution_options(synchronize_session=False)
+    )
     db.session.execute(sa.delete(EmailChange).where(EmailChange.user_id == person.user_id))
     db.session.add(
         EmailChange(

@@ -28,6 +28,7 @@ from idp.users.service import MAX_NAME, BadInput, Choices, Profile, checked_emai
 VERSION = re.compile(r"[0-9]{1,9}", re.ASCII)
 NO_SUCH_VERSION = -1
 NOT_DECODED = "\ufffd"  # what stands for bytes that were no UTF-8
+MASK = "*"
 DASHES = re.compile("[‐‑‒–—−]")
 
 
@@ -93,6 +94,13 @@ class AccountForm(NewPasswordForm):
             email=None if email == self.before.email else email,
             number=self._number(),
         )
+
+    def go_on_from_stored(self) -> None:
+        """Be about the version stored now. A masked number was shown, not typed: it gives way to what is."""
+        stored = stored_values(self.before, self.start_page.choices)
+        self.version.data = stored["version"]
+        if "personal_number" in self and MASK in (self.personal_number.data or ""):
+            self.personal_number.data = stored["personal_number"]
 
     def conflicts(self) -> dict[str, str]:
         """By field, what is stored now where something else was typed."""

@@ -120,7 +120,6 @@ def save(
     before: Details,
     wanted: Wanted,
     *,
-    version: int,
     session_id: UUID,
     hasher: PasswordHasher,
     limiter: RateLimiter,
@@ -129,20 +128,19 @@ def save(
     settings: Settings,
     now: datetime,
 ) -> str | None:
-    """Store what was filled in from `version`, whole or not at all; the session's new handle if it gets one.
+    """Store what was filled in from `before`, whole or not at all; the session's new handle if it gets one.
 
     The caller has checked everything, that the login is recent too where `wanted` needs it. A new password
     ends the other sessions; a new address waits for its link. Raises `ChangedMeanwhile`, `TooManyTries` for
     wishes for new addresses, and `Busy`.
     """
     person = Person(before.user_id, before.email, wanted.profile.name, before.choices.locale)
+    new_hash = hasher.hash(wanted.password) if wanted.password is not None else None
+    users.hold(before.user_id, version=before.version)  # after the hash, which takes long
     if wanted.email is not None:
         email_change.count(person, wanted.email, limiter=limiter, now=now)
-    new_hash = hasher.hash(wanted.password) if wanted.password is not None else None
     if wanted.profile != before.profile:
-        users.update_profile(before.user_id, wanted.profile, version=version, now=now)
-    elif version != before.version:
-        raise ChangedMeanwhile
+        users.update_profile(before.user_id, wanted.profile, version=before.version, now=now)
     if keys is not None and wanted.number is not Keep.AS_IT_IS:
         bankid_links.state_number(before.user_id, wanted.number, keys=keys, now=now)
     handle = None

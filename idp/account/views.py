@@ -41,6 +41,8 @@ def save() -> Response:
     live = _live()
     before = _details(live)
     form = _form(live, before, request.form)
+    if form.seen_version != before.version:
+        return _conflict(live, before)
     if not form.validate():
         return _page(live, before, form, status=400)
     wanted = form.wanted()
@@ -52,7 +54,6 @@ def save() -> Response:
         handle = service.save(
             before,
             wanted,
-            version=form.seen_version,
             session_id=live.id,
             hasher=current_app.extensions["idp.password_hasher"],
             limiter=current_app.extensions["idp.limiter"],
@@ -62,10 +63,7 @@ def save() -> Response:
             now=utcnow(),
         )
     except ChangedMeanwhile:
-        before = _details(live)
-        form = _form(live, before, request.form)
-        form.version.data = str(before.version)
-        return _page(live, before, form, conflicts=form.conflicts(), status=409)
+        return _conflict(live, _details(live))
     except TooManyTries as limited:
         form.email.errors = [gettext("Du har bytt e-postadress för många gånger. Försök igen senare.")]
         response = _page(live, before, form, status=429)
@@ -137,6 +135,15 @@ def home() -> Response:
     return redirect(url_for("account.index"), 303)
 
 
+def _conflict(live: LiveSession, before: Details) -> Response:
+    """What was typed once more, and beside it what has been stored meanwhile."""
+    form = _form(live, before, request.form)
+    form.go_on_from_stored()
+    return _page(
+        live, before, form, conflicts=form.conflicts(), password_again=bool(form.password.data), status=409
+    )
+
+
 def _page(
     live: LiveSession,
     before: Details,
@@ -160,6 +167,7 @@ def _page(
         saved=saved,
         resumed=resumed,
         password_again=password_again,
+        is_conflict=conflicts is not None,
         conflicts=conflicts or {},
         is_fresh=guard.is_fresh(live),
         **sections,

@@ -273,6 +273,25 @@ def store_password_hash(user_id: UUID, old: str, new: str) -> bool:
     return db.session.scalar(statement) is not None
 
 
+def hold(user_id: UUID, *, version: int) -> None:
+    """Let nobody else change an account until the caller's transaction, which begins here, ends.
+
+    Raises `ChangedMeanwhile` when the account is not at `version` any more. The UPDATE that changes nothing
+    locks on every database, and begins SQLite's write transaction before anything is read.
+    """
+    db.session.rollback()
+    statement = (
+        sa.update(User)
+        .where(User.id == user_id, User.version == version)
+        .values(version=version)
+        .returning(User.id)
+        .execution_options(synchronize_session=False)
+    )
+    if db.session.scalar(statement) is None:
+        db.session.rollback()
+        raise ChangedMeanwhile
+
+
 def update_profile(
     user_id: UUID, profile: Profile, *, version: int, now: datetime, by: UUID | None = None
 ) -> None:
@@ -339,7 +358,7 @@ def set_password(user_id: UUID, new_hash: str, *, proven: str | None, now: datet
     statement = (
         sa.update(User)
         .where(User.id == user_id, User.status == Status.ACTIVE.value)
-        .values(password_hash=new_hash, updated_at=now)
+        .values(password_hash=new_hash, version=User.version + 1, updated_at=now)
         .returning(User.id)
     )
     if proven is not None:

@@ -7,12 +7,17 @@ import sqlalchemy as sa
 from werkzeug.test import TestResponse
 
 from idp.clock import utcnow
+from idp.crypto import PersonalNumberKeys
 from idp.db import db
+from idp.users import bankid_links
 from idp.users import service as users
 from idp.users.models import User
+from idp.users.personal_number import PersonalNumber
+from tests.factories import PASSWORD
 from tests.fakes.outbox import queued
 from tests.fakes.relying_party import HTTPS
-from tests.integration.account.conftest import TITLE, Account
+from tests.fakes.reset_pages import NEW, logs_in
+from tests.integration.account.conftest import KEYS, TITLE, Account
 
 
 def refused(page: TestResponse, field: str, words: str) -> bool:
@@ -204,6 +209,60 @@ def test_two_tabs_never_overwrite_silently(account: Account) -> None:
     assert account.send(shown | {"title": TITLE, "phone": "0703032203"}).status_code == 303
     user = account.stored()
     assert (user.name, user.title, user.phone) == ("Anna Nysén", TITLE, "+46703032203")
+
+
+def test_a_conflict_is_told_where_nothing_differs_but_a_password(account: Account) -> None:
+    stale = account.fields()
+    account.save(title=TITLE)
+    page = account.send(stale | {"title": TITLE, "password": NEW, "confirm": NEW})
+    assert page.status_code == 409
+    assert 'id="account-error"' in page.text
+    assert "Skriv det nya lösenordet en gång till" in page.text
+    shown = account.fields(page)
+    assert account.send(shown | {"password": NEW, "confirm": NEW}).status_code == 303
+    assert logs_in(account.app, NEW)
+
+
+def test_a_new_password_is_not_replaced_silently(account: Account) -> None:
+    stale = account.fields()
+    account.save(password=NEW, confirm=NEW)
+    other = NEW.replace("saxofon", "klarinett")
+    assert account.send(stale | {"password": other, "confirm": other}).status_code == 409
+    assert logs_in(account.app, NEW)
+
+
+@pytest.mark.parametrize("number", ["", "191212121212"])
+def test_a_masked_number_is_no_typed_one(account: Account, number: str) -> None:
+    account.save(personal_number="9001012385")
+    stale = account.fields()
+    account.save(personal_number=number)
+    page = account.send(stale | {"title": TITLE})
+    assert page.status_code == 409, "explained as what it is"
+    shown = account.fields(page)
+    assert shown["personal_number"] == ("19121212-****" if number else "")
+    assert account.send(shown).status_code == 303
+    assert account.fields()["personal_number"] == shown["personal_number"]
+
+
+@pytest.mark.parametrize("change", [{"title": TITLE}, {}])
+def test_a_number_stored_while_the_password_is_hashed_stays(account: Account, change: dict[str, str]) -> None:
+    hasher = account.app.extensions["idp.password_hasher"]
+    number = PersonalNumber.parse("191212121212", today=utcnow().date())
+    user_id, keys = account.stored().id, PersonalNumberKeys(KEYS)
+
+    class Slow:
+        def hash(self, password: str) -> str:
+            bankid_links.state_number(user_id, number, keys=keys, now=utcnow())
+            db.session.commit()
+            return str(hasher.hash(password))
+
+    account.app.extensions["idp.password_hasher"] = Slow()
+    page = account.save(personal_number="9001012385", password=NEW, confirm=NEW, **change)
+    assert page.status_code == 409
+    account.app.extensions["idp.password_hasher"] = hasher
+    assert account.fields()["personal_number"] == "19121212-****"
+    assert account.stored().title is None
+    assert logs_in(account.app, PASSWORD)
 
 
 @pytest.mark.parametrize("version", [None, "", "1", "-1", "9" * 40, "x", "\0"])

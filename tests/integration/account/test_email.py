@@ -107,6 +107,15 @@ def test_the_newest_link_voids_the_one_before(account: Account) -> None:
     assert account.stored().email == "en.annan@example.se"
 
 
+def test_an_open_form_of_before_does_not_replace_a_wish_silently(account: Account) -> None:
+    stale = account.fields()
+    where = ask(account)
+    page = account.send(stale | {"email": "en.annan@example.se"})
+    assert page.status_code == 409
+    assert 'id="account-pending"' in page.text, "what would be replaced is shown"
+    assert account.browser.get(where, **HTTPS).status_code == 200
+
+
 def test_only_the_forms_post_with_its_token_changes_it(account: Account) -> None:
     where = ask(account)
     assert account.browser.post(where, **HTTPS).status_code == 400
@@ -216,6 +225,14 @@ def test_wishes_are_limited_and_nothing_is_lost(account: Account, clock: Travell
     assert len(queued(account.app, "email_change")) == 10
     assert "email.change_limited" in account.events()
     assert account.save(title=TITLE).status_code == 303
+
+
+def test_a_conflict_counts_as_no_wish(account: Account) -> None:
+    stale = account.fields()
+    account.save(title=TITLE)
+    for _ in range(6):
+        assert account.send(stale | {"email": NEW_ADDRESS}).status_code == 409
+    assert account.save(email=NEW_ADDRESS).status_code == 303
 
 
 def test_the_token_is_stored_as_a_hash(account: Account) -> None:
