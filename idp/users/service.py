@@ -381,7 +381,7 @@ def _set_status(user_id: UUID, status: Status, event: audit.Event, now: datetime
     statement = (
         sa.update(User)
         .where(User.id == user_id, User.status != status.value)
-        .values(status=status.value, updated_at=now)
+        .values(status=status.value, version=User.version + 1, updated_at=now)
         .returning(User.id)
     )
     changed = db.session.scalar(statement) is not None

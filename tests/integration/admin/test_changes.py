@@ -169,6 +169,21 @@ def test_two_pages_never_overwrite_silently(app: Flask, admin: Person, company: 
         assert admin.save(company.colleague, name="Nej", version=version).status_code == 409
 
 
+def test_a_page_of_before_the_user_was_shut_out_says_so(app: Flask, admin: Person, company: Company) -> None:
+    page = f"/admin/users/{company.colleague}"
+    opened = admin.filled(company.colleague, email="anna.ny@example.se")
+    assert admin.post(f"{page}/disable").status_code == 303
+    refused = admin.post(page, **opened)
+    assert refused.status_code == 409
+    assert 'id="user-conflict"' in refused.text
+    assert 'id="user-disabled"' in refused.text
+    shut_out = admin.filled(company.colleague)
+    assert admin.post(f"{page}/enable").status_code == 303
+    assert admin.post(page, **shut_out).status_code == 409
+    assert admin.save(company.colleague, email="anna.ny@example.se").status_code == 303
+    assert stored(app, company.colleague)["email"] == "anna.ny@example.se"
+
+
 def test_another_address(app: Flask, admin: Person, company: Company) -> None:
     anna = app.test_client()
     tokens = RelyingParty(app, anna).tokens()
