@@ -5,11 +5,13 @@ import mimetypes
 import re
 import secrets
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from typing import IO, TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, urlsplit
 
 from flask import Blueprint, Flask, Request, Response, g, has_request_context, jsonify, make_response, request
 from flask_wtf.csrf import CSRFProtect
+from werkzeug.datastructures import MultiDict
+from werkzeug.formparser import FormDataParser
 
 from idp import i18n
 from idp.config import IPNetwork, Settings
@@ -71,11 +73,29 @@ def cookie_name(name: str, settings: Settings) -> str:
     return f"__Host-{name}" if settings.is_https else name
 
 
+class StrictFormParser(FormDataParser):
+    """What is no UTF-8 in a form becomes U+FFFD, which every field of ours refuses.
+
+    Werkzeug leaves such bytes as they were escaped, when nobody can tell them from a text that holds a %.
+    """
+
+    def parse(
+        self, stream: IO[bytes], mimetype: str, content_length: int | None, options: Any = None
+    ) -> tuple[IO[bytes], MultiDict[str, str], MultiDict[str, Any]]:
+        """The stream, the form's fields and its files."""
+        if mimetype != "application/x-www-form-urlencoded":
+            return super().parse(stream, mimetype, content_length, options)
+        text = stream.read().decode(errors="replace")
+        return stream, self.cls(parse_qsl(text, keep_blank_values=True, errors="replace")), self.cls()
+
+
 class PlainRequest(Request):
     """A request whose query is ASCII: raw bytes in it are percent-encoded, as they should have been.
 
     Werkzeug raises for raw bytes that are not UTF-8, and leaves percent-encoded ones as they are.
     """
+
+    form_data_parser_class = StrictFormParser
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -27,7 +27,6 @@ from idp.users.service import MAX_NAME, BadInput, Choices, Profile, checked_emai
 
 VERSION = re.compile(r"[0-9]{1,9}", re.ASCII)
 NO_SUCH_VERSION = -1
-NOT_DECODED = "\ufffd"  # what stands for bytes that were no UTF-8
 MASK = "*"
 DASHES = re.compile("[‐‑‒–—−]")
 
@@ -208,8 +207,6 @@ def _check_line(field: StringField) -> None:
     if len(" ".join(typed.split())) > MAX_NAME:
         raise ValidationError(lazy_gettext("Skriv högst %(number)s tecken.", number=MAX_NAME))
     try:
-        cleaned = checked_name(typed, "text")
+        checked_name(typed, "text")
     except BadInput:
-        cleaned = NOT_DECODED
-    if NOT_DECODED in cleaned:
-        raise ValidationError(lazy_gettext("Texten innehåller tecken som inte går att använda."))
+        raise ValidationError(lazy_gettext("Texten innehåller tecken som inte går att använda.")) from None

@@ -18,8 +18,6 @@ from idp.users.service import MAX_NAME, BadInput, checked_email, checked_name
 
 VERSION = re.compile(r"[0-9]{1,9}", re.ASCII)
 NO_SUCH_VERSION = -1
-# What stands for bytes that were no UTF-8: Werkzeug leaves them in a form as they were escaped.
-NOT_DECODED = re.compile("\ufffd|%[89A-F][0-9A-F]")
 
 ROLES: Mapping[str, LazyString] = {
     Role.USER.value: lazy_gettext("Användare"),
@@ -152,11 +150,9 @@ def _check_line(field: StringField) -> None:
     if len(" ".join(typed.split())) > MAX_NAME:
         raise ValidationError(lazy_gettext("Skriv högst %(number)s tecken.", number=MAX_NAME))
     try:
-        is_text = not NOT_DECODED.search(checked_name(typed, "text"))
+        checked_name(typed, "text")
     except BadInput:
-        is_text = False
-    if not is_text:
-        raise ValidationError(lazy_gettext("Texten innehåller tecken som inte går att använda."))
+        raise ValidationError(lazy_gettext("Texten innehåller tecken som inte går att använda.")) from None
 
 
 def _check_choice(field: SelectField, offered: Mapping[str, Any]) -> None:

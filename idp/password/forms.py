@@ -10,7 +10,7 @@ from wtforms import EmailField, PasswordField, ValidationError
 
 from idp.password.hashing import MAX_LENGTH, normalized
 from idp.password.policy import MIN_LENGTH, Weakness, weakness
-from idp.users.service import BadInput, checked_email
+from idp.users.service import NOT_DECODED, BadInput, checked_email
 
 # Control characters and halves of others: no keyboard types them, nobody could log in with them.
 NOT_TYPED = ("Cc", "Cs")
@@ -70,7 +70,7 @@ class NewPasswordForm(FlaskForm):
         password = field.data or ""
         if not password:
             raise ValidationError(lazy_gettext("Skriv ett nytt lösenord."))
-        if any(unicodedata.category(letter) in NOT_TYPED for letter in password):
+        if NOT_DECODED in password or any(unicodedata.category(letter) in NOT_TYPED for letter in password):
             raise ValidationError(lazy_gettext("Lösenordet innehåller tecken som inte går att använda."))
         weak = weakness(password, self.own_data)
         if weak is not None:

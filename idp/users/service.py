@@ -29,6 +29,7 @@ password_set = _signals.signal("password-set")
 
 MAX_EMAIL = 254
 MAX_NAME = 200
+NOT_DECODED = "\ufffd"  # what stands for bytes that were no UTF-8
 # They turn round what follows, on pages and in mails: a name could make another text of it.
 TURNS = re.compile("[\u202a-\u202e\u2066-\u2069]")
 # Reserved test domains (RFC 2606) are no typing errors: set-ups and demos use them.
@@ -63,6 +64,8 @@ def _read_label(label: str) -> str:
 
 def checked_email(email: str) -> str:
     """The address in its normal form; raises `BadInput` for one that cannot receive mail."""
+    if NOT_DECODED in email:
+        raise BadInput("e-mail address with letters that could not be read")
     try:
         return email_validator.validate_email(email.strip(), check_deliverability=False).normalized
     except email_validator.EmailNotValidError as error:
@@ -78,6 +81,8 @@ def checked_name(name: str, what: str) -> str:
         raise BadInput(f"{what} is longer than {MAX_NAME} characters")
     if any(unicodedata.category(character) in ("Cc", "Cs") for character in cleaned) or TURNS.search(cleaned):
         raise BadInput(f"{what} holds control characters")
+    if NOT_DECODED in cleaned:
+        raise BadInput(f"{what} holds letters that could not be read")
     if not any(unicodedata.category(character)[0] in "LNPS" for character in cleaned):
         raise BadInput(f"{what} holds nothing that can be seen")
     return cleaned

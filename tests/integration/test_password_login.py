@@ -150,6 +150,7 @@ ODD_BODIES = {
     "a NUL in the password": b"email=anna%40example.se&password=%00",
     "lone surrogates": b"email=%ED%A0%80%40x.se&password=%ED%A0%80",
     "not UTF-8": b"email=%FF%FE&password=%FF",
+    "not UTF-8, and not escaped": b"email=\xff\xfe&password=\xff",
     "no fields": b"x=1",
     "only an address": b"email=anna%40example.se",
     "a password of 60 kB": b"email=anna%40example.se&password=" + b"x" * 60_000,

@@ -78,6 +78,12 @@ def test_details_are_stored_and_shown(account: Account) -> None:
     assert account.events()[-1] == "user.updated"
 
 
+@pytest.mark.parametrize("title", ["Rabatt 10%A0", "100 %", "%E5", "%2B"])
+def test_a_percent_is_a_letter_like_others(account: Account, title: str) -> None:
+    assert account.save(title=title).status_code == 303
+    assert account.stored().title == title
+
+
 def test_emptied_fields_are_removed(account: Account) -> None:
     account.save(title=TITLE, phone="0703032203")
     account.save(title=" ", phone="")
@@ -107,6 +113,11 @@ def test_the_language_is_effective_at_once(account: Account) -> None:
         ({"name": "å" * 201}, "name", "högst 200 tecken"),
         ({"name": "An\0na"}, "name", "tecken som inte går att använda"),
         ({"name": "A\ufffdna"}, "name", "tecken som inte går att använda"),
+        ({"name": b"\xc5sa"}, "name", "tecken som inte går att använda"),
+        ({"title": b"\xc5"}, "title", "tecken som inte går att använda"),
+        ({"email": b"\xe5sa@example.se"}, "email", "ingen fullständig e-postadress"),
+        ({"phone": b"070\xa03032203"}, "phone", "inget telefonnummer som vi förstår"),
+        ({"password": b"\xe5" * 20, "confirm": b"\xe5" * 20}, "password", "tecken som inte går att använda"),
         ({"title": "x" * 201}, "title", "högst 200 tecken"),
         ({"title": "\x07"}, "title", "tecken som inte går att använda"),
         ({"email": ""}, "email", "Skriv din e-postadress."),
