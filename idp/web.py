@@ -15,7 +15,7 @@ from werkzeug.formparser import FormDataParser
 
 from idp import i18n
 from idp.config import IPNetwork, Settings
-from idp.errors import NotFound
+from idp.errors import MAILED_TOKEN, NotFound
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -204,7 +204,8 @@ def register(app: Flask, settings: Settings, *, readiness: Callable[[], Mapping[
         policy = f"{PAGE_CSP} {extra}" if extra else PAGE_CSP
         frames = g.get("frame_src")
         headers["Content-Security-Policy"] = f"{policy}; frame-src {frames}" if frames else policy
-        headers.setdefault("Referrer-Policy", "same-origin")
+        # The address of a mailed link is a secret, whichever page it leads to.
+        headers["Referrer-Policy"] = "no-referrer" if MAILED_TOKEN.search(request.path) else "same-origin"
         headers["X-Frame-Options"] = "DENY"
         headers["Permissions-Policy"] = "camera=(), microphone=(), geolocation=(), payment=()"
         headers.setdefault("Cache-Control", "no-store")

@@ -26,7 +26,6 @@ def confirm(token: str) -> Response:
     except LinkOver as over:
         page = render_template("account/email_over.html", reason=over.reason)
         response = make_response(page, 404 if over.reason == "unknown" else 410)
-    response.headers["Referrer-Policy"] = "no-referrer"  # the address is a secret
     return response
 
 

@@ -124,7 +124,6 @@ def choose(token: str) -> Response:
             forgot_url=url_for("password.forgot", uid=uid),
         )
         response = make_response(page, 404 if over.reason == "unknown" else 410)
-    response.headers["Referrer-Policy"] = "no-referrer"  # the address is a secret
     return response
 
 

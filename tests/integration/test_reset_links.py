@@ -41,7 +41,9 @@ def test_the_address_of_the_page_goes_nowhere(app: Flask, browser: FlaskClient) 
     path = link(app, browser)
     page = browser.get(path, **HTTPS)
     unknown = browser.get("/password/reset/" + "0" * 64, **HTTPS)
-    for response in (page, choose(browser, path, "kort"), choose(browser, path), unknown):
+    without_token = browser.post(path, **HTTPS)
+    assert without_token.status_code == 400
+    for response in (page, choose(browser, path, "kort"), choose(browser, path), unknown, without_token):
         assert response.headers["Referrer-Policy"] == "no-referrer"
     assert page.headers["Cache-Control"] == "no-store"
 

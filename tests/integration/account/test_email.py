@@ -118,7 +118,9 @@ def test_an_open_form_of_before_does_not_replace_a_wish_silently(account: Accoun
 
 def test_only_the_forms_post_with_its_token_changes_it(account: Account) -> None:
     where = ask(account)
-    assert account.browser.post(where, **HTTPS).status_code == 400
+    refused = account.browser.post(where, **HTTPS)
+    assert refused.status_code == 400
+    assert refused.headers["Referrer-Policy"] == "no-referrer"
     assert account.stored().email == ANNA
 
 
