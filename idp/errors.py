@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import structlog
 from flask import Flask, Response, g, jsonify, make_response, render_template, request
-from flask_babel import LazyString, lazy_gettext
+from flask_babel import LazyString, gettext, lazy_gettext
 from flask_wtf.csrf import CSRFError
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -55,8 +55,14 @@ class Busy(IdpError):
 
 
 class SessionNeeded(IdpError):
+    """Nobody is logged in. `page` is where to log in and go on."""
+
     code = "login_required"
     status = 401
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.page = page
 
 
 @dataclass(frozen=True)
@@ -163,8 +169,8 @@ def render(error: IdpError) -> Response:
         advice=text.advice,
         reference=g.request_id,
         details=_details(error) if g.talkative else [],
-        back_url=None,
-        back_label=None,
+        back_url=error.page if isinstance(error, SessionNeeded) else None,
+        back_label=gettext("Logga in"),
     )
     response = make_response(body, error.status)
     if isinstance(error, TooManyTries):

@@ -1,6 +1,7 @@
 """Mina uppgifter: an account's owner sees and changes the details, and where a direct login leads."""
 
 from typing import Any
+from uuid import UUID
 
 from flask import Blueprint, current_app, make_response, redirect, render_template, request, session, url_for
 from flask_babel import gettext
@@ -35,9 +36,18 @@ def index() -> Response:
 
 
 @blueprint.post("/account")
-@guard.login_required
 def save() -> Response:
-    """Save what was filled in; ask for a recent login first where it changes how the person logs in."""
+    """Save what was filled in; somebody whose login has ended meanwhile finds it again after the next one."""
+    person = guard.person_of_before()
+    if person is not None:
+        return guard.log_in_as(person, return_endpoint="account.resume", kept=_filled_in(person))
+    answer: Response = _save()
+    return answer
+
+
+@guard.login_required
+def _save() -> Response:
+    """Save, but ask for a recent login first where it changes how the person logs in."""
     live = _live()
     before = _details(live)
     form = _form(live, before, request.form)
@@ -47,8 +57,7 @@ def save() -> Response:
         return _page(live, before, form, status=400)
     wanted = form.wanted()
     if wanted.needs_recent_login and not guard.is_fresh(live):
-        secret_key = guard.settings().secret_key
-        filled_in = kept.seal(request.form, user_id=before.user_id, secret_key=secret_key)
+        filled_in = _filled_in(before.user_id)
         return guard.log_in_again(live, return_endpoint="account.resume", kept=filled_in)
     try:
         handle = service.save(
@@ -189,6 +198,11 @@ def _form(live: LiveSession, before: Details, typed: MultiDict[str, str] | None)
     if _keys() is None:
         del form.personal_number
     return form
+
+
+def _filled_in(user_id: UUID) -> dict[str, Any]:
+    """The form as it was sent, for nobody else to read."""
+    return kept.seal(request.form, user_id=user_id, secret_key=guard.settings().secret_key)
 
 
 def _close(uid: str) -> None:

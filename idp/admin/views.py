@@ -19,7 +19,7 @@ from idp.admin.forms import ROLES, UserForm
 from idp.admin.listing import Wanted
 from idp.admin.service import Administrator, Details
 from idp.clock import utcnow
-from idp.errors import NotFound, SessionNeeded, TooManyTries
+from idp.errors import NotFound, TooManyTries
 from idp.login import guard
 from idp.login import service as login
 from idp.login.service import InteractionOver, LiveSession
@@ -29,6 +29,7 @@ from idp.users.service import AddressTaken, ChangedMeanwhile
 
 P = ParamSpec("P")
 blueprint = Blueprint("admin", __name__)
+KEPT_FORMS = ("admin.new", "admin.edit")
 SWEDISH_TIME = ZoneInfo(i18n.TIME_ZONE)
 
 # What a page says of what was done just before, by its name in the browser's cookie.
@@ -59,7 +60,7 @@ def for_administrators(view: Callable[Concatenate[Visit, P], Any]) -> Callable[P
         live = guard.current_session()
         if live is None:
             if request.method == "POST":
-                raise SessionNeeded
+                return _log_in_to_go_on()
             return guard.log_in_first(return_endpoint="admin.resume", kept={"path": request.full_path})
         return view(_visit(live), *args, **kwargs)
 
@@ -229,6 +230,17 @@ def resume(uid: str) -> Response:
         return _new_page(UserForm(None, typed=typed), resumed=True)
     before = service.user(visit.admin, UUID(kept["user"]))
     return _user_page(visit, before, _form(visit, before, typed), resumed=True)
+
+
+def _log_in_to_go_on() -> Response:
+    """Keep a filled-in form for whoever's login has ended meanwhile. Raises `SessionNeeded` for the rest."""
+    person = guard.person_of_before()
+    if person is None or request.endpoint not in KEPT_FORMS:
+        raise guard.session_needed()
+    kept: dict[str, Any] = {"typed": UserForm(None, typed=request.form).typed_values()}
+    if request.view_args:
+        kept["user"] = str(request.view_args["user_id"])
+    return guard.log_in_as(person, return_endpoint="admin.resume", kept=kept)
 
 
 def _visit(live: LiveSession) -> Visit:

@@ -148,6 +148,21 @@ def forget(response: BaseResponse) -> None:
     response.delete_cookie(_cookie(), path="/", secure=settings().is_https, httponly=True, samesite="Lax")
 
 
+def person_of_before() -> UUID | None:
+    """Whose session this browser had, if it is over and they may log in again: what they typed is theirs."""
+    value = handle()
+    return service.person_behind(value) if value and current_session() is None else None
+
+
+def session_needed() -> SessionNeeded:
+    """That a form's person has to log in, with the page it stood on: the nearest one above its address."""
+    pages = current_app.create_url_adapter(request)
+    path = request.path
+    while path and (pages is None or not pages.test(path, "GET")):
+        path = path.rpartition("/")[0]
+    return SessionNeeded(path or url_for("login.direct"))
+
+
 def login_required(view: Callable[P, Any]) -> Callable[P, Any]:
     """Let only somebody who is logged in see a page of ours; others log in first and come back to it."""
 
@@ -158,7 +173,7 @@ def login_required(view: Callable[P, Any]) -> Callable[P, Any]:
             i18n.prefer(live.locale)
             return view(*args, **kwargs)
         if request.method != "GET":
-            raise SessionNeeded
+            raise session_needed()
         return log_in_first(return_endpoint=request.endpoint or "account.index", kept={})
 
     return guarded
@@ -168,8 +183,17 @@ def log_in_first(*, return_endpoint: str, kept: dict[str, Any]) -> BaseResponse:
     """Ask for a login; whoever it is comes to `return_endpoint` with the `uid` of an interaction whose
     `request` is `kept`. That is stored as it is: nothing secret goes in it.
     """
+    return _to_login(AuthnRequirement(), return_endpoint, kept)
+
+
+def log_in_as(person: UUID, *, return_endpoint: str, kept: dict[str, Any]) -> BaseResponse:
+    """Ask for a login of this person, as `log_in_first` does. The page does not say who it is."""
+    return _to_login(AuthnRequirement(user_id=person), return_endpoint, kept)
+
+
+def _to_login(requirement: AuthnRequirement, return_endpoint: str, kept: dict[str, Any]) -> BaseResponse:
     uid = service.begin(
-        AuthnRequirement(),
+        requirement,
         return_endpoint=return_endpoint,
         request=kept,
         client_id=None,
@@ -189,16 +213,8 @@ def log_in_again(live: LiveSession, *, return_endpoint: str, kept: dict[str, Any
     """Ask the same person to log in once more; they come back to `return_endpoint` with the `uid` of an
     interaction whose `request` holds `kept`. That is stored as it is: nothing secret goes in it.
     """
-    uid = service.begin(
-        AuthnRequirement(not_before=utcnow(), user_id=live.event.user_id),
-        return_endpoint=return_endpoint,
-        request={"login_hint": live.email, **kept},
-        client_id=None,
-        browser=browser(),
-        lifetime=interaction_lifetime(),
-        now=utcnow(),
-    )
-    return redirect(url_for("login.choose", uid=uid), 303)
+    requirement = AuthnRequirement(not_before=utcnow(), user_id=live.event.user_id)
+    return _to_login(requirement, return_endpoint, {"login_hint": live.email, **kept})
 
 
 # The way through a login page

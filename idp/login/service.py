@@ -201,6 +201,16 @@ def person_of(session_id: str) -> UUID | None:
     return db.session.scalar(sa.select(BrowserSession.user_id).where(BrowserSession.id == wanted))
 
 
+def person_behind(handle: str) -> UUID | None:
+    """Whose session a cookie's handle is or was; None as for `person_of`. It logs nobody in."""
+    query = (
+        sa.select(BrowserSession.user_id)
+        .join(User, User.id == BrowserSession.user_id)
+        .where(BrowserSession.handle_hash == sha256_hex(handle), User.status == Status.ACTIVE.value)
+    )
+    return db.session.scalar(query)
+
+
 def finish(
     requirement: AuthnRequirement,
     event: AuthenticationEvent,

@@ -202,7 +202,9 @@ def test_somebody_disabled_in_the_middle_stores_nothing(account: Account) -> Non
     fields = account.fields()
     with account.app.app_context():
         users.disable(account.stored().id, now=utcnow())
-    assert account.send(fields | {"title": TITLE}).status_code == 401
+    refused = account.send(fields | {"title": TITLE})
+    assert refused.status_code == 401
+    assert '<a class="button primary" href="/account">Logga in</a>' in refused.text
     assert account.stored().title is None
     assert account.page().status_code == 303
 

@@ -91,6 +91,48 @@ def test_somebody_elses_login_does_not_do(account: Account, clock: Traveller) ->
     assert "gäller ett annat konto" in page.text
 
 
+def test_a_login_that_ended_meanwhile_keeps_the_form(account: Account, clock: Traveller) -> None:
+    fields = account.fields()
+    clock.shift(61 * 60)
+    asked = account.send(fields | {"title": TITLE, "personal_number": "9001012385", **PASSWORDS})
+    assert (asked.status_code, account.stored().title) == (303, None)
+    with account.app.app_context():
+        interaction = db.session.scalars(
+            sa.select(Interaction).where(Interaction.return_endpoint == "account.resume")
+        ).one()
+        for secret in (NEW, "9001012385", TITLE):
+            assert secret not in str(interaction.request)
+    page = account.rp.follow(asked)
+    assert "anna@example.se" not in page.text, "who is wanted is not told to whoever sits there now"
+    page = account.rp.follow(account.rp.submit(page, email="anna@example.se", password=PASSWORD))
+    assert 'id="account-resumed"' in page.text
+    shown = account.fields(page)
+    assert (shown["title"], shown["personal_number"], shown["password"]) == (TITLE, "9001012385", "")
+    assert account.send(shown | PASSWORDS).location == "/account"
+    assert account.stored().title == TITLE
+    assert logs_in(account.app, NEW)
+
+
+def test_a_kept_form_is_for_its_own_person(account: Account, clock: Traveller) -> None:
+    with account.app.app_context():
+        make_user(email="berit@example.se", name="Berit")
+    fields = account.fields()
+    clock.shift(61 * 60)
+    page = account.rp.follow(account.send(fields | {"title": TITLE}))
+    page = account.rp.submit(page, email="berit@example.se", password=PASSWORD)
+    assert page.status_code == 403
+    assert TITLE not in page.text
+
+
+def test_a_form_of_nobody_is_not_kept(account: Account) -> None:
+    fields = account.fields()
+    account.browser.delete_cookie("__Host-idp_session", domain="login.example.se")
+    assert account.send(fields | {"title": TITLE}).status_code == 401
+    account.browser.set_cookie("__Host-idp_session", "x" * 43, domain="login.example.se", secure=True)
+    assert account.send(fields | {"title": TITLE}).status_code == 401
+    assert account.stored().title is None
+
+
 def test_another_browser_sees_nothing_of_it(account: Account, clock: Traveller) -> None:
     clock.shift(NOT_FRESH)
     asked = account.save(title=TITLE, email="ny@example.se")
@@ -153,5 +195,6 @@ def test_a_password_chosen_by_link_is_no_conflict_but_ends_the_session(account: 
     with account.app.app_context():
         users.disable(account.stored().id, now=utcnow())
         users.enable(account.stored().id, now=utcnow())
-    assert account.send(fields | PASSWORDS).status_code == 401
+    assert account.send(fields | PASSWORDS).location.startswith("/login/")
+    assert logs_in(account.app, PASSWORD)
     assert link(account.app, account.app.test_client())

@@ -4,6 +4,7 @@ from uuid import uuid4
 
 import pytest
 from flask import Flask
+from time_machine import Traveller
 
 from idp.clock import utcnow
 from idp.db import db
@@ -12,7 +13,7 @@ from idp.users import service as users
 from idp.users.models import User
 from tests.factories import PASSWORD
 from tests.fakes.relying_party import HTTPS
-from tests.integration.admin.conftest import ADMIN, COLLEAGUE, Company, Person, stored
+from tests.integration.admin.conftest import ADMIN, COLLEAGUE, Company, Person, fields_of, stored
 
 GETS = ["", "/disable", "/unlink"]
 POSTS = ["", "/disable", "/enable", "/unlink", "/welcome"]
@@ -63,6 +64,37 @@ def test_logged_out_goes_through_login_and_comes_back(app: Flask, company: Compa
 def test_logged_out_posts_are_refused(app: Flask, company: Company) -> None:
     person = Person(app, app.test_client())
     assert person.post(f"/admin/users/{company.colleague}/enable").status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("path", "back"),
+    [("{0}/enable", "{0}"), ("{0}/disable", "{0}/disable"), ("{0}/welcome", "{0}"), ("new", "new")],
+)
+def test_a_refused_post_says_where_to_log_in(app: Flask, company: Company, path: str, back: str) -> None:
+    person = Person(app, app.test_client())
+    refused = person.post("/admin/users/" + path.format(company.colleague))
+    where = "/admin/users/" + back.format(company.colleague)
+    assert f'<a class="button primary" href="{where}">Logga in</a>' in refused.text
+    answer = person.follow(person.get(where))
+    page = person.follow(person.post(answer.request.path, email=ADMIN, password=PASSWORD))
+    assert (page.status_code, page.request.path) == (200, where)
+
+
+@pytest.mark.parametrize("ending", ["new", "{0}"])
+def test_a_form_is_kept_when_the_login_has_ended(
+    app: Flask, admin: Person, company: Company, clock: Traveller, ending: str
+) -> None:
+    fields = admin.filled(company.colleague, name="Nils Ny", email="nils@example.se")
+    clock.shift(61 * 60)
+    path = "/admin/users/" + ending.format(company.colleague)
+    login_page = admin.follow(admin.post(path, **fields))
+    foreign = admin.post(login_page.request.path, email="cesar@example.se", password=PASSWORD)
+    assert foreign.status_code == 403, "it is for the one who filled it in"
+    page = admin.follow(admin.post(login_page.request.path, email=ADMIN, password=PASSWORD))
+    assert 'id="admin-resumed"' in page.text
+    assert fields_of(page)["name"] == "Nils Ny"
+    assert stored(app, company.colleague)["name"] == "Anna Åsén"
+    assert admin.post(path, **fields_of(page)).status_code == 303
 
 
 @pytest.mark.parametrize(
