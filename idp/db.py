@@ -1,5 +1,6 @@
 """The database: engine, base class, and times that are always aware."""
 
+import select
 import sqlite3
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -7,10 +8,12 @@ from typing import Any
 from uuid import UUID
 from weakref import WeakKeyDictionary
 
+import psycopg
 import sqlalchemy as sa
 from flask import current_app
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy.engine import Dialect, Engine
+from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.orm import DeclarativeBase, registry
 from sqlalchemy.pool import Pool
 
@@ -93,6 +96,22 @@ def _set_up_sqlite(connection: object, _record: object) -> None:
         for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "busy_timeout=10000", "foreign_keys=ON"):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
+
+
+@sa.event.listens_for(Pool, "checkout")
+def _leave_the_dead(connection: object, _record: object, _fairy: object) -> None:
+    """Connect anew where PostgreSQL hung up while a connection lay unused: nobody has to be told of it.
+
+    A look at the socket instead of a round trip: nothing comes unasked but the end. Raises
+    `InvalidatePoolError`, at which the pool opens another.
+    """
+    if isinstance(connection, psycopg.Connection):
+        if not connection.closed:
+            socket = select.poll()
+            socket.register(connection.fileno(), select.POLLIN)
+            if not socket.poll(0):
+                return
+        raise InvalidatePoolError
 
 
 @sa.event.listens_for(Pool, "checkin")

@@ -30,7 +30,10 @@ class AloneEngine:
         prepared = self._prepared.get(statement)
         if prepared is None:
             prepared = self._prepared[statement] = _Prepared(statement, self._engine, parameters)
-        pooled = self._engine.raw_connection()
+        try:
+            pooled = self._engine.raw_connection()
+        except psycopg.Error as error:
+            raise self._as_sqlalchemys(error) from error
         try:
             connection: psycopg.Connection[Any] = pooled.driver_connection  # type: ignore[assignment]
             with connection.cursor(row_factory=namedtuple_row) as cursor:
@@ -39,11 +42,13 @@ class AloneEngine:
         except psycopg.Error as error:
             if pooled.driver_connection is not None and pooled.driver_connection.closed:
                 pooled.invalidate(error)
-            raise DBAPIError.instance(
-                None, None, error, psycopg.Error, hide_parameters=True, dialect=self._engine.dialect
-            ) from error
+            raise self._as_sqlalchemys(error) from error
         finally:
             pooled.close()
+
+    def _as_sqlalchemys(self, error: psycopg.Error) -> BaseException:
+        dialect = self._engine.dialect
+        return DBAPIError.instance(None, None, error, psycopg.Error, hide_parameters=True, dialect=dialect)
 
 
 class _Prepared:

@@ -255,6 +255,23 @@ def test_a_database_lost_while_a_code_is_exchanged_leaves_nothing_half_written(
     assert rp.exchange(code).status == 200
 
 
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_connections_that_the_database_has_closed_are_replaced_unseen(
+    rp: RelyingParty, anna: str, database_url: str
+) -> None:
+    code = rp.code()
+    with psycopg.connect(database_url) as administrator:
+        others = "datname = current_database() AND pid <> pg_backend_pid()"
+        ended = administrator.execute(
+            f"SELECT bool_and(pg_terminate_backend(pid, 10000)) FROM pg_stat_activity WHERE {others}"
+        )
+        assert ended.fetchone() == (True,)
+    answered = rp.exchange(code)
+    assert answered.status == 200
+    assert rp.userinfo(answered.access_token).status_code == 200
+    assert rp.browser.get("/account", **HTTPS).status_code == 200
+
+
 @pytest.fixture
 def file_database(environ: dict[str, str], tmp_path: Path) -> Path:
     path = tmp_path / "idp.sqlite3"
