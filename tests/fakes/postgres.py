@@ -79,6 +79,19 @@ class PrivatePostgres:
             connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
         return self._url(name)
 
+    def crash(self) -> None:
+        """Stop at once, as a failing machine does: connections break, and what is not committed is gone.
+
+        Not `durable`, what was committed right before may be gone too.
+        """
+        assert self._server is not None
+        self._server.send_signal(signal.SIGQUIT)  # "immediate"
+        self._server.wait(STOP_SECONDS)
+
+    def start_again(self) -> None:
+        """Recover from the crash and serve the same databases again. Raises `PostgresError`."""
+        self._start()
+
     @property
     def _data(self) -> Path:
         return self.folder / "data"
@@ -106,7 +119,7 @@ class PrivatePostgres:
     def _start(self) -> None:
         # Our own child, not a daemon of pg_ctl's: what we start we can also wait for.
         log = self.folder / "log"
-        with log.open("wb") as output:
+        with log.open("ab") as output:
             self._server = subprocess.Popen(
                 [self._programs / "postgres", "-D", self._data],
                 stdin=subprocess.DEVNULL,

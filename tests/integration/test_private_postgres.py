@@ -49,6 +49,21 @@ def test_only_a_server_for_tests_skips_the_disk(server: PrivatePostgres) -> None
         assert ask(durable.url, "SHOW synchronous_commit") == "on"
 
 
+def test_after_a_crash_it_goes_on_with_what_was_committed() -> None:
+    with PrivatePostgres() as durable:
+        with psycopg.connect(durable.url) as connection:
+            connection.execute("CREATE TABLE note (text varchar)")
+        with psycopg.connect(durable.url) as open_still:
+            open_still.execute("INSERT INTO note VALUES ('never committed')")
+            durable.crash()
+            with pytest.raises(psycopg.OperationalError):
+                psycopg.connect(durable.url)
+            with pytest.raises(psycopg.OperationalError):
+                open_still.execute("SELECT 1")
+        durable.start_again()
+        assert ask(durable.url, "SELECT count(*) FROM note") == 0
+
+
 def test_it_leaves_no_process_and_no_folder() -> None:
     with PrivatePostgres(durable=False) as server:
         pid, folder = server.pid, server.folder

@@ -29,6 +29,7 @@ AFTER_LOGOUT_URI = "http://127.0.0.1:9/"
 EMAIL = "anna@example.se"
 PATIENCE_SECONDS = 180  # for what a busy machine does slowly; nothing waits so long when all is well
 STOP_SECONDS = 30
+STARTED = "Started worker-"  # in the log, once for each
 UNLIMITED = ("LOGIN_PER_ADDRESS", "LOGIN_PER_ACCOUNT", "LOGIN_OVERALL", "CLIENT_AUTHENTICATION")
 
 
@@ -136,8 +137,29 @@ def running(
     run_idp(environ, "companies", "add", "Exempel AB")
     person = ("users", "add", EMAIL, "--name", "Anna Åsén", "--company", "Exempel AB", "--password-stdin")
     run_idp(environ, *person, said=PASSWORD)
-    with (folder / "log").open("wb") as output:
-        process = subprocess.Popen(
+    server = Server(issuer, environ, folder, _serve(environ, port, folder / "log"))
+    try:
+        _wait_until_ready(server)
+        yield server
+    finally:
+        _stop(server.process)
+    _check_end(server)
+    assert "Traceback" not in server.log()
+
+
+def restart(server: Server) -> None:
+    """Stop the server as operators do and start it anew, on the same port; ready when this returns."""
+    _stop(server.process)
+    _check_end(server)
+    before = server.log().count(STARTED)
+    port = int(server.issuer.rpartition(":")[2])
+    server.process = _serve(server.environ, port, server.folder / "log")
+    _wait_until_ready(server, before)
+
+
+def _serve(environ: Mapping[str, str], port: int, log: Path) -> subprocess.Popen[bytes]:
+    with log.open("ab") as output:
+        return subprocess.Popen(
             [*COMMAND, "serve", "--host", "127.0.0.1", "--port", str(port), "--workers", str(WORKERS)],
             env=environ,
             stdin=subprocess.DEVNULL,
@@ -145,14 +167,11 @@ def running(
             stderr=output,
             start_new_session=True,  # Ctrl-C is ours to pass on
         )
-    server = Server(issuer, environ, folder, process)
-    try:
-        _wait_until_ready(server)
-        yield server
-    finally:
-        _stop(process)
-    assert process.returncode == 0, f"ended with {process.returncode}:\n{server.log()[-3000:]}"
-    assert "Traceback" not in server.log()
+
+
+def _check_end(server: Server) -> None:
+    code = server.process.returncode
+    assert code == 0, f"ended with {code}:\n{server.log()[-3000:]}"
 
 
 @contextmanager
@@ -203,9 +222,9 @@ def _is_worker(pid: int) -> bool:
     return bool(command) and b"resource_tracker" not in command
 
 
-def _wait_until_ready(server: Server) -> None:
+def _wait_until_ready(server: Server, started_before: int = 0) -> None:
     deadline = time.monotonic() + PATIENCE_SECONDS
-    while server.log().count("Started worker-") < WORKERS:
+    while server.log().count(STARTED) < started_before + WORKERS:
         assert server.process.poll() is None, f"the server ended:\n{server.log()[-3000:]}"
         assert time.monotonic() < deadline, f"not started in time:\n{server.log()[-3000:]}"
         time.sleep(0.05)
