@@ -38,7 +38,8 @@ class AloneEngine:
             connection: psycopg.Connection[Any] = pooled.driver_connection  # type: ignore[assignment]
             with connection.cursor(row_factory=namedtuple_row) as cursor:
                 cursor.execute(prepared.sql, prepared.bind(parameters))
-                return cursor.fetchall() if cursor.description else ()
+                result = cursor.pgresult  # asked itself: the cursor's description is made anew each time
+                return cursor.fetchall() if result and result.nfields else ()
         except psycopg.Error as error:
             if pooled.driver_connection is not None and pooled.driver_connection.closed:
                 pooled.invalidate(error)
