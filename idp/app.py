@@ -54,6 +54,7 @@ from idp.password import views as password_views
 from idp.password.hashing import PasswordHasher
 from idp.password.service import LegacySample
 from idp.ratelimit import RateLimiter
+from idp.templating import LanguageEnvironment
 from idp.users import bankid_links
 from idp.users import mails as user_mails
 from idp.users import service as users_service
@@ -72,6 +73,8 @@ KNOWN_LOGIN_METHODS = ("bankid", "password")
 
 class Application(Flask):
     """Flask that need not ask at every hook of a request whether it is a coroutine: none is."""
+
+    jinja_environment = LanguageEnvironment
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
         return func

@@ -1,17 +1,25 @@
 """The page's language: the person's own choice first, then what the relying app, account and browser say."""
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
+from zoneinfo import ZoneInfo
 
 from babel import Locale
+from babel.dates import get_month_names
 from babel.support import Translations
-from flask import Flask, Response, g, request
-from flask_babel import Babel, get_locale, get_translations
+from flask import Flask, Response, current_app, g, request
+from flask_babel import Babel, LazyString, force_locale, get_locale, get_translations
+from markupsafe import Markup, escape
 from werkzeug.wrappers import Response as BaseResponse
 
 LANGUAGES = {"sv": "Svenska", "en": "English"}
 DEFAULT_LANGUAGE = "sv"
 TIME_ZONE = "Europe/Stockholm"  # of the times on pages
+SWEDISH_TIME = ZoneInfo(TIME_ZONE)
 COOKIE = "idp_language"
 COOKIE_SECONDS = 365 * 24 * 3600
 
@@ -22,11 +30,19 @@ def prefer(locales: str | None) -> None:
         language = tag.lower().split("-")[0]
         if language in LANGUAGES:
             g.preferred_language = language
+            g.pop("language", None)
             return
 
 
 def current_language() -> str:
     """`sv` or `en` for this request."""
+    if "language" not in g:
+        g.language = _wanted_language()
+    language: str = g.language
+    return language
+
+
+def _wanted_language() -> str:
     chosen = request.args.get("lang") or request.cookies.get(COOKIE)
     if chosen in LANGUAGES:
         return chosen
@@ -36,13 +52,69 @@ def current_language() -> str:
     return request.accept_languages.best_match(list(LANGUAGES)) or DEFAULT_LANGUAGE
 
 
-def _catalogue() -> Translations:
-    """The texts of the language that pages are written in now; mails have their own within a request."""
+@dataclass(frozen=True, eq=False)
+class Texts:
+    """What pages and mails in one language are written with."""
+
+    catalogue: Translations
+    months: Mapping[int, str]
+
+
+def texts() -> Texts:
+    """The texts of the language that is in force now; looked up once in a request."""
+    found: Texts | None = g.get("texts")
+    if found is None:
+        found = g.texts = _texts()
+    return found
+
+
+def _texts() -> Texts:
+    known: dict[Locale | None, Texts] = current_app.extensions["idp.texts"]
     locale = get_locale()
-    kept: tuple[Locale | None, Translations] | None = g.get("catalogue")
-    if kept is None or kept[0] is not locale:
-        kept = g.catalogue = (locale, get_translations())
-    return kept[1]
+    found = known.get(locale)
+    if found is None:
+        found = known[locale] = Texts(get_translations(), get_month_names("wide", locale=locale))
+    return found
+
+
+@contextmanager
+def written_in(language: str) -> Iterator[None]:
+    """Let this language be in force, whatever the request's is."""
+    before = g.pop("texts", None)
+    try:
+        with force_locale(language):
+            yield
+    finally:
+        g.texts = before
+
+
+def gettext(text: str, **values: object) -> str:
+    """The text in the language that is in force now, with the values filled in."""
+    found: str = texts().catalogue.ugettext(text)
+    return found % values if values else found
+
+
+def _ngettext(one: str, several: str, number: int) -> str:
+    found: str = texts().catalogue.ungettext(one, several, number)
+    return found
+
+
+class LazyText(LazyString):  # type: ignore[misc]
+    """A text in the language of whoever reads it. A page asks for it once, Flask-Babel's own twice."""
+
+    def __html__(self) -> Markup:
+        return escape(str(self))
+
+
+def lazy_gettext(text: str, **values: object) -> LazyText:
+    """The text in the language that will be in force when it is read."""
+    return LazyText(gettext, text, **values)
+
+
+def moment(at: datetime) -> str:
+    """A time in the language that is in force now, on Swedish clocks: 3 maj 2026 14:05."""
+    local = at.astimezone(SWEDISH_TIME)
+    return f"{local.day} {texts().months[local.month]} {local.year} {local.hour:02}:{local.minute:02}"
 
 
 def choose(response: BaseResponse, language: str, *, secure: bool) -> None:
@@ -68,14 +140,11 @@ def register(app: Flask, *, secure: bool) -> None:
     """Set Flask-Babel up and remember a choice made in the language menu (`?lang=en`)."""
     app.config["BABEL_DEFAULT_LOCALE"] = DEFAULT_LANGUAGE
     app.config["BABEL_DEFAULT_TIMEZONE"] = TIME_ZONE
+    app.extensions["idp.texts"] = {}
     Babel(app, locale_selector=current_language)
     # Flask-Babel looks for the catalogue at every text anew, which is a tenth of what a page costs.
     environment: Any = app.jinja_env  # its i18n extension has added the method
-    environment.install_gettext_callables(
-        gettext=lambda text: _catalogue().ugettext(text),
-        ngettext=lambda one, several, number: _catalogue().ungettext(one, several, number),
-        newstyle=True,
-    )
+    environment.install_gettext_callables(gettext=gettext, ngettext=_ngettext, newstyle=True)
 
     @app.after_request
     def remember_choice(response: Response) -> Response:

@@ -12,10 +12,10 @@ from urllib.parse import urlsplit
 
 import idna
 from flask import Flask, current_app
-from flask_babel import force_locale
 from flask_mail import Mail, Message
 from jinja2 import Environment, StrictUndefined
 
+from idp import i18n
 from idp.config import Settings
 from idp.tokens import new_token
 
@@ -76,7 +76,7 @@ def compose(
     if not local or not domain or _one_line(to) != to or " " in to:
         raise ValueError("a mail needs an address")
     brand = settings.brand
-    with force_locale(locale):
+    with i18n.written_in(locale):
         subject, text, html = _render(
             template,
             {

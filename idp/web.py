@@ -8,7 +8,18 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
 
-from flask import Blueprint, Flask, Request, Response, g, has_request_context, jsonify, make_response, request
+from flask import (
+    Blueprint,
+    Flask,
+    Request,
+    Response,
+    g,
+    has_request_context,
+    jsonify,
+    make_response,
+    request,
+    url_for,
+)
 from flask_wtf.csrf import CSRFProtect
 from werkzeug.datastructures import MultiDict
 from werkzeug.formparser import FormDataParser
@@ -152,6 +163,22 @@ def address_key(address: str | None) -> str:
     return str(ip)
 
 
+def _urls_of_pages() -> Callable[..., str]:
+    """`url_for` as templates use it: the address of a page that is always the same is built once."""
+    known: dict[tuple[str, str, str | None], str] = {}
+
+    def url(endpoint: str, **values: Any) -> str:
+        filename = values.get("filename") if endpoint == "static" else None
+        if values and filename is None:
+            return url_for(endpoint, **values)
+        key = request.script_root, endpoint, filename
+        if key not in known:
+            known[key] = url_for(endpoint, **values)
+        return known[key]
+
+    return url
+
+
 def register(app: Flask, settings: Settings, *, readiness: Callable[[], Mapping[str, Any]]) -> None:
     """Wire all of the above into `app`; `readiness` says by name what works (`ok` or a plain word)."""
     app.config.update(
@@ -212,6 +239,8 @@ def register(app: Flask, settings: Settings, *, readiness: Callable[[], Mapping[
         headers["X-Request-ID"] = g.request_id
         headers["Vary"] = "Cookie, Accept-Language"
         return response
+
+    app.jinja_env.globals["url_for"] = _urls_of_pages()
 
     @app.context_processor
     def page_globals() -> dict[str, Any]:

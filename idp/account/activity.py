@@ -10,7 +10,6 @@ from uuid import UUID
 
 import sqlalchemy as sa
 from flask import current_app
-from flask_babel import format_datetime, gettext
 
 from idp import audit
 from idp.account import device, sentences
@@ -19,7 +18,7 @@ from idp.clock import utcnow
 from idp.config import SessionSettings
 from idp.db import db
 from idp.errors import NotFound
-from idp.i18n import current_language
+from idp.i18n import current_language, gettext, moment
 from idp.login import guard, methods, overview
 from idp.login import service as login
 from idp.login.models import BrowserSession
@@ -173,8 +172,8 @@ def device_name(user_agent: str | None) -> str:
     """Browser and system in words."""
     found = device.recognise(user_agent)
     if found.browser and found.system:
-        return str(gettext("%(browser)s på %(system)s", browser=found.browser, system=found.system))
-    return found.browser or found.system or str(gettext("Okänd enhet"))
+        return gettext("%(browser)s på %(system)s", browser=found.browser, system=found.system)
+    return found.browser or found.system or gettext("Okänd enhet")
 
 
 def place_name(address: str | None) -> str | None:
@@ -195,8 +194,3 @@ def app_name(client_id: str) -> str:
     provider: Provider = current_app.extensions["idp.provider"]
     client = provider.clients.get(client_id)
     return client.name(current_language()) if client else client_id
-
-
-def moment(at: datetime) -> str:
-    """A time in the page's language, on Swedish clocks."""
-    return str(format_datetime(at, "d MMMM y HH:mm"))

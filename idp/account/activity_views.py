@@ -7,6 +7,7 @@ from werkzeug.wrappers import Response
 
 from idp.account import activity
 from idp.clock import utcnow
+from idp.i18n import moment
 from idp.login import guard
 from idp.oidc import consents
 from idp.oidc.claims import SCOPE_TEXTS
@@ -44,7 +45,7 @@ def history() -> Response:
     assert live is not None
     happenings = [
         {
-            "at": activity.moment(one.at),
+            "at": moment(one.at),
             "text": one.text,
             "times": one.times,
             "where": [fact for fact in (one.device, one.place) if fact],
@@ -65,7 +66,7 @@ def apps() -> Response:
             "client_id": one.client_id,
             "name": activity.app_name(one.client_id),
             "texts": [SCOPE_TEXTS.get(scope, scope) for scope in one.scopes],
-            "since": activity.moment(one.given_at),
+            "since": moment(one.given_at),
         }
         for one in consents.list_of(live.event.user_id)
     ]

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 # First match wins: nearly every browser also names those it descends from.
 BROWSERS = (
@@ -31,6 +32,7 @@ class Device:
     system: str | None
 
 
+@lru_cache(maxsize=1000)
 def recognise(user_agent: str | None) -> Device:
     """What the header says. No versions: browsers freeze them, so they would mislead."""
     header = user_agent or ""

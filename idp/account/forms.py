@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
 
-from flask_babel import gettext, lazy_gettext
 from werkzeug.datastructures import MultiDict
 from wtforms import (
     BooleanField,
@@ -19,7 +18,7 @@ from wtforms import (
 )
 
 from idp.account.service import Details, Keep, Wanted
-from idp.i18n import LANGUAGES
+from idp.i18n import LANGUAGES, gettext, lazy_gettext
 from idp.password.forms import NewPasswordForm
 from idp.users import phone
 from idp.users.personal_number import NotAPersonalNumber, PersonalNumber

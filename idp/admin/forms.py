@@ -4,14 +4,14 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from flask_babel import LazyString, lazy_gettext
+from flask_babel import LazyString
 from flask_wtf import FlaskForm
 from werkzeug.datastructures import MultiDict
 from wtforms import EmailField, HiddenField, SelectField, StringField, TelField, ValidationError
 from wtforms.fields.choices import SelectChoice
 
 from idp.admin.service import Details
-from idp.i18n import LANGUAGES
+from idp.i18n import LANGUAGES, lazy_gettext
 from idp.users import phone
 from idp.users.models import Role, User
 from idp.users.service import MAX_NAME, BadInput, checked_email, checked_name

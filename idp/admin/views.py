@@ -6,10 +6,9 @@ from datetime import datetime
 from functools import partial, wraps
 from typing import Any, Concatenate, ParamSpec
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 from flask import Blueprint, current_app, make_response, redirect, render_template, request, session, url_for
-from flask_babel import LazyString, format_date, gettext, lazy_gettext
+from flask_babel import LazyString, format_date
 from werkzeug.datastructures import MultiDict
 from werkzeug.wrappers import Response
 
@@ -20,6 +19,7 @@ from idp.admin.listing import Wanted
 from idp.admin.service import Administrator, Details
 from idp.clock import utcnow
 from idp.errors import NotFound, TooManyTries
+from idp.i18n import gettext, lazy_gettext
 from idp.login import guard
 from idp.login import service as login
 from idp.login.service import InteractionOver, LiveSession
@@ -30,7 +30,6 @@ from idp.users.service import AddressTaken, ChangedMeanwhile
 P = ParamSpec("P")
 blueprint = Blueprint("admin", __name__)
 KEPT_FORMS = ("admin.new", "admin.edit")
-SWEDISH_TIME = ZoneInfo(i18n.TIME_ZONE)
 
 # What a page says of what was done just before, by its name in the browser's cookie.
 NOTES: dict[str, LazyString] = {
@@ -297,7 +296,7 @@ def _note() -> LazyString | None:
 
 def _day(at: datetime | None) -> str:
     """The Swedish date, in the form that is the same in both languages."""
-    return at.astimezone(SWEDISH_TIME).date().isoformat() if at else ""
+    return at.astimezone(i18n.SWEDISH_TIME).date().isoformat() if at else ""
 
 
 def _list_url(wanted: Wanted, *, page: int = 1, sort: str | None = None, descending: bool = False) -> str:

@@ -4,10 +4,11 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from flask_babel import LazyString, lazy_gettext
+from flask_babel import LazyString
 from flask_wtf import FlaskForm
 from wtforms import EmailField, PasswordField, ValidationError
 
+from idp.i18n import lazy_gettext
 from idp.password.hashing import MAX_LENGTH, normalized
 from idp.password.policy import MIN_LENGTH, Weakness, weakness
 from idp.users.service import NOT_DECODED, BadInput, checked_email

@@ -3,12 +3,12 @@
 import re
 
 from flask import Blueprint, current_app, make_response, redirect, render_template, request, session, url_for
-from flask_babel import gettext, lazy_gettext
 from werkzeug.wrappers import Response
 
 from idp import i18n, web
 from idp.clock import utcnow
 from idp.errors import TooManyTries
+from idp.i18n import gettext, lazy_gettext
 from idp.login import guard
 from idp.login.event import AuthenticationEvent
 from idp.login.methods import LoginMethod

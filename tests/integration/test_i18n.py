@@ -1,17 +1,23 @@
 """Swedish and English: who decides, and that no text is missing."""
 
+from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
 
 import pytest
+from babel.dates import format_datetime
 from babel.messages.catalog import Catalog
 from babel.messages.extract import extract_from_dir
 from babel.messages.frontend import parse_mapping_cfg
 from babel.messages.mofile import read_mo, write_mo
 from babel.messages.pofile import read_po
-from flask import Flask
+from flask import Flask, render_template, render_template_string
+from jinja2 import DictLoader
 
 import idp
+from idp import i18n
+from idp.app import create_tool_app
+from idp.config import Settings
 from idp.errors import TEXTS, IdpError
 from tests.factories import make_user
 from tests.fakes.relying_party import HTTPS, RelyingParty
@@ -205,3 +211,52 @@ def test_every_error_has_a_text(app: Flask) -> None:
     codes = {kind.code for kind in subclasses(IdpError)}
     assert len(codes) > 5
     assert codes <= set(TEXTS)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        '{{ _("Namn") }}',
+        '{{ gettext("Namn") }} {{ _("no such text") }}',
+        '{{ _("Vi har skickat en länk till %(email)s.", email="<b>" ~ name) }}',
+        '{{ _("100%% <b>, %(one)s", one=name) }} {{ _("50%%") }}',
+        "{% trans place=name %}IP-adress {{ place }}{% endtrans %} {% trans %}Namn{% endtrans %}",
+        '{{ ngettext("%(num)s träff", "%(num)s träffar", 2) }} {{ _(name) }}',
+        '{% set text = _("Namn") %}{{ text | upper }} {{ [_("Namn"), name] | join("<") }}',
+        '{% macro m(text=_("Namn")) %}<p>{{ text }}</p>{% endmacro %}{{ m() }}{{ m(_("Titel")) }}',
+    ],
+)
+@pytest.mark.parametrize("lang", ["sv", "en"])
+def test_a_text_translated_beforehand_is_what_it_would_have_been(app: Flask, lang: str, source: str) -> None:
+    app.jinja_env.loader = DictLoader({"page.html": source})
+    with app.test_request_context(f"/?lang={lang}"):
+        assert render_template("page.html", name="A & B") == render_template_string(source, name="A & B")
+
+
+def test_each_language_has_templates_of_its_own(app: Flask) -> None:
+    page = '{% from "parts.html" import title %}{% include "name.html" %} {{ title() }}'
+    parts = '{% macro title() %}{{ _("Titel") }}{% endmacro %}'
+    app.jinja_env.loader = DictLoader(
+        {"page.html": page, "parts.html": parts, "name.html": '{{ _("Namn") }}'}
+    )
+    for lang, expected in [("sv", "Namn Titel"), ("en", "Name Title"), ("sv", "Namn Titel")]:
+        with app.test_request_context(f"/?lang={lang}"):
+            assert render_template("page.html") == expected
+
+
+def test_a_mail_in_another_language_leaves_the_pages_as_it_is(app: Flask) -> None:
+    with app.test_request_context("/?lang=sv"):
+        before = i18n.gettext("Namn"), str(i18n.lazy_gettext("Namn"))
+        with i18n.written_in("en"):
+            assert i18n.gettext("Namn") == "Name"
+        assert before == (i18n.gettext("Namn"), render_template_string('{{ _("Namn") }}')) == ("Namn", "Namn")
+
+
+@pytest.mark.parametrize("lang", ["sv", "en"])
+def test_times_are_written_as_babel_writes_them(environ: dict[str, str], lang: str) -> None:
+    app = create_tool_app(Settings.from_environ(environ))
+    with app.app_context(), i18n.written_in(lang):
+        for month in range(1, 13):
+            at = datetime(2026, month, 3, 22, 5, tzinfo=UTC)
+            expected = format_datetime(at, "d MMMM y HH:mm", tzinfo=i18n.SWEDISH_TIME, locale=lang)
+            assert i18n.moment(at) == expected
