@@ -1,10 +1,10 @@
 """What has been going on in an account, for its own person: sessions, events, apps with consent."""
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime
 from ipaddress import IPv6Address, ip_address, ip_network
-from itertools import groupby
+from itertools import groupby, islice
 from typing import Any
 from uuid import UUID
 
@@ -28,7 +28,8 @@ from idp.oidc.provider import Provider
 
 MAX_SESSIONS = 50
 MAX_EVENTS = 50
-MAX_ROWS = 500  # looked through for them: one that repeats is shown once
+MAX_BY_ANYBODY = 10  # of them: what needs no login leaves room for what does
+MAX_ROWS = 500  # looked through for either: one that repeats is shown once
 REASON = "ended in Mina uppgifter"
 
 
@@ -48,7 +49,7 @@ class OwnSession:
 
 @dataclass(frozen=True)
 class Happening:
-    """Something that happened to the account, `times` in a row, the last time `at`.
+    """Something that happened to the account `times`, the last time `at`; `in_a_row`: with nothing between.
 
     `device` and `place` are of whoever did it in a browser; of our own people none are told.
     """
@@ -56,6 +57,7 @@ class Happening:
     at: datetime
     text: str
     times: int
+    in_a_row: bool
     client_id: str | None
     device: str | None
     place: str | None
@@ -126,9 +128,24 @@ def _end(session_ids: list[UUID], *, now: datetime) -> None:
 
 
 def history(user_id: UUID) -> list[Happening]:
-    """The newest events of the account in plain words, newest first."""
+    """The newest events of the account in plain words, newest first.
+
+    What anybody can cause is told once for each place, and never instead of what only a login can.
+    """
+    by_anybody: dict[Any, list[sa.Row[Any]]] = {}
+    for row in _newest(user_id, sentences.BY_ANYBODY):
+        by_anybody.setdefault(_sameness(row), []).append(row)
+    told = [(alike, False) for alike in list(by_anybody.values())[:MAX_BY_ANYBODY]]
+    runs = groupby(_newest(user_id, sentences.SHOWN - sentences.BY_ANYBODY), key=_sameness)
+    told += [(list(run), True) for _, run in islice(runs, MAX_EVENTS - len(told))]
+    told.sort(key=lambda one: one[0][0].id, reverse=True)
+    return [_happening(alike[0], len(alike), in_a_row=in_a_row) for alike, in_a_row in told]
+
+
+def _newest(user_id: UUID, events: Set[audit.Event]) -> Sequence[sa.Row[Any]]:
     query = (
         sa.select(
+            AuditRow.id,
             AuditRow.at,
             AuditRow.event,
             AuditRow.actor,
@@ -138,30 +155,25 @@ def history(user_id: UUID) -> list[Happening]:
             BrowserSession.user_agent,
         )
         .outerjoin(BrowserSession, BrowserSession.id == AuditRow.session_id)
-        .where(AuditRow.user_id == user_id, AuditRow.event.in_([event.value for event in sentences.SHOWN]))
+        .where(AuditRow.user_id == user_id, AuditRow.event.in_([event.value for event in events]))
         .order_by(AuditRow.id.desc())
         .limit(MAX_ROWS)
     )
-    rows = db.session.execute(query)
-    happenings: list[Happening] = []
-    for _, run in groupby(rows, key=_sameness):
-        alike = list(run)
-        happenings.append(_happening(alike[0], len(alike)))
-        if len(happenings) == MAX_EVENTS:
-            break
-    return happenings
+    return db.session.execute(query).all()
 
 
 def _sameness(row: sa.Row[Any]) -> tuple[Any, ...]:
-    return row.event, row.actor, row.client_id, row.address, row.detail, row.user_agent
+    detail = tuple(sorted(row.detail.items()))
+    return row.event, row.actor, row.client_id, row.address, detail, row.user_agent
 
 
-def _happening(row: sa.Row[Any], times: int) -> Happening:
+def _happening(row: sa.Row[Any], times: int, *, in_a_row: bool) -> Happening:
     own = row.actor == "user"
     return Happening(
         at=row.at,
         text=sentences.sentence(audit.Event(row.event), row.actor, row.detail),
         times=times,
+        in_a_row=in_a_row,
         client_id=row.client_id,
         device=device_name(row.user_agent) if own and row.user_agent else None,
         place=place_name(row.address) if own else None,

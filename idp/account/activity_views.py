@@ -48,6 +48,7 @@ def history() -> Response:
             "at": moment(one.at),
             "text": one.text,
             "times": one.times,
+            "in_a_row": one.in_a_row,
             "where": [fact for fact in (one.device, one.place) if fact],
             "app": activity.app_name(one.client_id) if one.client_id else None,
         }

@@ -42,6 +42,17 @@ _TEXTS: Mapping[Event, LazyString] = {
 
 SHOWN = frozenset(_TEXTS)
 
+BY_ANYBODY = frozenset(
+    {
+        Event.LOGIN_FAILED,
+        Event.LOGIN_LIMITED,
+        Event.PASSWORD_RESET_ASKED,
+        Event.PASSWORD_RESET_LIMITED,
+        Event.MAIL_GIVEN_UP,
+    }
+)
+"""What somebody who only knows the address can cause, as often as they like."""
+
 HIDDEN = frozenset(
     {
         # About the service or a company, of no one person.

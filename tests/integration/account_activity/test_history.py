@@ -77,8 +77,8 @@ def test_limited_tries_are_told_and_repetitions_once(
     shown = entries(get(rp, HISTORY))
     tries = [one for one in shown if "203.0.113.9" in one]
     assert len(tries) == 2
-    assert tries[0].startswith("Inloggningsförsök stoppades: för många försök 2 gånger i följd")
-    assert tries[1].startswith("Misslyckat inloggningsförsök 10 gånger i följd")
+    assert tries[0].startswith("Inloggningsförsök stoppades: för många försök 2 gånger, senast")
+    assert tries[1].startswith("Misslyckat inloggningsförsök 10 gånger, senast")
 
 
 def test_a_new_password_and_what_it_ended(app: Flask, rp: RelyingParty, anna: str) -> None:
@@ -128,6 +128,38 @@ def test_the_last_fifty(app: Flask, rp: RelyingParty, anna: str) -> None:
     for number in range(60):
         note(app, anna, (Event.USER_UPDATED, Event.EMAIL_CHANGED)[number % 2])
     assert len(entries(get(rp, HISTORY))) == activity.MAX_EVENTS
+
+
+def test_what_anybody_can_cause_takes_nothing_elses_place(app: Flask, rp: RelyingParty, anna: str) -> None:
+    rp.log_in()
+    note(app, anna, Event.PASSWORD_CHANGED)
+    with app.app_context():
+        for number in range(600):
+            event = (Event.LOGIN_FAILED, Event.PASSWORD_RESET_ASKED)[number % 2]
+            audit.record(event, now=utcnow(), user_id=UUID(anna), mailed=number % 3 == 0)
+        for number in range(30):
+            audit.record(Event.LOGIN_FAILED, now=utcnow(), user_id=UUID(anna), place=number)
+        db.session.commit()
+    shown = entries(get(rp, HISTORY))
+    assert len(shown) == activity.MAX_BY_ANYBODY + 3
+    assert [one.split(" av ")[0].split(" (")[0] for one in shown[-3:]] == [
+        "Lösenordet byttes",
+        "Inloggning",
+        "Kontot skapades",
+    ]
+
+
+def test_the_same_again_is_told_once_with_the_last_time(app: Flask, rp: RelyingParty, anna: str) -> None:
+    rp.log_in()
+    for _ in range(2):
+        note(app, anna, Event.LOGIN_FAILED)
+        note(app, anna, Event.PASSWORD_RESET_ASKED)
+    note(app, anna, Event.USER_UPDATED)
+    note(app, anna, Event.USER_UPDATED)
+    updated, asked, failed, *_ = entries(get(rp, HISTORY))
+    assert "2 gånger i följd" in updated
+    assert "En länk för nytt lösenord begärdes av tjänstens driftpersonal 2 gånger, senast" in asked
+    assert "Misslyckat inloggningsförsök av tjänstens driftpersonal 2 gånger, senast" in failed
 
 
 def test_an_app_that_is_gone_goes_by_its_id(app: Flask, rp: RelyingParty, anna: str) -> None:
