@@ -16,13 +16,15 @@ class NotAPhoneNumber(ValueError):
 def parse(text: str) -> str:
     """The number that somebody typed, as E.164: `+46703032203`.
 
-    Swedish numbers with or without their country code (070-303 22 03, +46 (0)70…, 0046…, 46…), others with
+    Swedish numbers with or without their country code (070-303 22 03, +46 (0)70…, (+46)…, 0046…), others with
     theirs after + or 00. Raises `NotAPhoneNumber`.
     """
-    typed = _BETWEEN.sub("", unicodedata.normalize("NFKC", text))
+    # Address books copy marks along that cannot be seen: soft hyphens, and what turns text round.
+    seen = "".join(letter for letter in text if unicodedata.category(letter) != "Cf")
+    typed = _BETWEEN.sub("", unicodedata.normalize("NFKC", seen))
     digits = _TRUNK_ZERO.sub("", typed)
-    # Parentheses are around an area code, once.
-    digits = re.sub(r"\(([0-9]+)\)", r"\1", digits, count=1)
+    # Parentheses are around an area code or a country code, once.
+    digits = re.sub(r"\((\+?[0-9]+)\)", r"\1", digits, count=1)
     if digits.startswith("+"):
         digits = digits[1:]
     elif digits.startswith("00"):
