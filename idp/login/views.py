@@ -25,7 +25,7 @@ class NoMethod(IdpError):
 @blueprint.get("/login")
 def direct() -> BaseResponse:
     if guard.current_session() is not None:
-        return redirect(url_for("account.index"), 303)
+        return redirect(url_for("account.landing"), 303)
     return _to_tab(guard.direct_login())
 
 

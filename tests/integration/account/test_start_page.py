@@ -42,6 +42,12 @@ def test_the_chosen_app_is_asked_to_begin_a_login(account: Account) -> None:
     assert account.page().status_code == 200, "only after a login, not whenever the page is opened"
 
 
+def test_logging_in_where_one_is_logged_in_leads_there_too(account: Account) -> None:
+    account.save(start_page="portal")
+    landed = account.rp.follow(account.browser.get("/login", **HTTPS))
+    assert landed.location.startswith("https://portal.example.se/login?")
+
+
 def test_a_browser_gets_a_page_that_goes_on(account: Account) -> None:
     """Its redirect would be blocked by the form-action of the login form's page."""
     account.save(start_page="portal")
