@@ -360,6 +360,7 @@ def _user_page(
         form=form,
         is_own=user.id == visit.admin.id,
         role=ROLES[user.role],
+        has_bankid="idp.personal_number_keys" in current_app.extensions,
         bankid_since=format_date(linked_at, "long") if linked_at else None,
         note=note,
         resumed=resumed,

@@ -239,7 +239,15 @@ def test_disable_and_enable(app: Flask, admin: Person, company: Company) -> None
     assert events.count(("user.enabled", "administrator", company.admin)) == 1
 
 
+def test_where_bankid_is_off_nothing_is_said_of_it(app: Flask, admin: Person, company: Company) -> None:
+    path = f"/admin/users/{company.colleague}"
+    assert "BankID" not in admin.get(path).text
+    app.extensions["idp.personal_number_keys"] = None
+    assert "Bara användaren kan koppla sitt BankID" in admin.get(path).text
+
+
 def test_unlink(app: Flask, admin: Person, company: Company) -> None:
+    app.extensions["idp.personal_number_keys"] = None  # as where BankID is on
     with app.app_context():
         db.session.add(
             BankIdLink(
