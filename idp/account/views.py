@@ -15,7 +15,7 @@ from idp.account.service import Details
 from idp.bankid import order_page
 from idp.clock import utcnow
 from idp.crypto import CannotOpen, PersonalNumberKeys
-from idp.errors import NotFound, TooManyTries
+from idp.errors import Busy, NotFound, TooManyTries
 from idp.login import guard
 from idp.login import service as login
 from idp.login.service import InteractionOver, LiveSession
@@ -23,6 +23,7 @@ from idp.oidc.provider import Provider
 from idp.users.service import ChangedMeanwhile
 
 blueprint = Blueprint("account", __name__)
+BUSY_SECONDS = 5
 
 
 @blueprint.get("/account")
@@ -73,6 +74,10 @@ def _save() -> Response:
         )
     except ChangedMeanwhile:
         return _conflict(live, _details(live))
+    except Busy:
+        response = _page(live, before, form, busy=True, status=503)
+        response.headers["Retry-After"] = str(BUSY_SECONDS)
+        return response
     except TooManyTries as limited:
         form.email.errors = [gettext("Du har bytt e-postadress för många gånger. Försök igen senare.")]
         response = _page(live, before, form, status=429)
@@ -83,7 +88,8 @@ def _save() -> Response:
     response = redirect(url_for("account.index"), 303)
     if handle is not None:
         guard.remember(response, handle)
-    if wanted.profile.choices and wanted.profile.choices.locale != before.choices.locale:
+    # Whatever language was chosen for this browser before.
+    if wanted.profile.choices and wanted.profile.choices.locale != i18n.current_language():
         i18n.choose(response, wanted.profile.choices.locale, secure=guard.settings().is_https)
     return response
 
@@ -160,6 +166,7 @@ def _page(
     *,
     saved: bool = False,
     resumed: bool = False,
+    busy: bool = False,
     password_again: bool = False,
     conflicts: dict[str, str] | None = None,
     status: int = 200,
@@ -175,6 +182,7 @@ def _page(
         form=form,
         saved=saved,
         resumed=resumed,
+        busy=busy,
         password_again=password_again,
         is_conflict=conflicts is not None,
         conflicts=conflicts or {},

@@ -9,6 +9,7 @@ from werkzeug.test import TestResponse
 from idp.clock import utcnow
 from idp.crypto import PersonalNumberKeys
 from idp.db import db
+from idp.errors import Busy
 from idp.users import bankid_links
 from idp.users import service as users
 from idp.users.models import User
@@ -103,6 +104,33 @@ def test_the_language_is_effective_at_once(account: Account) -> None:
     assert account.stored().locale == "en"
     fresh = account.app.test_client()
     assert '<html lang="en">' in fresh.get("/login/password?lang=en", **HTTPS).text
+
+
+def test_saving_a_language_is_stronger_than_the_browsers_choice(account: Account) -> None:
+    assert '<html lang="en">' in account.browser.get("/account?lang=en", **HTTPS).text
+    assert '<html lang="en">' in account.page().text
+    saved = account.save(locale="sv")
+    assert '<html lang="sv">' in account.rp.follow(saved).text
+
+
+def test_where_no_password_can_be_hashed_now_nothing_typed_is_lost(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hasher = account.app.extensions["idp.password_hasher"]
+
+    def busy(_password: str) -> str:
+        raise Busy("no place")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(hasher, "hash", busy)
+        page = account.save(title=TITLE, email="ny@example.se", password=NEW, confirm=NEW)
+    assert (page.status_code, page.headers["Retry-After"]) == (503, "5")
+    assert "Vänta en liten stund och välj Spara igen." in page.text
+    shown = account.fields(page)
+    assert (shown["title"], shown["email"], shown["password"]) == (TITLE, "ny@example.se", "")
+    assert (account.stored().title, queued(account.app)) == (None, [])
+    assert account.send(shown | {"password": NEW, "confirm": NEW}).status_code == 303
+    assert logs_in(account.app, NEW)
 
 
 @pytest.mark.parametrize(
