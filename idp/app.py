@@ -167,12 +167,14 @@ def create_app(settings: Settings) -> Flask:
 def logout_courier(settings: Settings) -> Courier:
     """What delivers logout notices. Raises `ConfigError` with every problem of keys and clients."""
     keys, clients = _load(settings)
+    outbound = Outbound(allow_loopback=settings.is_loopback)
     return Courier(
         issuer=settings.issuer,
         clients=clients,
         keys=keys,
         subject_key=_subject_key(settings),
-        outbound=Outbound(allow_loopback=settings.is_loopback),
+        outbound=outbound,
+        client_keys=ClientKeys(outbound),
     )
 
 

@@ -5,9 +5,11 @@ from datetime import datetime
 from urllib.parse import urlencode
 
 import structlog
+from authlib.oauth2.base import OAuth2Error
 
 from idp.clock import utcnow
-from idp.oidc import claims, notices
+from idp.oidc import claims, encryption, notices
+from idp.oidc.client_keys import ClientKeys
 from idp.oidc.client_registry import ClientRegistry
 from idp.oidc.clients import Client
 from idp.oidc.keys import KeyRing
@@ -40,6 +42,7 @@ class Courier:
     keys: KeyRing
     subject_key: bytes
     outbound: Outbound
+    client_keys: ClientKeys
 
     def deliver_next(self) -> bool:
         """Try to deliver one notice that is due. False: there was none."""
@@ -62,7 +65,8 @@ class Courier:
     def logout_token(self, client: Client, claimed: Claim, *, now: datetime) -> str:
         """What tells the client whose session has ended, and which (Back-Channel Logout §2.4).
 
-        Raises `LookupError` when there is no key for the client's algorithm.
+        Encrypted where the client's ID tokens are (§2.6). Raises `LookupError` when there is no key for the
+        client's algorithm, and as `encryption.recipient` does.
         """
         content = {
             "iss": self.issuer,
@@ -73,7 +77,9 @@ class Courier:
             "jti": new_token(),
             "events": {LOGOUT_EVENT: {}},
         }
-        return self.keys.sign(content, alg=client.id_token_signed_response_alg, typ=LOGOUT_TOKEN_TYP, now=now)
+        alg = client.id_token_signed_response_alg
+        token = self.keys.sign(content, alg=alg, typ=LOGOUT_TOKEN_TYP, now=now)
+        return encryption.as_id_token(token, self.client_keys, client, now)
 
     def _post(self, client: Client, uri: str, claimed: Claim) -> None:
         """Post the logout token (Back-Channel Logout §2.5, §2.8). Raises `Undelivered`."""
@@ -85,6 +91,8 @@ class Courier:
                 headers={"Content-Type": "application/x-www-form-urlencoded"},
                 body=urlencode({"logout_token": token}).encode(),
             )
+        except OAuth2Error as error:
+            raise Undelivered(error.description) from None
         except (LookupError, OutboundError) as error:
             raise Undelivered(str(error)) from None
         if answer.status not in (200, 204):

@@ -136,9 +136,7 @@ def id_token(
         content["nonce"] = granted.nonce
     content |= _asked_claims(provider, client, granted, content["sub"])
     token = provider.keys.sign(content, alg=alg, typ=ID_TOKEN_TYP, now=now)
-    key_alg, enc = client.id_token_encrypted_response_alg, client.id_token_encrypted_response_enc
-    key = encryption.for_id_tokens(provider.client_keys, client, now)
-    return encryption.nested(token, key, key_alg, enc) if key and key_alg else token
+    return encryption.as_id_token(token, provider.client_keys, client, now)
 
 
 def _asked_claims(provider: Provider, client: Client, granted: Granted, sub: str) -> dict[str, Any]:

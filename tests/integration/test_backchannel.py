@@ -30,7 +30,7 @@ from idp.oidc.notices import LogoutNotice
 from idp.outbound import Outbound
 from tests.conftest import DATABASES
 from tests.factories import PASSWORD, make_client, make_user
-from tests.fakes import reset_pages
+from tests.fakes import encrypted, reset_pages
 from tests.fakes.listening_app import ALGS, ListeningApp, listening_app
 from tests.fakes.relying_party import HTTPS, RelyingParty
 
@@ -71,6 +71,13 @@ def clients(portal: ListeningApp, other: ListeningApp) -> dict[str, dict[str, An
             id_token_signed_response_alg="ES256",
         ),
         "silent": make_client(redirect_uris=["https://silent.example.se/cb"]),
+        "sealed": make_client(
+            redirect_uris=["https://sealed.example.se/cb"],
+            backchannel_logout_uri=portal.uri,
+            jwks=encrypted.JWKS,
+            id_token_encrypted_response_alg="RSA-OAEP-256",
+            id_token_encrypted_response_enc="A256GCM",
+        ),
     }
 
 
@@ -176,6 +183,35 @@ def test_each_app_that_listens_hears_of_its_own_login(
             "events": {LOGOUT_EVENT: {}},
         }
     assert len(ids) == 2
+
+
+def test_it_is_encrypted_to_an_app_whose_id_tokens_are(
+    app: Flask, rp: RelyingParty, portal: ListeningApp, post: Post
+) -> None:
+    sealed = RelyingParty(app, rp.browser, "sealed", "https://sealed.example.se/cb")
+    _, hint = encrypted.opened(sealed.tokens().id_token, "RSA-OAEP-256", "A256GCM")
+    log_out(sealed, hint)
+    assert post.deliver() == 1
+    (heard,) = portal.heard
+    header, token = encrypted.opened(heard.form["logout_token"], "RSA-OAEP-256", "A256GCM")
+    assert header["cty"] == "JWT"
+    told = content(token, rp.browser.get("/jwks", **HTTPS).get_json())
+    assert (told["aud"], "nonce" in told) == ("sealed", False)
+
+
+def test_a_key_to_encrypt_to_that_cannot_be_had_is_waited_for(
+    app: Flask, rp: RelyingParty, portal: ListeningApp, post: Post, clients_file: Path
+) -> None:
+    sealed = RelyingParty(app, rp.browser, "sealed", "https://sealed.example.se/cb")
+    _, hint = encrypted.opened(sealed.tokens().id_token, "RSA-OAEP-256", "A256GCM")
+    log_out(sealed, hint)
+    entries = yaml.safe_load(clients_file.read_text())
+    del entries["clients"]["sealed"]["jwks"]
+    entries["clients"]["sealed"]["jwks_uri"] = "https://localhost:9/jwks.json"
+    clients_file.write_text(yaml.safe_dump(entries))
+    post.courier.clients.refresh()
+    assert post.deliver() == 1
+    assert (portal.heard, post.waiting()) == ([], [("sealed", 1)])
 
 
 def test_a_logout_token_opens_nothing(rp: RelyingParty, portal: ListeningApp, post: Post) -> None:
