@@ -7,6 +7,7 @@ from functools import wraps
 from typing import Any, ParamSpec
 from uuid import UUID
 
+import structlog
 from flask import (
     Response,
     current_app,
@@ -32,6 +33,7 @@ from idp.login.requirement import AuthnRequirement
 from idp.login.service import LiveSession, Waiting
 from idp.tokens import new_token, sha256_hex
 
+log = structlog.get_logger("idp.login")
 P = ParamSpec("P")
 MAX_KNOWN_ACCOUNTS = 8  # how many people's own browser one browser can be
 FRESH_LOGIN = timedelta(minutes=15)
@@ -276,9 +278,11 @@ def copy_here(uid: str, endpoint: str) -> BaseResponse:
 
 def over_page(over: service.InteractionOver) -> Response:
     """The page for an interaction that is over: what happened and the way back."""
+    log.info("login_over", client_id=over.client_id, reason=over.reason)
     asker = describe_asker(over.client_id)
     page = render_template(
         "login/over.html",
+        reference=g.request_id,
         reason="answered" if over.reason == "answered" else "expired",
         client_name=asker.name if asker else None,
         restart_url=asker.restart_url if asker else None,

@@ -122,7 +122,6 @@ def authorize_endpoint() -> BaseResponse:
     try:
         asked = authorize.parse(sent.items(multi=True), _environment(utcnow()))
     except login.InteractionOver as over:
-        log.info("pushed_request_over", client_id=over.client_id, reason=over.reason)
         return guard.over_page(over)
     except AuthorizationError as error:
         return _refuse(error)

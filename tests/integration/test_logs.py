@@ -134,6 +134,21 @@ def test_the_reference_on_the_page_finds_the_line(app: Flask, lines: Lines) -> N
     assert line["level"] == "warning"
 
 
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [
+        ("/login/nowhere/password", "unknown"),
+        ("/authorize?client_id=portal&request_uri=urn:ietf:params:oauth:request_uri:x", "expired"),
+    ],
+)
+def test_a_login_that_is_over_has_a_reference_too(app: Flask, lines: Lines, path: str, reason: str) -> None:
+    page = app.test_client().get(path, **HTTPS)
+    (line,) = lines()
+    assert 'id="error-page"' in page.text
+    assert re.findall(r'id="error-reference">([^<]+)<', page.text) == [line["request_id"]]
+    assert (line["event"], line["reason"]) == ("login_over", reason)
+
+
 def test_every_request_has_an_id_of_its_own(app: Flask, lines: Lines) -> None:
     for _ in range(3):
         app.test_client().get("/nowhere", **HTTPS)
