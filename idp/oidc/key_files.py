@@ -5,6 +5,7 @@ here too: readers may come between two writes of a rotation (see `key_rotation`)
 """
 
 import fcntl
+import json
 import os
 import stat
 import tempfile
@@ -31,8 +32,9 @@ SIGNING_ALGS: tuple[Alg, ...] = ("RS256", "PS256", "ES256", "EdDSA")
 DECRYPTION_ALGS: tuple[Alg, ...] = ("RSA-OAEP", "RSA-OAEP-256")
 ALGS = SIGNING_ALGS + DECRYPTION_ALGS
 RSA_BITS = 2048
-# Tokens live at most 60 minutes. A day also lets an id_token_hint from this morning's login end its session.
-RETENTION = timedelta(hours=24)
+RETENTION = timedelta(hours=24)  # tokens live at most 60 minutes
+PAST_FILE = "past.jwks"
+MAX_PAST = 50  # keys of four years at one rotation a month
 HOW_TO_MAKE = "make one with: idp keys rotate"
 
 _STATES: tuple[State, ...] = ("active", "next", "retired")
@@ -98,6 +100,19 @@ def list_keys(directory: Path) -> list[Key]:
     return settle(read(directory, {})[1])
 
 
+@dataclass(frozen=True)
+class PastKey:
+    """The public half of a key that is gone: an `id_token_hint` counts however old it is."""
+
+    kid: str
+    alg: Alg
+    key: PrivateKey
+
+    @property
+    def public_jwk(self) -> dict[str, str]:
+        return {**_members(self.key.as_dict(private=False)), "kid": self.kid, "use": "sig", "alg": self.alg}
+
+
 # Reading
 
 
@@ -151,6 +166,18 @@ def read(directory: Path, loaded: dict[str, Key]) -> tuple[Fingerprint, list[Key
                 raise ConfigError(problems)
             return seen, keys
     raise ConfigError([f"{directory}: keeps changing while it is read"])
+
+
+def read_past(directory: Path) -> list[PastKey]:
+    """The keys that are gone, the latest first. Raises `ConfigError` for a file that cannot be used."""
+    path = directory / PAST_FILE
+    try:
+        kept = json.loads(path.read_bytes())["keys"]
+        return [PastKey(jwk["kid"], jwk["alg"], _KINDS[jwk["alg"]][0].import_key({**jwk})) for jwk in kept]
+    except FileNotFoundError:
+        return []
+    except (OSError, JoseError, ValueError, KeyError, TypeError):
+        raise ConfigError([f"{path}: cannot be read; without it old id_token_hints are refused"]) from None
 
 
 def _read_file(path: Path, loaded: Mapping[str, Key]) -> Key:
@@ -251,14 +278,24 @@ def write(directory: Path, key: Key) -> None:
         retired_at=key.retired_at,
         private_jwk=_members(key.key.as_dict(private=True)),
     )
+    _replace(directory, _path(directory, key).name, body.model_dump_json(indent=2))
+
+
+def _replace(directory: Path, file_name: str, text: str) -> None:
     descriptor, name = tempfile.mkstemp(prefix=".", suffix=".tmp", dir=directory)  # 0600 from the first byte
     with open(descriptor, "w") as file:
         _give_to_owner(descriptor, directory)
-        file.write(body.model_dump_json(indent=2) + "\n")
+        file.write(text + "\n")
         file.flush()
         os.fsync(descriptor)
-    os.replace(name, _path(directory, key))
+    os.replace(name, directory / file_name)
     _sync(directory)
+
+
+def keep_past(directory: Path, key: Key) -> None:
+    """Remember the public half of a key that is about to go."""
+    others = [past.public_jwk for past in read_past(directory) if past.kid != key.kid]
+    _replace(directory, PAST_FILE, json.dumps({"keys": [key.public_jwk, *others][:MAX_PAST]}, indent=2))
 
 
 def remove(directory: Path, key: Key) -> None:

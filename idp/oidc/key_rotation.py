@@ -58,6 +58,8 @@ def rotate(directory: Path, *, alg: str = REQUIRED_ALG, now: datetime, force: bo
             lines.append(f"{key.kid}: retired, published until {_moment(now + RETENTION)}")
         for key in keys:
             if key.is_past(now):
+                if key.signs:
+                    key_files.keep_past(directory, key)
                 key_files.remove(directory, key)
                 lines.append(f"{key.kid}: removed, every token it signed is past")
         return lines

@@ -20,7 +20,7 @@ from joserfc.util import urlsafe_b64decode
 from idp.clock import utcnow
 from idp.config import ConfigError
 from idp.oidc import key_files
-from idp.oidc.key_files import DECRYPTION_ALGS, HOW_TO_MAKE, Key
+from idp.oidc.key_files import DECRYPTION_ALGS, HOW_TO_MAKE, SIGNING_ALGS, Key, PastKey
 from idp.tokens import base64url
 
 REQUIRED_ALG = "RS256"  # what every relying app understands (OpenID Connect Core §15.1)
@@ -38,6 +38,7 @@ class _Published:
     """What one state of the folder means, prepared once; swapped whole, so threads need no lock."""
 
     by_kid: dict[str, Key]
+    past: dict[str, Key | PastKey]  # published no more, for hints alone
     active: dict[str, Key]
     jwks: bytes
     generation: int
@@ -64,8 +65,8 @@ class KeyRing:
         self._lock = threading.Lock()
         self._problems: tuple[str, ...] = ()
         self._loaded: dict[str, Key] = {}
-        self._seen, self._keys = _read_usable(directory, self._loaded)
-        self._published = _publish(self._keys, now=clock(), generation=1)
+        self._seen, self._keys, self._past = _read_usable(directory, self._loaded)
+        self._published = _publish(self._keys, self._past, now=clock(), generation=1)
         self._checked_at = time.monotonic()
 
     def sign(
@@ -88,28 +89,12 @@ class KeyRing:
         The header must be one `sign` writes: the alg of that very key, and `typ` when it is given. Does not
         look at `exp` or any other claim. Raises `ValueError` for every other token.
         """
-        try:
-            header_part, payload_part, signature_part = token.encode("ascii").split(b".")
-            if len(header_part) > _HEADER_MAX_CHARS:
-                raise ValueError("the header is too long")
-            header = json.loads(urlsafe_b64decode(header_part))
-            payload, signature = urlsafe_b64decode(payload_part), urlsafe_b64decode(signature_part)
-        except (ValueError, RecursionError):
-            raise ValueError("the token is no compact JWS") from None
-        if not isinstance(header, dict) or header.keys() != {"alg", "kid", "typ"}:
-            raise ValueError("the token's header is not one of ours")
-        kid = header["kid"]
-        key = self._current().by_kid.get(kid) if isinstance(kid, str) else None
-        if key is None or not key.signs:
-            raise ValueError("the token's kid is unknown")
-        if header["alg"] != key.alg:
-            raise ValueError("the token's alg is not its key's")
-        if typ is not None and header["typ"] != typ:
-            raise ValueError(f"the token's typ is not {typ}")
-        if not JWSRegistry.algorithms[key.alg].verify(header_part + b"." + payload_part, signature, key.key):
-            raise ValueError("the token's signature is wrong")
-        claims: dict[str, Any] = json.loads(payload)
-        return claims
+        return _verified(token, self._current().by_kid, typ)
+
+    def verify_hint(self, token: str) -> dict[str, Any]:
+        """As `verify`, of a JWT that is shown as a reminder alone: a key that is gone will do too."""
+        current = self._current()
+        return _verified(token, {**current.past, **current.by_kid}, "JWT")
 
     def decrypt(self, token: str) -> str:
         """The JWT in a compact JWE that is encrypted to a published key (RFC 7516 §5.2, RFC 7519 §5.2).
@@ -181,7 +166,7 @@ class KeyRing:
         problems: tuple[str, ...] = ()
         try:
             if key_files.scan(self._directory) != self._seen:  # what was last read without a problem
-                self._seen, self._keys = _read_usable(self._directory, self._loaded)
+                self._seen, self._keys, self._past = _read_usable(self._directory, self._loaded)
         except ConfigError as error:
             problems = tuple(error.problems)
         if problems and problems != self._problems:
@@ -189,31 +174,61 @@ class KeyRing:
         self._problems = problems
         # Also without a change: a retired key leaves the set when its time is up.
         old = self._published
-        new = _publish(self._keys, now=self._clock(), generation=old.generation + 1)
+        new = _publish(self._keys, self._past, now=self._clock(), generation=old.generation + 1)
         if (new.jwks, new.active) != (old.jwks, old.active):
             self._published = new
             _log.info("signing keys changed; in use: %s", ", ".join(key.kid for key in new.active.values()))
 
 
-def _read_usable(directory: Path, loaded: dict[str, Key]) -> tuple[key_files.Fingerprint, list[Key]]:
-    """The settled keys a provider can run on. Raises `ConfigError` with every problem."""
+def _read_usable(
+    directory: Path, loaded: dict[str, Key]
+) -> tuple[key_files.Fingerprint, list[Key], list[PastKey]]:
+    """The settled keys a provider can run on, and those that are gone. Raises `ConfigError`."""
     seen, keys = key_files.read(directory, loaded)
     if not any(key.alg == REQUIRED_ALG and key.state == "active" for key in keys):
         raise ConfigError([f"{directory}: no active {REQUIRED_ALG} key; {HOW_TO_MAKE}"])
     for kid in loaded.keys() - {key.kid for key in keys}:
         del loaded[kid]
-    return seen, key_files.settle(keys)
+    return seen, key_files.settle(keys), key_files.read_past(directory)
 
 
-def _publish(keys: Iterable[Key], *, now: datetime, generation: int) -> _Published:
+def _publish(keys: Iterable[Key], past: Iterable[PastKey], *, now: datetime, generation: int) -> _Published:
     """The set as it is used and shown; retired keys whose time is up are left out, removed or not."""
+    keys = list(keys)
     shown = [key for key in keys if not key.is_past(now)]
+    gone: dict[str, Key | PastKey] = {key.kid: key for key in past}
     return _Published(
         by_kid={key.kid: key for key in shown},
+        past=gone | {key.kid: key for key in keys if key.is_past(now)},
         active={key.alg: key for key in shown if key.state == "active"},
         jwks=json.dumps({"keys": [key.public_jwk for key in shown]}, separators=(",", ":")).encode(),
         generation=generation,
     )
+
+
+def _verified(token: str, keys: Mapping[str, Key | PastKey], typ: str | None) -> dict[str, Any]:
+    try:
+        header_part, payload_part, signature_part = token.encode("ascii").split(b".")
+        if len(header_part) > _HEADER_MAX_CHARS:
+            raise ValueError("the header is too long")
+        header = json.loads(urlsafe_b64decode(header_part))
+        payload, signature = urlsafe_b64decode(payload_part), urlsafe_b64decode(signature_part)
+    except (ValueError, RecursionError):
+        raise ValueError("the token is no compact JWS") from None
+    if not isinstance(header, dict) or header.keys() != {"alg", "kid", "typ"}:
+        raise ValueError("the token's header is not one of ours")
+    kid = header["kid"]
+    key = keys.get(kid) if isinstance(kid, str) else None
+    if key is None or key.alg not in SIGNING_ALGS:
+        raise ValueError("the token's kid is unknown")
+    if header["alg"] != key.alg:
+        raise ValueError("the token's alg is not its key's")
+    if typ is not None and header["typ"] != typ:
+        raise ValueError(f"the token's typ is not {typ}")
+    if not JWSRegistry.algorithms[key.alg].verify(header_part + b"." + payload_part, signature, key.key):
+        raise ValueError("the token's signature is wrong")
+    claims: dict[str, Any] = json.loads(payload)
+    return claims
 
 
 @lru_cache(maxsize=64)

@@ -634,6 +634,48 @@ def test_retiring_an_unknown_key(rotated: Path) -> None:
         key_rotation.retire(rotated, "else", now=NOW)
 
 
+def test_a_hint_counts_however_long_ago_its_key_went(folder: Path) -> None:
+    moment = NOW
+    ring = KeyRing(folder, clock=lambda: moment, check_interval_seconds=0)
+    token = ring.sign({"sub": "a"}, alg="ES256", now=NOW)
+    for _ in range(3):  # retired, then past, then gone from the folder
+        key_rotation.rotate(folder, alg="ES256", now=moment, force=True)
+        moment += RETENTION
+        assert ring.verify_hint(token)["sub"] == "a"
+        with pytest.raises(ValueError, match="kid is unknown"):
+            ring.verify(token)
+        assert "ec" not in kids(ring)
+    assert not (folder / "ec.json").exists()
+    assert ring_of(folder, moment).verify_hint(token)["sub"] == "a"
+    assert not PRIVATE_MEMBERS & set(json.loads((folder / "past.jwks").read_text())["keys"][0])
+    with pytest.raises(ValueError, match="signature is wrong"):
+        ring.verify_hint(
+            f"{token.rpartition('.')[0]}.{ring.sign({}, alg='ES256', now=NOW).rpartition('.')[2]}"
+        )
+
+
+def test_the_keys_that_are_gone_are_bounded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(key_files, "MAX_PAST", 2)
+    for day in range(6):
+        key_rotation.rotate(folder, alg="ES256", now=NOW + day * RETENTION, force=True)
+    assert len(key_files.read_past(folder)) == 2
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"keys": [1]}'])
+def test_a_broken_file_of_keys_that_are_gone_is_a_problem(folder: Path, text: str) -> None:
+    (folder / "past.jwks").write_text(text)
+    with pytest.raises(ConfigError, match=r"past.jwks: cannot be read"):
+        ring_of(folder)
+
+
+def test_a_key_taken_out_by_force_is_no_key_for_hints_either(folder: Path) -> None:
+    ring = ring_of(folder)
+    token = ring.sign({"sub": "a"}, alg="ES256", now=NOW)
+    key_rotation.retire(folder, "ec", now=NOW, force=True)
+    with pytest.raises(ValueError, match="kid is unknown"):
+        ring.verify_hint(token)
+
+
 def test_retired_by_force_stops_being_accepted(folder: Path) -> None:
     ring = ring_of(folder)
     token = ring.sign({"sub": "a"}, alg="ES256", now=NOW)
