@@ -6,6 +6,13 @@ from collections.abc import Mapping
 from authlib.oauth2.rfc6749 import OAuth2Payload, OAuth2Request
 from authlib.oauth2.rfc6749.errors import InvalidRequestError
 
+KNOWN = frozenset(
+    (
+        *("client_id", "client_secret", "client_assertion", "client_assertion_type"),
+        *("grant_type", "code", "redirect_uri", "code_verifier", "refresh_token", "scope"),
+        *("token", "token_type_hint"),
+    )
+)
 CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -45,12 +52,15 @@ class TokenRequest(OAuth2Request):  # type: ignore[misc]
 
 
 def read_form(pairs: list[tuple[str, str]]) -> dict[str, str]:
-    """The parameters in a request's form; an empty one counts as left out (RFC 6749 §3.2).
+    """The parameters in a request's form that we know; an empty one counts as left out (RFC 6749 §3.2).
 
-    Raises Authlib's errors for a malformed form.
+    All others are ignored: `resource` may come twice (RFC 8707 §2). Raises Authlib's errors for a malformed
+    form.
     """
     form: dict[str, str] = {}
     for name, value in pairs:
+        if name not in KNOWN:
+            continue
         if name in form:
             raise InvalidRequestError("a parameter is given more than once")
         if CONTROL.search(value):
