@@ -17,6 +17,7 @@ from flask import (
     url_for,
 )
 from itsdangerous import BadData, URLSafeTimedSerializer
+from werkzeug.exceptions import MethodNotAllowed
 from werkzeug.wrappers import Response as BaseResponse
 
 from idp import i18n, web
@@ -60,6 +61,9 @@ DISCOVERY_SECONDS = 600
 LOGGED_OUT = "logged out by a relying app"
 POSTED_SECONDS = 600
 PUSHED = "pushed"  # where an interaction keeps the hash of the pushed request that it answers
+ACTING_ENDPOINTS = frozenset(
+    {"oidc.authorize", "oidc.resume", "oidc.consent", "oidc.end_session", "oidc.end_posted"}
+)
 CORS_ENDPOINTS = frozenset({"oidc.discovery", "oidc.jwks", "oidc.token", "oidc.userinfo", "oidc.revoke"})
 DISCOVERY_PATHS = ("/.well-known/openid-configuration", "/.well-known/oauth-authorization-server")
 MACHINE_PATHS = frozenset(
@@ -110,6 +114,16 @@ def _cacheable(body: bytes, seconds: int) -> Response:
         mimetype="application/json",
         headers={"Cache-Control": f"public, max-age={seconds}", "Access-Control-Allow-Origin": "*"},
     )
+
+
+# What a person's browser brings
+
+
+@blueprint.before_request
+def act_on_get_and_post_alone() -> None:
+    """A HEAD, which a link checker may send, answers no request and ends no session."""
+    if request.method == "HEAD" and request.endpoint in ACTING_ENDPOINTS:
+        raise MethodNotAllowed(valid_methods=["GET", "POST"])
 
 
 # Authorization endpoint

@@ -342,6 +342,12 @@ def test_a_client_removed_meanwhile_does_not_keep_the_person_logged_in(
 
 
 @on_sqlite_only
+def test_a_head_ends_nothing(rp: RelyingParty, anna: str) -> None:
+    hint = rp.tokens().id_token
+    assert rp.browser.head("/end_session", query_string={"id_token_hint": hint}, **HTTPS).status_code == 405
+    assert is_live(rp)
+
+
 def test_other_methods_are_refused(browser: FlaskClient) -> None:
     for path in ("/end_session", "/logout"):
         answer = browser.put(path, **HTTPS)

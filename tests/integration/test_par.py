@@ -159,6 +159,14 @@ def test_other_methods_and_forms_are_answered_in_json(rp: RelyingParty) -> None:
     assert post(rp, {}).get_json()["error"] == "invalid_request"
 
 
+def test_a_head_uses_nothing_up(rp: RelyingParty, anna: str) -> None:
+    rp.code()
+    asked = {"client_id": "portal", "request_uri": pushed(rp)}
+    head = rp.browser.head("/authorize", query_string=asked, **HTTPS)
+    assert (head.status_code, head.headers["Allow"]) == (405, "GET, POST")
+    assert "code" in rp.answer(rp.browser.get("/authorize", query_string=asked, **HTTPS))
+
+
 def test_another_clients_request_uri_is_as_unknown_as_one_never_made(rp: RelyingParty, anna: str) -> None:
     spa = RelyingParty(rp.app, rp.browser, "spa", "https://spa.example.se/cb", secret=None)
     foreign, unknown = arrive(spa, pushed(rp)), arrive(spa, URN + "A" * 43)
