@@ -73,6 +73,14 @@ class Browser:
         self._fixed_lines = f"Host: {parts.netloc}\r\nUser-Agent: bench\r\nAccept: */*\r\n"
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
+    @property
+    def own_port(self) -> int | None:
+        """The port at this end of the connection; None: there is none."""
+        if self._streams is None:
+            return None
+        port: int = self._streams[1].get_extra_info("sockname")[1]
+        return port
+
     def close(self) -> None:
         if self._streams is not None:
             self._streams[1].close()

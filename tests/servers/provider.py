@@ -30,7 +30,10 @@ EMAIL = "anna@example.se"
 PATIENCE_SECONDS = 180  # for what a busy machine does slowly; nothing waits so long when all is well
 STOP_SECONDS = 30
 STARTED = "Started worker-"  # in the log, once for each
-UNLIMITED = ("LOGIN_PER_ADDRESS", "LOGIN_PER_ACCOUNT", "LOGIN_OVERALL", "CLIENT_AUTHENTICATION")
+UNLIMITED = (
+    *("LOGIN_PER_ADDRESS", "LOGIN_PER_ACCOUNT", "LOGIN_OVERALL", "CLIENT_AUTHENTICATION"),
+    "BANKID_PER_ADDRESS",
+)
 
 
 def clients() -> dict[str, dict[str, Any]]:
@@ -79,6 +82,7 @@ class Server:
     environ: Mapping[str, str]
     folder: Path
     process: subprocess.Popen[bytes] = field(repr=False)
+    size: int = WORKERS
 
     @property
     def pid(self) -> int:
@@ -95,6 +99,14 @@ class Server:
     def workers(self) -> set[int]:
         """The processes that answer requests, the live ones."""
         return {pid for pid in process_tree(self.pid)[1:] if _is_worker(pid)}
+
+    def worker_of(self, own_port: int | None) -> int:
+        """The worker at the other end of a connection from this port of ours."""
+        ends = f"{_hex_address(int(self.issuer.rpartition(':')[2]))} {_hex_address(own_port or 0)}"
+        lines = (PROC / "net" / "tcp").read_text().splitlines()
+        [inode] = [line.split()[9] for line in lines if ends in line]
+        [found] = [pid for pid in self.workers() if _has_open(pid, f"socket:[{inode}]")]
+        return found
 
     def idp(self, *arguments: str) -> str:
         """What an `idp` command prints, run with the server's settings."""
@@ -120,16 +132,21 @@ def clients_yaml(entries: Mapping[str, Any]) -> str:
 
 @contextmanager
 def running(
-    folder: Path, database_url: str, more_clients: Mapping[str, Any] | None = None
+    folder: Path,
+    database_url: str,
+    more_clients: Mapping[str, Any] | None = None,
+    *,
+    settings: Mapping[str, str] | None = None,
+    workers: int = WORKERS,
 ) -> Iterator[Server]:
     """The production server on a new database with the person `EMAIL`, ready; stopped afterwards.
 
-    Only the rate limits, which one address would reach at once, and the cost of passwords differ from the
-    defaults. Fails when the server does not stop when told to, or has logged an exception.
+    Only the rate limits, which one address would reach at once, the cost of passwords and `settings` differ
+    from the defaults. Fails when the server does not stop when told to, or has logged an exception.
     """
     port = free_port()
     issuer = f"http://127.0.0.1:{port}"
-    environ = _environ(folder, issuer, database_url)
+    environ = _environ(folder, issuer, database_url) | (settings or {})
     (folder / "clients.yaml").write_text(clients_yaml({**clients(), **(more_clients or {})}))
     run_idp(environ, "db", "upgrade")
     run_idp(environ, "keys", "rotate")
@@ -137,7 +154,7 @@ def running(
     run_idp(environ, "companies", "add", "Exempel AB")
     person = ("users", "add", EMAIL, "--name", "Anna Åsén", "--company", "Exempel AB", "--password-stdin")
     run_idp(environ, *person, said=PASSWORD)
-    server = Server(issuer, environ, folder, _serve(environ, port, folder / "log"))
+    server = Server(issuer, environ, folder, _serve(environ, port, workers, folder / "log"), workers)
     try:
         _wait_until_ready(server)
         yield server
@@ -153,14 +170,14 @@ def restart(server: Server) -> None:
     _check_end(server)
     before = server.log().count(STARTED)
     port = int(server.issuer.rpartition(":")[2])
-    server.process = _serve(server.environ, port, server.folder / "log")
+    server.process = _serve(server.environ, port, server.size, server.folder / "log")
     _wait_until_ready(server, before)
 
 
-def _serve(environ: Mapping[str, str], port: int, log: Path) -> subprocess.Popen[bytes]:
+def _serve(environ: Mapping[str, str], port: int, workers: int, log: Path) -> subprocess.Popen[bytes]:
     with log.open("ab") as output:
         return subprocess.Popen(
-            [*COMMAND, "serve", "--host", "127.0.0.1", "--port", str(port), "--workers", str(WORKERS)],
+            [*COMMAND, "serve", "--host", "127.0.0.1", "--port", str(port), "--workers", str(workers)],
             env=environ,
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -213,6 +230,15 @@ def free_port() -> int:
         return port
 
 
+def _hex_address(port: int) -> str:
+    """A port of 127.0.0.1 as /proc/net/tcp writes it."""
+    return f"0100007F:{port:04X}"
+
+
+def _has_open(pid: int, what: str) -> bool:
+    return any(os.readlink(link) == what for link in (PROC / str(pid) / "fd").iterdir())
+
+
 def _is_worker(pid: int) -> bool:
     """Whether a child of the server answers requests: not Python's own that tidies up, nor a dead one."""
     try:
@@ -224,7 +250,7 @@ def _is_worker(pid: int) -> bool:
 
 def _wait_until_ready(server: Server, started_before: int = 0) -> None:
     deadline = time.monotonic() + PATIENCE_SECONDS
-    while server.log().count(STARTED) < started_before + WORKERS:
+    while server.log().count(STARTED) < started_before + server.size:
         assert server.process.poll() is None, f"the server ended:\n{server.log()[-3000:]}"
         assert time.monotonic() < deadline, f"not started in time:\n{server.log()[-3000:]}"
         time.sleep(0.05)
