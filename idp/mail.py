@@ -4,24 +4,27 @@ import re
 import unicodedata
 from binascii import b2a_qp
 from dataclasses import dataclass
-from email import policy
-from email.mime.nonmultipart import MIMENonMultipart
-from email.utils import formataddr, parseaddr
+from email.utils import formataddr, formatdate, parseaddr
+from functools import lru_cache
+from textwrap import TextWrapper
 from typing import Any
 from urllib.parse import urlsplit
 
 import idna
 from flask import Flask, current_app
-from flask_mail import Mail, Message
-from jinja2 import Environment, StrictUndefined
+from flask_mail import Mail, Message, sanitize_address, sanitize_subject
+from jinja2 import StrictUndefined
 
 from idp import i18n
 from idp.config import Settings
+from idp.templating import LanguageEnvironment
 from idp.tokens import new_token
 
-# Headers stay as they are written: Python's own folding loses quotes and adds spaces.
-UNFOLDED_UTF8 = policy.SMTPUTF8.clone(refold_source="none")
-UNFOLDED_ASCII = policy.compat32.clone(linesep="\r\n", max_line_length=None)  # reads no header to write it
+QUOTED = "Content-Transfer-Encoding: quoted-printable"
+LINE_END = re.compile("\r?\n")
+IN_LINES = TextWrapper(
+    72, expand_tabs=False, replace_whitespace=False, break_long_words=False, break_on_hyphens=False
+)
 MANY_EMPTY_LINES = re.compile(r"\n\s*\n\n")
 
 
@@ -40,27 +43,43 @@ class _Message(Message):
     """Flask-Mail's message, which any mail server takes as it is: ASCII in short lines."""
 
     def written(self, address: str) -> str:
-        """The whole message, to an address of any letters, which Flask-Mail's own cannot have."""
-        built = self._message()
-        built.policy = policy.compat32  # costs a third of what the others do
-        if address.isascii():
-            return built.as_bytes(policy=UNFOLDED_ASCII).decode()
-        built.replace_header("To", address)
-        return built.as_bytes(policy=UNFOLDED_UTF8).decode()
+        """The whole message, to an address of any letters, which Flask-Mail's own cannot have.
 
-    def _mimetext(self, text: str | None, subtype: str = "plain") -> Any:
-        part = MIMENonMultipart("text", subtype, charset="utf-8")
-        part["Content-Transfer-Encoding"] = "quoted-printable"
-        part.set_payload(b2a_qp((text or "").encode(), istext=True).decode())
-        return part
+        Put together here: Python's generator costs more than all else that makes a mail.
+        """
+        # What begins with =_ cannot occur in quoted-printable (RFC 2045 §6.7).
+        boundary = f"=_{new_token()}"
+        headers = {
+            "MIME-Version": "1.0",
+            "Content-Type": f'multipart/alternative; boundary="{boundary}"',
+            "Subject": _subject(self.subject),
+            "From": _address(self.sender),
+            "To": sanitize_address(self.recipients[0]) if address.isascii() else address,
+            "Date": formatdate(self.date, localtime=True),
+            "Message-ID": self.msgId,
+            **({"Reply-To": _address(self.reply_to)} if self.reply_to else {}),
+            **(self.extra_headers or {}),
+        }
+        lines = [*(f"{name}: {value}" for name, value in headers.items()), ""]
+        for kind, text in (("plain", self.body or ""), ("html", self.html or "")):
+            quoted = b2a_qp(text.encode(), istext=True).decode()
+            lines += [f"--{boundary}", f'Content-Type: text/{kind}; charset="utf-8"', QUOTED, "", quoted]
+        lines += [f"--{boundary}--", ""]
+        return LINE_END.sub("\r\n", "\n".join(lines))
+
+
+# Those of many mails are the same.
+_subject = lru_cache(maxsize=100)(sanitize_subject)
+_address = lru_cache(maxsize=100)(sanitize_address)
+_name_and_address = lru_cache(maxsize=100)(parseaddr)
 
 
 @dataclass(frozen=True)
 class Forms:
     """The environments that make a template's two forms; they keep what they have compiled."""
 
-    html: Environment
-    text: Environment
+    html: LanguageEnvironment
+    text: LanguageEnvironment
 
 
 def compose(
@@ -106,32 +125,41 @@ def compose(
 def register(app: Flask) -> None:
     """Prepare an application, which has its texts by now, to compose mails."""
     Mail(app)
-    html = app.jinja_env.overlay(undefined=StrictUndefined, trim_blocks=True)
+    pages: Any = app.jinja_env
+    html = pages.overlay(undefined=StrictUndefined, trim_blocks=True)
+    html.filters["wrapped"] = _wrapped
     app.extensions["idp.mail"] = Forms(html=html, text=html.overlay(autoescape=False))
 
 
 def sender(settings: Settings) -> tuple[str, str]:
     """Name and address that mails come from: IDP_MAIL_FROM, else no-reply at the issuer's host."""
     host = urlsplit(settings.issuer).hostname
-    name, address = parseaddr(settings.mail_from or f"no-reply@{host}")
+    name, address = _name_and_address(settings.mail_from or f"no-reply@{host}")
     return name or _one_line(settings.brand.name), address
 
 
 def _render(template: str, context: dict[str, Any]) -> tuple[str, str, str]:
-    """Subject, text and HTML."""
+    """Subject, text and HTML, in the language that is in force now."""
     forms: Forms = current_app.extensions["idp.mail"]
     name = f"mail/{template}.html"
-    in_text = {**context, "m": _macros(forms.text, "text"), "layout": "mail/_text.html"}
-    source = forms.text.get_template(name)
+    for_text, for_html = forms.text.in_language(), forms.html.in_language()
+    in_text = {**context, "m": _macros(for_text, "text"), "layout": "mail/_text.html"}
+    source = for_text.get_template(name)
     subject = _one_line("".join(source.blocks["subject"](source.new_context(in_text))))
     text = MANY_EMPTY_LINES.sub("\n\n", source.render(in_text)).strip() + "\n"
-    in_html = {**context, "m": _macros(forms.html, "html"), "layout": "mail/_html.html"}
-    return subject, text, forms.html.get_template(name).render(in_html)
+    in_html = {**context, "m": _macros(for_html, "html"), "layout": "mail/_html.html"}
+    return subject, text, for_html.get_template(name).render(in_html)
 
 
-def _macros(environment: Environment, form: str) -> Any:
-    # Made for each mail: a module kept by Jinja would hold on to the first mail's language.
-    return environment.get_template(f"mail/_{form}_parts.html").make_module()
+def _macros(environment: LanguageEnvironment, form: str) -> Any:
+    return environment.get_template(f"mail/_{form}_parts.html").module
+
+
+@lru_cache(maxsize=200)  # most of what mails say is the same in many
+def _wrapped(text: str) -> str:
+    """The text in lines that every mail program shows whole."""
+    lines = (IN_LINES.wrap(line) for line in text.splitlines())
+    return "\n".join("\n".join(some) for some in lines)
 
 
 def _one_line(value: str) -> str:

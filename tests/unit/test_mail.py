@@ -111,6 +111,12 @@ def test_the_html_part_says_the_same(app: Flask) -> None:
     assert "<title>Välkommen till Leasify</title>" in html
 
 
+def test_no_line_of_a_text_is_changed_on_the_way(app: Flask) -> None:
+    lines = ["From here on", "--", ".", "=_", "--=_boundary--", "Content-Type: text/html"]
+    shown = part(welcome(app, paragraphs=lines), "plain").split("\n")
+    assert [line for line in shown if line in lines] == lines
+
+
 def test_english_for_those_who_read_english(app: Flask) -> None:
     composed = welcome(app, locale="en", paragraphs=[])
     assert parsed(composed)["Subject"] == "Welcome to Leasify"
@@ -168,7 +174,8 @@ def test_the_headers_of_a_mail(app: Flask) -> None:
     assert re.fullmatch(r"<[\w-]{43}@login\.example\.se>", message["Message-ID"])
     assert abs((message["Date"].datetime - datetime.now(UTC)).total_seconds()) < 600
     assert "List-Unsubscribe" not in message
-    assert message.get_content_type() == "multipart/mixed"
+    assert message.get_content_type() == "multipart/alternative"
+    assert [each.get_content_type() for each in message.iter_parts()] == ["text/plain", "text/html"]
 
 
 def test_headers_where_little_is_set(app: Flask) -> None:
