@@ -8,6 +8,7 @@ import hmac
 from base64 import b64encode
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import IntEnum
 from hashlib import sha256
 from uuid import UUID, uuid4
 
@@ -32,21 +33,47 @@ GIVE_UP_AFTER = timedelta(days=2)
 FORGET_AFTER = timedelta(days=30)
 
 PURPOSE = "mail"
+MAX_FAILURE = 200
+TOO_LATE = "what it is for is over"
+
+
+class Urgency(IntEnum):
+    """Which of the mails that are due leaves first."""
+
+    WAITED_FOR = 0  # somebody sits there until it comes
+    SOON = 1
+    LATER = 2  # one of many
 
 
 class QueuedMail(Base):
-    """A mail that waits, or what is left of one: `next_attempt_at` is None when it is over."""
+    """A mail that waits, or what is left of one: `next_attempt_at` is None when it is over.
+
+    Past `useful_until` it is not sent any more. `failure` says why it was given up.
+    """
 
     __tablename__ = "outbox"
+    __table_args__ = (
+        # In the order they leave; those that are over, nearly all, stay out of it.
+        sa.Index(
+            "ix_outbox_waiting",
+            "urgency",
+            "next_attempt_at",
+            postgresql_where=sa.text("next_attempt_at IS NOT NULL"),
+            sqlite_where=sa.text("next_attempt_at IS NOT NULL"),
+        ),
+    )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
     kind: Mapped[str] = mapped_column(sa.String(40))
-    user_id: Mapped[UUID | None]
+    user_id: Mapped[UUID | None] = mapped_column(index=True)
     sealed: Mapped[str | None] = mapped_column(sa.Text)
     queued_at: Mapped[datetime]
     attempts: Mapped[int] = mapped_column(default=0)
-    next_attempt_at: Mapped[datetime | None] = mapped_column(index=True)
+    next_attempt_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None] = mapped_column(index=True)
+    urgency: Mapped[int] = mapped_column(sa.SmallInteger, server_default="1")
+    useful_until: Mapped[datetime | None]
+    failure: Mapped[str | None] = mapped_column(sa.String(MAX_FAILURE))
 
 
 def _forgotten(now: datetime) -> sa.ColumnElement[bool]:
@@ -66,6 +93,7 @@ class Claim:
     attempt: int
     queued_at: datetime
     sealed: str
+    useful_until: datetime | None = None
 
 
 def register(app: Flask, settings: Settings) -> None:
@@ -75,10 +103,19 @@ def register(app: Flask, settings: Settings) -> None:
     app.extensions["idp.outbox"] = Sealer(f"outbox:{b64encode(key).decode()}")
 
 
-def queue(mail: OutgoingMail, *, now: datetime, kind: str, user_id: UUID | None = None) -> None:
+def queue(
+    mail: OutgoingMail,
+    *,
+    now: datetime,
+    kind: str,
+    user_id: UUID | None = None,
+    urgency: Urgency = Urgency.SOON,
+    useful_until: datetime | None = None,
+) -> None:
     """Add a mail to the caller's transaction, which commits it.
 
-    `kind` is its name in logs and audit, such as `welcome`; `user_id` says there whom it was for.
+    `kind` is its name in logs and audit, such as `welcome`; `user_id` says there whom it was for. A mail that
+    has not left by `useful_until`, when its link is dead, never does.
     """
     row_id = uuid4()
     db.session.add(
@@ -90,20 +127,22 @@ def queue(mail: OutgoingMail, *, now: datetime, kind: str, user_id: UUID | None 
             queued_at=now,
             attempts=0,
             next_attempt_at=now,
+            urgency=urgency.value,
+            useful_until=useful_until,
         )
     )
 
 
 def claim(*, now: datetime) -> Claim | None:
-    """The mail that has waited longest, for this worker alone until the lease ends; None: nothing is due.
+    """Of the most urgent mails the one that has waited longest, for this worker alone until the lease ends.
 
-    Commits.
+    None: nothing is due. Commits.
     """
     due = QueuedMail.next_attempt_at <= now
     first = (
         sa.select(QueuedMail.id)
         .where(due)
-        .order_by(QueuedMail.next_attempt_at)
+        .order_by(QueuedMail.urgency, QueuedMail.next_attempt_at)
         .limit(1)
         .with_for_update(skip_locked=True)
         .scalar_subquery()
@@ -119,6 +158,7 @@ def claim(*, now: datetime) -> Claim | None:
             QueuedMail.attempts,
             QueuedMail.queued_at,
             sa.func.coalesce(QueuedMail.sealed, ""),
+            QueuedMail.useful_until,
         )
         .execution_options(synchronize_session=False)
     )
@@ -155,7 +195,8 @@ def retry_later(claimed: Claim, *, now: datetime) -> datetime | None:
 
 def give_up(claimed: Claim, reason: str, *, now: datetime) -> None:
     """End the mail undelivered, which is audited; its content goes. `reason` holds no address. Commits."""
-    if db.session.scalar(_finish(claimed, now).returning(QueuedMail.id)) is not None:
+    statement = _finish(claimed, now).values(failure=reason[:MAX_FAILURE]).returning(QueuedMail.id)
+    if db.session.scalar(statement) is not None:
         audit.record(
             audit.Event.MAIL_GIVEN_UP,
             now=now,
@@ -166,6 +207,17 @@ def give_up(claimed: Claim, reason: str, *, now: datetime) -> None:
             reason=reason,
         )
     db.session.commit()
+
+
+def failed(user_id: UUID, kind: str) -> bool:
+    """Whether the newest mail of this kind to somebody was given up."""
+    query = (
+        sa.select(QueuedMail.failure)
+        .where(QueuedMail.user_id == user_id, QueuedMail.kind == kind)
+        .order_by(QueuedMail.queued_at.desc())
+        .limit(1)
+    )
+    return db.session.scalar(query) is not None
 
 
 def waiting() -> int:

@@ -113,6 +113,10 @@ def tidy(transport: Transport, *, fine: bool, stopping: Callable[[], bool]) -> b
 
 
 def _deliver(claimed: outbox.Claim, send: Send) -> bool:
+    if claimed.useful_until is not None and claimed.useful_until <= utcnow():
+        outbox.give_up(claimed, outbox.TOO_LATE, now=utcnow())
+        log.warning("mail_too_late", **_facts(claimed))
+        return True
     try:
         send(outbox.open_mail(claimed))
     except Trouble as error:

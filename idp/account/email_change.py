@@ -13,6 +13,7 @@ from idp.account.models import EmailChange
 from idp.config import Settings
 from idp.db import db
 from idp.errors import TooManyTries
+from idp.outbox import Urgency
 from idp.ratelimit import RateLimiter
 from idp.tokens import new_hex_token, sha256_hex
 from idp.users import service as users
@@ -21,6 +22,7 @@ from idp.users.models import Status, User
 LIFETIME = timedelta(minutes=60)
 TOKEN = re.compile(r"[0-9a-f]{64}")
 KIND = "email_change"
+NOTICE_KIND = "email_notice"
 LIMIT = "email_change"
 
 
@@ -104,8 +106,15 @@ def ask(person: Person, email: str, *, address: str | None, settings: Settings, 
     to_old = mails.change_asked(
         person.email, person.name, person.locale, new=email, now=now, address=address, settings=settings
     )
-    outbox.queue(to_new, now=now, kind=KIND, user_id=person.user_id)
-    outbox.queue(to_old, now=now, kind=KIND, user_id=person.user_id)
+    outbox.queue(
+        to_new,
+        now=now,
+        kind=KIND,
+        user_id=person.user_id,
+        urgency=Urgency.WAITED_FOR,
+        useful_until=now + LIFETIME,
+    )
+    outbox.queue(to_old, now=now, kind=NOTICE_KIND, user_id=person.user_id)
     audit.record(audit.Event.EMAIL_CHANGE_ASKED, now=now, user_id=person.user_id)
 
 
@@ -173,7 +182,7 @@ def confirm(link: OpenLink, *, address: str | None, settings: Settings, now: dat
         address=address,
         settings=settings,
     )
-    outbox.queue(notice, now=now, kind=KIND, user_id=claimed.user_id)
+    outbox.queue(notice, now=now, kind=NOTICE_KIND, user_id=claimed.user_id)
     db.session.commit()
 
 

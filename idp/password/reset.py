@@ -15,6 +15,7 @@ from idp.db import db
 from idp.errors import TooManyTries
 from idp.login import service as login
 from idp.mail import OutgoingMail
+from idp.outbox import Urgency
 from idp.password import mails
 from idp.password.hashing import PasswordHasher
 from idp.password.models import ResetLink
@@ -155,6 +156,7 @@ def choose_password(
 def _store(
     recipient: _Recipient, token: str, outgoing: OutgoingMail, *, settings: Settings, now: datetime
 ) -> None:
+    expires_at = now + timedelta(minutes=settings.reset.link_minutes)
     db.session.execute(sa.delete(ResetLink).where(ResetLink.user_id == recipient.user_id))
     db.session.add(
         ResetLink(
@@ -162,10 +164,17 @@ def _store(
             user_id=recipient.user_id,
             email_key=users.email_key(recipient.email),
             created_at=now,
-            expires_at=now + timedelta(minutes=settings.reset.link_minutes),
+            expires_at=expires_at,
         )
     )
-    outbox.queue(outgoing, now=now, kind=LINK_KIND, user_id=recipient.user_id)
+    outbox.queue(
+        outgoing,
+        now=now,
+        kind=LINK_KIND,
+        user_id=recipient.user_id,
+        urgency=Urgency.WAITED_FOR,
+        useful_until=expires_at,
+    )
     db.session.flush()
 
 

@@ -10,6 +10,7 @@ from babel.dates import format_datetime
 from idp import mail, outbox
 from idp.config import Settings
 from idp.i18n import TIME_ZONE
+from idp.outbox import Urgency
 from idp.users.models import User
 
 WELCOME_KIND = "welcome"
@@ -40,7 +41,7 @@ def queue_welcome(user: User, *, settings: Settings, now: datetime) -> None:
         settings=settings,
         paragraphs=[line.strip() for line in own_words.splitlines() if line.strip()],
     )
-    outbox.queue(welcome, now=now, kind=WELCOME_KIND, user_id=user.id)
+    outbox.queue(welcome, now=now, kind=WELCOME_KIND, user_id=user.id, urgency=Urgency.LATER)
 
 
 def queue_bankid_notice(

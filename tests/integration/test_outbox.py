@@ -18,7 +18,7 @@ from idp.config import Settings
 from idp.crypto import CannotOpen
 from idp.db import db
 from idp.mail import OutgoingMail
-from idp.outbox import QueuedMail
+from idp.outbox import QueuedMail, Urgency
 from idp.users import service as users
 from tests.factories import make_user
 from tests.fakes.outbox import queued
@@ -107,6 +107,15 @@ def test_the_longest_waiting_is_next_and_each_is_claimed_once(inside: Flask, clo
     assert outbox.claim(now=utcnow()) is None
 
 
+def test_what_somebody_waits_for_leaves_before_what_was_queued_before(
+    inside: Flask, clock: Traveller
+) -> None:
+    for number, urgency in enumerate((Urgency.LATER, Urgency.SOON, Urgency.WAITED_FOR) * 2):
+        add(OutgoingMail(f"{number}@example.se", "Hej"), urgency=urgency)
+        clock.shift(1)
+    assert [outbox.open_mail(take()).to[0] for _ in range(6)] == list("251403")
+
+
 def test_a_claim_lasts_until_the_lease_ends(inside: Flask, clock: Traveller) -> None:
     add()
     first = take()
@@ -179,6 +188,19 @@ def test_giving_up_is_audited_without_an_address(inside: Flask) -> None:
     }
     assert row(claimed).sealed is None
     assert outbox.waiting() == 0
+
+
+def test_who_was_not_reached_last_time_is_known(inside: Flask, clock: Traveller) -> None:
+    user_id = make_user().id
+    assert not outbox.failed(user_id, "welcome")
+    add(kind="welcome", user_id=user_id)
+    assert not outbox.failed(user_id, "welcome"), "it waits"
+    outbox.give_up(take(), "refused " + "x" * 300, now=utcnow())
+    assert outbox.failed(user_id, "welcome")
+    assert not outbox.failed(user_id, "test")
+    clock.shift(1)
+    add(kind="welcome", user_id=user_id)
+    assert not outbox.failed(user_id, "welcome"), "the newest counts"
 
 
 def test_what_was_over_a_month_ago_is_forgotten(inside: Flask, clock: Traveller) -> None:

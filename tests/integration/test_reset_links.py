@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from urllib.parse import urlsplit
 from uuid import UUID
 
@@ -11,11 +12,12 @@ from flask import Flask
 from flask.testing import FlaskClient
 from time_machine import Traveller
 
-from idp import audit
+from idp import audit, outbox
 from idp.clock import utcnow
 from idp.db import db
 from idp.errors import Busy
 from idp.password.models import ResetLink
+from idp.password.reset import LINK_KIND
 from idp.tokens import sha256_hex
 from idp.users import service as users
 from idp.users.models import User
@@ -46,6 +48,22 @@ def test_the_address_of_the_page_goes_nowhere(app: Flask, browser: FlaskClient) 
     for response in (page, choose(browser, path, "kort"), choose(browser, path), unknown, without_token):
         assert response.headers["Referrer-Policy"] == "no-referrer"
     assert page.headers["Cache-Control"] == "no-store"
+
+
+@pytest.mark.usefixtures("anna")
+def test_its_mail_overtakes_others_and_ends_with_it(
+    app: Flask, browser: FlaskClient, clock: Traveller
+) -> None:
+    with app.app_context():
+        for number in range(3):
+            user = make_user(email=f"{number}@example.se")
+            users.send_welcome(user, settings=app.extensions["idp.settings"], now=utcnow())
+    clock.shift(1)
+    link(app, browser)
+    with app.app_context():
+        claimed = outbox.claim(now=utcnow())
+    assert claimed is not None
+    assert (claimed.kind, claimed.useful_until) == (LINK_KIND, utcnow() + timedelta(minutes=60))
 
 
 @pytest.mark.usefixtures("anna")

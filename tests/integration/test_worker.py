@@ -221,6 +221,27 @@ def test_what_is_deferred_for_two_days_is_given_up(
     assert (lines()[-1]["event"], lines()[-1]["level"]) == ("mail_given_up", "error")
 
 
+def test_a_mail_whose_link_is_dead_is_not_sent(
+    inside: Flask, tmp_path: Path, clock: Traveller, lines: Lines
+) -> None:
+    until = utcnow() + timedelta(minutes=60)
+    for to in ("anna@example.se", "bo@example.se"):
+        outbox.queue(letter(to), now=utcnow(), kind="test", useful_until=until)
+    outbox.queue(letter("cesar@example.se"), now=utcnow(), kind="test", useful_until=until + timedelta(1))
+    db.session.commit()
+    clock.move_to(until - timedelta(seconds=1))
+    first = outbox.claim(now=utcnow())
+    assert first is not None
+    outbox.retry_later(first, now=utcnow())
+    clock.move_to(until + timedelta(minutes=1))
+    with MailServer(tmp_path) as server:
+        assert deliver(smtp(server))
+    assert server.recipients == ["cesar@example.se"]
+    assert [detail["reason"] for detail in given_up()] == [outbox.TOO_LATE] * 2
+    assert outbox.waiting() == 0
+    assert [line["event"] for line in lines()].count("mail_too_late") == 2
+
+
 def test_an_address_that_the_server_cannot_take(inside: Flask, tmp_path: Path) -> None:
     mail = OutgoingMail("åsa@example.se", "To: åsa@example.se\r\nSubject: Hej\r\n\r\n\r\n")
     with MailServer(tmp_path, utf8=False) as server:
