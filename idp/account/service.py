@@ -116,6 +116,11 @@ def details(user_id: UUID, *, keys: PersonalNumberKeys | None, now: datetime) ->
     )
 
 
+def confirmation_failed(account: Details) -> bool:
+    """Whether the mail to the address that waits for its link was given up."""
+    return account.pending_email is not None and outbox.failed(account.user_id, email_change.KIND)
+
+
 def save(
     before: Details,
     wanted: Wanted,

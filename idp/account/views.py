@@ -186,6 +186,7 @@ def _page(
         password_again=password_again,
         is_conflict=conflicts is not None,
         conflicts=conflicts or {},
+        undelivered=service.confirmation_failed(before),
         is_fresh=guard.is_fresh(live),
         **sections,
     )

@@ -14,7 +14,7 @@ from idp.errors import NotFound
 from idp.login import service as login
 from idp.users import bankid_links
 from idp.users import service as users
-from idp.users.mails import Notice
+from idp.users.mails import WELCOME_KIND, Notice
 from idp.users.models import BankIdLink, Company, Role, Status, User
 from idp.users.service import BadInput, ChangedMeanwhile, Choices, NewUser, Profile
 
@@ -80,6 +80,11 @@ def colleague(admin: Administrator, user_id: UUID) -> User:
 def bankid_linked_at(user_id: UUID) -> datetime | None:
     """Since when the account has a BankID; None when it has none."""
     return db.session.scalar(sa.select(BankIdLink.linked_at).where(BankIdLink.user_id == user_id))
+
+
+def welcome_failed(user_id: UUID) -> bool:
+    """Whether the last welcome to somebody was given up."""
+    return outbox.failed(user_id, WELCOME_KIND)
 
 
 def company_of_address(email: str) -> UUID | None:

@@ -362,6 +362,7 @@ def _user_page(
         role=ROLES[user.role],
         has_bankid="idp.personal_number_keys" in current_app.extensions,
         bankid_since=format_date(linked_at, "long") if linked_at else None,
+        undelivered=user.is_active and service.welcome_failed(user.id),
         note=note,
         resumed=resumed,
         is_conflict=conflicts is not None,

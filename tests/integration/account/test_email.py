@@ -9,6 +9,7 @@ from flask.testing import FlaskClient
 from time_machine import Traveller
 from werkzeug.test import TestResponse
 
+from idp import outbox
 from idp.account.models import EmailChange
 from idp.clock import utcnow
 from idp.db import db
@@ -121,6 +122,30 @@ def test_an_open_form_of_before_does_not_replace_a_wish_silently(account: Accoun
     assert page.status_code == 409
     assert 'id="account-pending"' in page.text, "what would be replaced is shown"
     assert account.browser.get(where, **HTTPS).status_code == 200
+
+
+def test_an_address_that_mails_do_not_reach_is_told_by_the_field(account: Account, clock: Traveller) -> None:
+    ask(account)
+    assert 'id="account-email-undelivered"' not in account.page().text
+    refuse_mails(account)
+    page = account.page()
+    assert f"Brevet till {NEW_ADDRESS} gick inte att leverera." in page.text
+    field = re.findall(r'<input[^>]*id="account-email"[^>]*>', page.text)[0]
+    assert 'aria-describedby="account-email-undelivered"' in field
+    clock.shift(1)
+    ask(account, "en.annan@example.se")
+    assert 'id="account-email-undelivered"' not in account.page().text, "it may be on its way"
+    refuse_mails(account)
+    withdraw = {"csrf_token": account.csrf()}
+    account.browser.post("/account/email/withdraw", data=withdraw, **HTTPS)
+    assert 'id="account-email-undelivered"' not in account.page().text
+
+
+def refuse_mails(account: Account) -> None:
+    """Give up every mail that waits, as for a server that knows no such recipient."""
+    with account.app.app_context():
+        while (claimed := outbox.claim(now=utcnow())) is not None:
+            outbox.give_up(claimed, "the mail server refuses the recipient (550)", now=utcnow())
 
 
 def test_only_the_forms_post_with_its_token_changes_it(account: Account) -> None:

@@ -8,6 +8,7 @@ import pytest
 from flask import Flask
 from time_machine import Traveller
 
+from idp import outbox
 from idp.admin import service
 from idp.admin.service import Details
 from idp.audit import newest
@@ -237,6 +238,24 @@ def test_disable_and_enable(app: Flask, admin: Person, company: Company) -> None
     events = audited(app, company.colleague)
     assert events.count(("user.disabled", "administrator", company.admin)) == 1
     assert events.count(("user.enabled", "administrator", company.admin)) == 1
+
+
+def test_a_welcome_that_reached_nobody_is_told(
+    app: Flask, admin: Person, company: Company, clock: Traveller
+) -> None:
+    page = f"/admin/users/{company.colleague}"
+    for reached in (False, True):
+        admin.post(f"{page}/welcome")
+        assert 'id="user-undelivered"' not in admin.get(page).text
+        with app.app_context():
+            claimed = outbox.claim(now=utcnow())
+            assert claimed is not None
+            if reached:
+                outbox.delivered(claimed, now=utcnow())
+            else:
+                outbox.give_up(claimed, "the mail server refuses the recipient (550)", now=utcnow())
+        assert ('id="user-undelivered"' in admin.get(page).text) is not reached
+        clock.shift(1)
 
 
 def test_where_bankid_is_off_nothing_is_said_of_it(app: Flask, admin: Person, company: Company) -> None:
