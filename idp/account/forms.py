@@ -47,7 +47,13 @@ class AccountForm(NewPasswordForm):
     confirm = PasswordField(lazy_gettext("Bekräfta lösenord"))
     locale = SelectField(lazy_gettext("Språk"), choices=LANGUAGES, validate_choice=False)
     start_page = SelectField(lazy_gettext("Startsida"), validate_choice=False)
-    notices = BooleanField(lazy_gettext("Skicka e-post vid viktiga händelser"))
+    notices = BooleanField(
+        lazy_gettext("Skicka e-post vid viktiga händelser"),
+        description=lazy_gettext(
+            "När en administratör ändrar dina uppgifter eller din roll, eller stänger av eller öppnar "
+            "kontot. Brev om lösenord, e-postadress, BankID och nya sätt att logga in får du alltid."
+        ),
+    )
 
     def __init__(
         self,

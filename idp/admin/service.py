@@ -1,10 +1,13 @@
 """What a company's administrators do with its users. Nobody else's are there for them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
+from flask_babel import LazyString, lazy_gettext
 
 from idp import audit, outbox
 from idp.admin import mails
@@ -19,6 +22,16 @@ from idp.users.models import BankIdLink, Company, Role, Status, User
 from idp.users.service import BadInput, ChangedMeanwhile, Choices, NewUser, Profile
 
 EMAIL_NOTICE_KIND = "email_notice"
+ACCOUNT_NOTICE_KIND = "account_notice"  # of what is no matter of security: people choose whether they get it
+
+# What people are told has changed, by column.
+TOLD: Mapping[str, LazyString] = {
+    "name": lazy_gettext("Namn"),
+    "title": lazy_gettext("Titel"),
+    "phone": lazy_gettext("Telefonnummer"),
+    "locale": lazy_gettext("Språk"),
+    "role": lazy_gettext("Roll"),
+}
 
 
 @dataclass(frozen=True)
@@ -129,6 +142,7 @@ def update(
     _take_turn(admin)
     target = user(admin, user_id)
     old_email, old_role = target.email, target.role
+    before = {name: getattr(target, name) for name in TOLD}
     choices = Choices(details.locale, target.start_page, target.notices)
     try:
         users.update_profile(
@@ -143,22 +157,29 @@ def update(
                 _change_email(admin, target, details.email, settings, now)
             if details.role is not None and details.role.value != old_role:
                 _change_role(admin, user_id, details.role, now)
+            _tell_of_details(admin, user(admin, user_id), before, settings, now)
     except (BadInput, ChangedMeanwhile):
         db.session.rollback()
         raise
     db.session.commit()
 
 
-def disable(admin: Administrator, user_id: UUID, *, now: datetime) -> bool:
+def disable(admin: Administrator, user_id: UUID, *, settings: Settings, now: datetime) -> bool:
     """Shut a colleague out at once. False when they were disabled already. Raises `NotFound`."""
     _take_turn(admin)
-    return users.disable(colleague(admin, user_id).id, now=now, by=admin.id)
+    target = colleague(admin, user_id)
+    if target.is_active:
+        _tell_of_access(admin, target, is_open=False, settings=settings, now=now)
+    return users.disable(user_id, now=now, by=admin.id)
 
 
-def enable(admin: Administrator, user_id: UUID, *, now: datetime) -> bool:
+def enable(admin: Administrator, user_id: UUID, *, settings: Settings, now: datetime) -> bool:
     """Let a colleague in again. False when they were not disabled. Raises `NotFound`."""
     _take_turn(admin)
-    return users.enable(colleague(admin, user_id).id, now=now, by=admin.id)
+    target = colleague(admin, user_id)
+    if not target.is_active:
+        _tell_of_access(admin, target, is_open=True, settings=settings, now=now)
+    return users.enable(user_id, now=now, by=admin.id)
 
 
 def unlink_bankid(admin: Administrator, user_id: UUID, *, settings: Settings, now: datetime) -> bool:
@@ -206,6 +227,39 @@ def _change_email(admin: Administrator, target: User, email: str, settings: Sett
             to, name, locale, old=old_email, new=email, by=admin.name, now=now, settings=settings
         )
         outbox.queue(notice, now=now, kind=EMAIL_NOTICE_KIND, user_id=user_id)
+
+
+def _tell_of_details(
+    admin: Administrator, target: User, before: Mapping[str, Any], settings: Settings, now: datetime
+) -> None:
+    fields = [label for name, label in TOLD.items() if getattr(target, name) != before[name]]
+    if fields and target.notices:
+        told = mails.details_changed(
+            target.email,
+            target.name,
+            target.locale,
+            fields=fields,
+            by=admin.name,
+            now=now,
+            settings=settings,
+        )
+        outbox.queue(told, now=now, kind=ACCOUNT_NOTICE_KIND, user_id=target.id)
+
+
+def _tell_of_access(
+    admin: Administrator, target: User, *, is_open: bool, settings: Settings, now: datetime
+) -> None:
+    if target.notices:
+        told = mails.access_changed(
+            target.email,
+            target.name,
+            target.locale,
+            is_open=is_open,
+            by=admin.name,
+            now=now,
+            settings=settings,
+        )
+        outbox.queue(told, now=now, kind=ACCOUNT_NOTICE_KIND, user_id=target.id)
 
 
 def _change_role(admin: Administrator, user_id: UUID, role: Role, now: datetime) -> None:

@@ -167,7 +167,7 @@ def disable(visit: Visit, user_id: UUID) -> Response:
         if not colleague.is_active:
             return redirect(url_for("admin.edit", user_id=user_id), 303)
         return make_response(render_template("admin/disable.html", user=colleague))
-    service.disable(visit.admin, user_id, now=utcnow())
+    service.disable(visit.admin, user_id, settings=guard.settings(), now=utcnow())
     return _done(user_id, "disabled")
 
 
@@ -175,7 +175,7 @@ def disable(visit: Visit, user_id: UUID) -> Response:
 @for_administrators
 def enable(visit: Visit, user_id: UUID) -> Response:
     """Let a user in again."""
-    service.enable(visit.admin, user_id, now=utcnow())
+    service.enable(visit.admin, user_id, settings=guard.settings(), now=utcnow())
     return _done(user_id, "enabled")
 
 

@@ -16,7 +16,7 @@ from idp.clock import utcnow
 from idp.config import Settings
 from idp.db import db
 from idp.errors import NotFound
-from idp.users.models import BankIdLink, Role
+from idp.users.models import BankIdLink, Role, User
 from idp.users.service import find_by_email
 from tests.factories import PASSWORD
 from tests.fakes.outbox import queued
@@ -208,6 +208,42 @@ def test_another_address(app: Flask, admin: Person, company: Company) -> None:
     assert logs_in(app, PASSWORD, "anna.ny@example.se")
     assert not logs_in(app, PASSWORD, COLLEAGUE)
     assert ("email.changed", "administrator", company.admin) in audited(app, company.colleague)
+
+
+def account_notices(app: Flask) -> list[str]:
+    return [text_of(mail) for mail in queued(app, "account_notice")]
+
+
+def test_who_is_changed_or_shut_out_is_told_if_they_like(app: Flask, admin: Person, company: Company) -> None:
+    page = f"/admin/users/{company.colleague}"
+    admin.save(company.colleague)
+    admin.save(company.admin, name="Berit Ny")
+    assert account_notices(app) == [], "nothing has changed, or nobody else's"
+    admin.save(company.colleague, name="Anna Ny", phone="0703032203", role="company_admin")
+    (told,) = account_notices(app)
+    assert "Ändrat: Namn, Telefonnummer, Roll" in " ".join(told.split())
+    assert "Berit Ny" in told
+    assert "http" not in told, "no link that logs in"
+    for ending, words in (("disable", "har stängt av ditt konto"), ("enable", "har öppnat ditt konto")):
+        admin.post(f"{page}/{ending}")
+        admin.post(f"{page}/{ending}")
+        assert words in account_notices(app)[-1]
+    assert len(account_notices(app)) == 3
+    with app.app_context():
+        db.session.get_one(User, UUID(company.colleague)).notices = False
+        db.session.commit()
+    admin.save(company.colleague, name="Anna Igen", role="user")
+    admin.post(f"{page}/disable")
+    assert len(account_notices(app)) == 3
+    admin.post(f"{page}/enable")
+    admin.save(company.colleague, email="anna.ny@example.se")
+    assert len(account_notices(app)) == 3
+    assert len(queued(app, "email_notice")) == 2, "what concerns security is told regardless"
+
+
+def test_a_refused_change_tells_nobody(app: Flask, admin: Person, company: Company) -> None:
+    assert admin.save(company.colleague, name="Anna Ny", email="sven@annat.se").status_code == 409
+    assert account_notices(app) == []
 
 
 def test_a_role_is_given_and_taken(app: Flask, admin: Person, company: Company) -> None:
@@ -403,8 +439,8 @@ def test_whoever_was_demoted_meanwhile_demotes_nobody(app: Flask, company: Compa
         service.update(berit, cesar.id, details, version=0, settings=settings, now=utcnow())
         for attempt in (
             lambda: service.update(cesar, berit.id, details, version=0, settings=settings, now=utcnow()),
-            lambda: service.disable(cesar, berit.id, now=utcnow()),
-            lambda: service.disable(berit, berit.id, now=utcnow()),
+            lambda: service.disable(cesar, berit.id, settings=settings, now=utcnow()),
+            lambda: service.disable(berit, berit.id, settings=settings, now=utcnow()),
         ):
             with pytest.raises(NotFound):
                 attempt()
