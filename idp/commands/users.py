@@ -2,11 +2,13 @@
 
 import json
 import sys
+from contextlib import suppress
 from typing import Any
 
 import click
 
 from idp import audit
+from idp.account import service as account
 from idp.bankid import resealing
 from idp.clock import utcnow
 from idp.commands.base import existing_user, fail, json_option, show, with_database
@@ -20,7 +22,7 @@ from idp.password.policy import Weakness, weakness
 from idp.users import bankid_links
 from idp.users import service as users
 from idp.users.mails import Notice
-from idp.users.models import Role, User
+from idp.users.models import BankIdLink, Role, User
 
 MAX_PASSWORD_INPUT = 4096
 
@@ -68,11 +70,13 @@ def users_group() -> None:
 @click.option("--name", required=True)
 @click.option("--company", required=True)
 @click.option("--title")
+@click.option("--phone", help="In any common spelling; foreign numbers with + and country code.")
 @click.option("--role", default="user", show_default=True, type=click.Choice([role.value for role in Role]))
 @click.option("--locale", default="sv", show_default=True, type=click.Choice(["sv", "en"]))
 @click.option("--email-verified", is_flag=True, help="The address is known to be the person's own.")
 @click.option("--password-stdin", is_flag=True, help="Read a password from standard input.")
 @click.option("--password-hash-stdin", is_flag=True, help="Read an older system's hash instead.")
+@json_option
 @with_database
 def add_user(  # noqa: PLR0917 - click hands its options over by name
     settings: Settings,
@@ -80,11 +84,13 @@ def add_user(  # noqa: PLR0917 - click hands its options over by name
     name: str,
     company: str,
     title: str | None,
+    phone: str | None,
     role: str,
     locale: str,
     email_verified: bool,
     password_stdin: bool,
     password_hash_stdin: bool,
+    as_json: bool,
 ) -> None:
     """Add the person with the address EMAIL, who is mailed how to get a password."""
     if password_stdin and password_hash_stdin:
@@ -101,12 +107,16 @@ def add_user(  # noqa: PLR0917 - click hands its options over by name
         company=company,
         role=Role(role),
         title=title,
+        phone=phone,
         locale=locale,
         email_verified=email_verified,
         password_hash=password_hash,
     )
     user = users.add_user(new, now=utcnow(), welcome=settings)
-    click.echo(f"added {user.email} ({user.id})")
+    if as_json:
+        click.echo(json.dumps({"id": str(user.id), "email": user.email}, ensure_ascii=False))
+    else:
+        click.echo(f"added {user.email} ({user.id})")
 
 
 def _hashed(settings: Settings, password: str, own_data: tuple[str, ...]) -> str:
@@ -141,16 +151,19 @@ def list_users(_settings: Settings, company: str | None, as_json: bool) -> None:
 @click.argument("email")
 @json_option
 @with_database
-def show_user(_settings: Settings, email: str, as_json: bool) -> None:
+def show_user(settings: Settings, email: str, as_json: bool) -> None:
     """All about one user, with the newest events: why could they not log in?"""
     user = existing_user(email)
     facts = {
         "id": user.id,
         **_row(user),
         "title": user.title,
+        "phone": user.phone,
         "locale": user.locale,
         "email_verified": user.email_verified_at,
+        "email_pending": account.details(user.id, keys=None, now=utcnow()).pending_email,
         "password": "set" if user.password_hash else "none",
+        **_bankid(user, settings),
         "created": user.created_at,
         "updated": user.updated_at,
     }
@@ -165,6 +178,19 @@ def show_user(_settings: Settings, email: str, as_json: bool) -> None:
         click.echo(f"{name:15} {'' if value is None else value}")
     click.echo()
     show(events, as_json=False, empty="no events")
+
+
+def _bankid(user: User, settings: Settings) -> dict[str, Any]:
+    """The linked BankID: its number masked, where it can be opened with the keys there are."""
+    link = db.session.get(BankIdLink, user.id)
+    if link is None:
+        return {"bankid": None, "bankid_linked": None, "bankid_used": None}
+    number = "linked"
+    if settings.personal_number_keys is not None:
+        keys = PersonalNumberKeys(settings.personal_number_keys.get_secret_value())
+        with suppress(CannotOpen):
+            number = str(bankid_links.number_of(user.id, keys=keys))
+    return {"bankid": number, "bankid_linked": link.linked_at, "bankid_used": link.last_used_at}
 
 
 @users_group.command("send-welcome")

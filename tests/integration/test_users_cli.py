@@ -3,6 +3,7 @@
 import json
 import sqlite3
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +14,21 @@ from flask import Flask
 from sqlalchemy.engine import Engine
 
 from idp import audit
+from idp.account import email_change
+from idp.account.email_change import Person
+from idp.clock import utcnow
+from idp.crypto import PersonalNumberKeys
 from idp.db import db
+from idp.users import bankid_links
 from idp.users import service as users
 from idp.users.models import Company, User
+from idp.users.personal_number import PersonalNumber
 from tests.factories import PASSWORD
 from tests.fakes.relying_party import RelyingParty
 
 Run = Callable[..., Any]
 BCRYPT = bcrypt.hashpw(PASSWORD.encode(), b"$2b$04$abcdefghijklmnopqrstuu").decode().replace("$2b$", "$2y$")
+KEYS = "k1:MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
 ANNA = ("users", "add", "anna@example.se", "--name", "Anna Åsén", "--company", "Exempel AB")
 
 
@@ -140,6 +148,7 @@ def test_add_a_user_with_an_older_hash(
 
 def test_every_fact_of_a_user_can_be_given(app: Flask, run: Run, company: str) -> None:
     facts = ["--title", "VD", "--role", "company_admin", "--locale", "en", "--email-verified"]
+    facts += ["--phone", "070-303 22 03"]
     said(run(*ANNA, *facts))
     shown = json.loads(said(run("users", "show", "ANNA@example.se", "--json")))
     assert {name: shown[name] for name in ("email", "name", "company", "role", "status", "title")} == {
@@ -150,7 +159,8 @@ def test_every_fact_of_a_user_can_be_given(app: Flask, run: Run, company: str) -
         "status": "active",
         "title": "VD",
     }
-    assert (shown["locale"], shown["password"]) == ("en", "none")
+    assert (shown["locale"], shown["password"], shown["phone"]) == ("en", "none", "+46703032203")
+    assert (shown["email_pending"], shown["bankid"], shown["bankid_used"]) == (None, None, None)
     assert shown["email_verified"]
     assert [event["event"] for event in shown["events"]] == ["user.created"]
     text = said(run("users", "show", "anna@example.se"))
@@ -206,6 +216,53 @@ def test_a_bad_user_is_refused(
 def test_every_problem_of_a_user_is_told_at_once(run: Run, company: str) -> None:
     told = refused(run("users", "add", "anna", "--name", " ", "--company", "Okänt AB"))
     assert len(told) == 3
+
+
+def test_the_new_id_for_scripts(app: Flask, run: Run, company: str) -> None:
+    added = json.loads(said(run(*ANNA, "--json")))
+    assert added == {"id": str(user_of(app).id), "email": "anna@example.se"}
+
+
+def test_a_bad_telephone_number_is_refused(app: Flask, run: Run, company: str) -> None:
+    assert refused(run(*ANNA, "--phone", "hej")) == ["the telephone number is none"]
+    assert count(app, User) == 0
+
+
+def test_the_linked_bankid_is_shown_masked(
+    app: Flask, run: Run, company: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said(run(*ANNA))
+    user_id = user_of(app).id
+    with app.app_context():
+        linked, used = utcnow(), utcnow() + timedelta(hours=1)
+        number = PersonalNumber("199001012385")
+        bankid_links.link(user_id, number, "Anna", keys=PersonalNumberKeys(KEYS), now=linked)
+        bankid_links.note_use(user_id, now=used)
+        db.session.commit()
+    for keys, expected in (
+        (KEYS, "19900101-****"),
+        (KEYS.replace("k1:MDEy", "k1:MDEz"), "linked"),
+        ("", "linked"),
+    ):
+        monkeypatch.setenv("IDP_PERSONAL_NUMBER_KEYS", keys)
+        result = said(run("users", "show", "anna@example.se", "--json"))
+        shown = json.loads(result)
+        assert shown["bankid"] == expected
+        assert (shown["bankid_linked"], shown["bankid_used"]) == (str(linked), str(used))
+        assert "2385" not in result.replace(str(user_id), "")
+    assert "19900101-****" not in said(run("users", "list"))
+
+
+def test_an_address_that_waits_for_its_link_is_shown(app: Flask, run: Run, company: str) -> None:
+    said(run(*ANNA))
+    user_id = user_of(app).id
+    with app.app_context():
+        person = Person(user_id, "anna@example.se", "Anna", "sv")
+        given = app.extensions["idp.settings"]
+        email_change.ask(person, "ny@example.se", address=None, settings=given, now=utcnow())
+        db.session.commit()
+    shown = json.loads(said(run("users", "show", "anna@example.se", "--json")))
+    assert (shown["email"], shown["email_pending"]) == ("anna@example.se", "ny@example.se")
 
 
 @pytest.mark.parametrize("title", ["x" * 201, "VD\x1b[31m"])
