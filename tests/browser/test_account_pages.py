@@ -144,6 +144,16 @@ def company(visitor: Visitor, page: Page) -> Iterator[str]:
     page.locator("#user-save").click()
     page.locator("#admin-note").wait_for()
     yield "admin-added"
+    other = page.context.new_page()
+    other.goto(page.url)
+    other.locator("#user-title").fill("Kontorschef i Skövde")
+    other.locator("#user-save").click()
+    other.locator("#admin-note").wait_for()
+    other.close()
+    page.locator("#user-title").fill("Kontorschef i Skara")
+    page.locator("#user-save").click()
+    page.locator("#user-conflict").wait_for()
+    yield "admin-conflict"
     page.goto(users)
     page.get_by_role("link", name="Cecilia Ek").click()
     page.locator("#user-disable").click()
@@ -161,6 +171,53 @@ def company(visitor: Visitor, page: Page) -> Iterator[str]:
     page.locator("#bankid-unlink").click()
     page.locator("#bankid-unlink-confirm").wait_for()
     yield "admin-unlink"
+
+
+def on_the_way(visitor: Visitor, page: Page) -> Iterator[str]:
+    """Where a direct login leads, and a login page that is over."""
+    page.goto(visitor.demo.issuer + "/account")
+    page.locator("#account-start-page").select_option(index=1)
+    page.locator("#account-save").click()
+    page.locator("#account-saved").wait_for()
+    # The app does not answer, or the page would be gone before anybody could look.
+    page.route(visitor.demo.portal + "/**", lambda route: route.fulfill(status=204))
+    page.goto(visitor.demo.issuer + "/account/start")
+    page.locator("#landing-go").wait_for()
+    yield "landing"
+    page.unroute_all()
+    page.goto(visitor.demo.issuer + "/login/" + "x" * 43)
+    page.get_by_role("heading", name="Inloggningen tog för lång tid").wait_for()
+    yield "login-over"
+
+
+def forgotten(visitor: Visitor, page: Page) -> Iterator[str]:
+    """From the forgotten password to the form for a new one, and a link that is none."""
+    reset = visitor.demo.issuer + "/password/reset"
+    page.goto(reset)
+    yield "reset-ask"
+    page.locator("#forgot-email").fill("anna")
+    page.locator("#forgot-submit").click()
+    page.locator("#forgot-email-error").wait_for()
+    yield "reset-ask-refused"
+    page.locator("#forgot-email").fill(visitor.demo.anna["email"])
+    page.locator("#forgot-submit").click()
+    page.locator("#forgot-sent").wait_for()
+    yield "reset-sent"
+    outbox = Path(visitor.demo.facts["outbox_dir"])
+    body = mail_to(outbox, visitor.demo.anna["email"], "Återställning av lösenord").get_body(("plain",))
+    assert body is not None
+    link = re.search(r"http\S+/password/reset/\S+", body.get_content())
+    assert link is not None
+    page.goto(link[0])
+    page.locator("#reset-form").wait_for()
+    yield "reset-choose"
+    page.locator("#reset-password").fill("kort")
+    page.locator("#reset-submit").click()
+    page.locator("#reset-password-error").wait_for()
+    yield "reset-choose-refused"
+    page.goto(reset + "/" + "0" * 64)
+    page.locator("#link-over").wait_for()
+    yield "reset-over"
 
 
 def outbox(visitor: Visitor, page: Page) -> Iterator[str]:
@@ -181,6 +238,7 @@ def every_page(visitor: Visitor, page: Page, phone: Phone) -> Iterator[str]:
     yield from linking(visitor, page, phone)
     yield from activity(visitor, page)
     yield from company(visitor, page)
+    yield from on_the_way(visitor, page)
     yield from outbox(visitor, page)
 
 
@@ -207,5 +265,14 @@ def test_every_page_is_accessible_and_fits(visitor: Visitor, phone: Phone) -> No
     for name in every_page(visitor, page, phone):
         seen.append(name)
         problems += problems_in_every_look(page, name)
-    assert len(set(seen)) == 28
+    assert len(set(seen)) == 31
+    assert problems == []
+
+
+def test_every_page_of_a_forgotten_password_is_accessible_and_fits(visitor: Visitor) -> None:
+    visitor.expect_status(400, 404)
+    page = visitor.page(reduced_motion="reduce")
+    problems = []
+    for name in forgotten(visitor, page):
+        problems += problems_in_every_look(page, name)
     assert problems == []
