@@ -32,16 +32,18 @@ log = structlog.get_logger("idp.worker")
 def run(settings: Settings) -> None:
     """Deliver mails and logout notices until SIGTERM or SIGINT, which let those in hand finish.
 
-    Raises `ConfigError` when no IDP_MAIL_URL says where to, and with every problem of keys and clients.
+    SIGHUP has clients.yaml read anew. Raises `ConfigError` when no IDP_MAIL_URL says where to, and with every
+    problem of keys and clients.
     """
     if settings.mail_url is None:
         raise ConfigError(["IDP_MAIL_URL is missing: it says where mails go"])
     _, sender = mail.sender(settings)
     transport = mail_transport.transport(settings.mail_url, sender=sender)
     courier = logout_courier(settings)
-    stop = threading.Event()
+    stop, reload = threading.Event(), threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
+    signal.signal(signal.SIGHUP, lambda *_: reload.set())
     log.info("worker_started", waiting=outbox.waiting())
     # Threads of their own: no mail waits for a relying app that does not answer.
     app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
@@ -54,6 +56,9 @@ def run(settings: Settings) -> None:
     pause = FIRST_PAUSE_SECONDS
     tidied: datetime | None = None
     while not stop.is_set():
+        if reload.is_set():
+            reload.clear()
+            courier.clients.refresh()
         try:
             fine = deliver_due(transport, stopping=stop.is_set)
             if tidied is None or utcnow() - tidied > TIDY_EVERY:

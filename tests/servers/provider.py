@@ -192,7 +192,7 @@ def _check_end(server: Server) -> None:
 
 
 @contextmanager
-def worker(server: Server) -> Iterator[None]:
+def worker(server: Server) -> Iterator[subprocess.Popen[bytes]]:
     """`idp worker` beside the server, which delivers what waits there; stopped afterwards."""
     environ = {**server.environ, "IDP_MAIL_URL": f"file:{server.folder / 'mails'}"}
     log = server.folder / "worker.log"
@@ -201,7 +201,7 @@ def worker(server: Server) -> Iterator[None]:
             [*COMMAND, "worker"], env=environ, stdin=subprocess.DEVNULL, stdout=output, stderr=output
         )
     try:
-        yield
+        yield process
     finally:
         process.terminate()
         process.wait(STOP_SECONDS)

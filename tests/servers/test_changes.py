@@ -5,6 +5,7 @@ import base64
 import json
 import os
 import signal
+import time
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
@@ -14,7 +15,7 @@ from joserfc.jwk import KeySet
 
 from bench.visitor import Provider, Visitor
 from bench.wire import Browser
-from tests.servers.provider import REDIRECT_URI, WORKERS, Server, clients, clients_yaml
+from tests.servers.provider import REDIRECT_URI, WORKERS, Server, clients, clients_yaml, worker
 from tests.servers.visits import Traffic, close, connected, exchange, run, sign_on_for, visitors
 
 pytestmark = pytest.mark.servers
@@ -123,6 +124,37 @@ def test_a_new_client_is_known_and_a_removed_one_refused(server: Server) -> None
         close([anna.browser, *others])
 
     run(scenario())
+
+
+def test_a_change_and_a_hangup_are_in_force_within_two_seconds(server: Server) -> None:
+    async def scenario() -> None:
+        assert await _known(server, "new") == {False}
+        server.write_clients(clients_yaml({**clients(), "new": NEW_CLIENT}))
+        os.kill(server.pid, signal.SIGHUP)
+        await asyncio.sleep(2)
+        await _known(server, "new")  # a worker that nobody has asked looks now
+        assert await _known(server, "new") == {True}
+
+    run(scenario())
+
+
+def test_a_hangup_lets_the_worker_read_the_file_and_go_on(server: Server) -> None:
+    log = server.folder / "worker.log"
+
+    def until_logged(words: str) -> None:
+        ends = time.monotonic() + 20
+        while words not in log.read_text():
+            assert time.monotonic() < ends, log.read_text()
+            time.sleep(0.05)
+
+    text = server.clients_file.read_text()
+    with worker(server) as process:
+        until_logged("worker_started")
+        server.write_clients("version: 1\n")
+        process.send_signal(signal.SIGHUP)
+        until_logged("the section clients is missing")
+        server.write_clients(text)
+        assert process.poll() is None
 
 
 def test_a_broken_clients_file_changes_nothing_until_it_is_mended(server: Server) -> None:
