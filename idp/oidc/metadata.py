@@ -82,6 +82,7 @@ def document(
         },
         "dpop_signing_alg_values_supported": list(dpop.ALGS),
         "acr_values_supported": list(acrs),
+        "display_values_supported": ["page"],  # whatever `display` asks for
         "ui_locales_supported": list(languages),
         "request_parameter_supported": True,
         "request_object_signing_alg_values_supported": list(request_object.ALGS),

@@ -132,6 +132,7 @@ def test_what_is_not_advertised_is_refused(facts: dict[str, Any], rp: RelyingPar
     assert facts["https://id.oidc.se/disco/userMessageSupported"] is False  # no method here shows any
     assert rp.answer(rp.authorize(request_uri="urn:x"))["error"] == "request_uri_not_supported"
     assert set(facts["prompt_values_supported"]) == set(requested_login.PROMPTS)
+    assert facts["display_values_supported"] == ["page"]
     assert set(facts["scopes_supported"]) == set(SCOPE_CLAIMS) - {NUMBER_SCOPE}  # only where BankID is on
     released = {claim for scope in facts["scopes_supported"] for claim in SCOPE_CLAIMS[scope]}
     assert released - {"birthdate"} <= set(facts["claims_supported"])  # of a personal number, as that scope
