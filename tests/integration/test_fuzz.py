@@ -11,6 +11,7 @@ from flask.testing import FlaskClient
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from idp.oidc.parameters import MAX_PARAMETER, MAX_REQUEST_OBJECT
 from tests.factories import SECRET
 from tests.fakes import assertions
 from tests.servers.provider import UNLIMITED
@@ -50,6 +51,8 @@ PARAMETERS = {
         "logout_hint",
     ),
 }
+LENGTHS = (MAX_PARAMETER, MAX_PARAMETER + 1, MAX_REQUEST_OBJECT, MAX_REQUEST_OBJECT + 1, 30_000)
+PIECES = ("x", "å", "1", "[", "eyJhbGciOiJFUzI1NiJ9.")
 BY_BROWSER = ("/authorize", "/end_session")
 NAMES = (
     *dict.fromkeys(name for names in PARAMETERS.values() for name in names),
@@ -214,3 +217,20 @@ def test_each_parameter_odd_in_a_valid_request(
                 headers={} if path in BY_BROWSER else {"Authorization": f"Basic {BASIC}"},
             )
             assert answer.status_code < 500, (path, name, odd)
+
+
+@pytest.mark.parametrize(("path", "names"), PARAMETERS.items(), ids=PARAMETERS)
+def test_each_parameter_at_and_beyond_its_limit(
+    browser: FlaskClient, path: str, names: tuple[str, ...]
+) -> None:
+    for name, length, piece in product(names, LENGTHS, PIECES):
+        value = (piece * length)[:length]
+        answer = browser.post(
+            path,
+            data=urlencode({**VALID, name: value}).encode(),
+            content_type=TYPES[0],
+            headers={} if path in BY_BROWSER else {"Authorization": f"Basic {BASIC}"},
+        )
+        assert answer.status_code < 500, (path, name, length, piece)
+        if path == "/par" and name not in ("request", "state") and length > MAX_PARAMETER:
+            assert answer.status_code in (400, 401, 413), (name, length, piece)

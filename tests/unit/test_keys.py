@@ -661,7 +661,7 @@ def test_the_keys_that_are_gone_are_bounded(folder: Path, monkeypatch: pytest.Mo
     assert len(key_files.read_past(folder)) == 2
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"keys": [1]}'])
+@pytest.mark.parametrize("text", ["{", "[]", '{"keys": [1]}', '{"keys": [{"kid": "a", "alg": "ES256"}]}'])
 def test_a_broken_file_of_keys_that_are_gone_is_a_problem(folder: Path, text: str) -> None:
     (folder / "past.jwks").write_text(text)
     with pytest.raises(ConfigError, match=r"past.jwks: cannot be read"):
