@@ -313,7 +313,12 @@ def page_facts(waiting: Waiting, active: str) -> dict[str, Any]:
 
 
 def complete(waiting: Waiting, event: AuthenticationEvent) -> BaseResponse:
-    """Log the browser in and send it on to whoever waited. Raises `service.LoginRefused`."""
+    """Log the browser in and send it on to whoever waited. Raises `service.LoginRefused`.
+
+    Where that ends the session of somebody else, a page in between tells the relying apps of theirs that
+    want to hear of it in the browser.
+    """
+    before = current_session()
     value = service.finish(
         waiting.requirement,
         event,
@@ -329,7 +334,11 @@ def complete(waiting: Waiting, event: AuthenticationEvent) -> BaseResponse:
     arguments: dict[str, Any] = {"uid": waiting.uid} if waiting.uid else {}
     # A page that a method still has to show to whoever has just logged in, or none.
     stop: Callable[..., str | None] = current_app.extensions["idp.stop_after_login"]
-    response = redirect(url_for(stop(waiting, event) or waiting.return_endpoint, **arguments), 303)
+    url = url_for(stop(waiting, event) or waiting.return_endpoint, **arguments)
+    if before is not None and before.event.user_id != event.user_id and logout_frames(before.id):
+        session["taken_over"] = {"session": str(before.id), "url": url}
+        url = url_for("login.taken_over")
+    response = redirect(url, 303)
     remember(response, value)
     return response
 

@@ -36,6 +36,17 @@ def choose(waiting: Waiting) -> BaseResponse:
     return _to_tab(waiting)
 
 
+@blueprint.get("/login/taken-over")
+def taken_over() -> BaseResponse:
+    """Load what ends the logins of whoever was here before, and go on (Front-Channel Logout 1.0 §3)."""
+    kept = session.pop("taken_over", None)
+    if kept is None:
+        return redirect(url_for("login.direct"), 303)
+    frames = guard.logout_frames(UUID(kept["session"]))
+    web.allow_frames(frames)
+    return make_response(render_template("login/taken_over.html", frames=frames, url=kept["url"]))
+
+
 @blueprint.route("/logout", methods=["GET", "POST"])
 def logout() -> BaseResponse:
     """Ask, then end this browser's session. A relying app's request comes with a signed `state`."""

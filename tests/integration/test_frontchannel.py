@@ -15,7 +15,7 @@ from joserfc.jwk import KeySet
 from time_machine import Traveller
 from werkzeug.test import TestResponse
 
-from tests.factories import make_client
+from tests.factories import PASSWORD, make_client, make_user
 from tests.fakes.relying_party import HTTPS, RelyingParty
 
 ISSUER = "https://login.example.se"
@@ -153,6 +153,34 @@ def test_a_client_that_is_gone_is_not_loaded(
     clients_file.write_text(yaml.safe_dump(left))
     rp.app.extensions["idp.provider"].clients.refresh()
     assert end_session(rp).headers["Location"] == RETURN + "?state=s"
+
+
+def test_a_login_by_somebody_else_tells_the_apps_of_whoever_was_here(
+    rp: RelyingParty, framed: RelyingParty
+) -> None:
+    framed.code()
+    with rp.app.app_context():
+        make_user(email="bertil@example.se", name="Bertil Ek")
+    login_page = rp.follow(rp.authorize(prompt="login"))
+    page = rp.follow(rp.submit(login_page, email="bertil@example.se", password=PASSWORD))
+    assert (frames(page), frame_src(page)) == ([FRAMED], ["https://framed.example.se"])
+    assert 'logged_out.js" defer></script>' in page.text
+    url = way_on(page)
+    assert url is not None
+    assert "code" in rp.answer(rp.follow(rp.browser.get(url, **HTTPS)))
+    again = rp.browser.get("/login/taken-over", **HTTPS)
+    assert again.headers["Location"] == "/login", "it has been told"
+
+
+def test_a_login_by_the_same_person_or_after_nothing_to_tell_goes_on_at_once(
+    rp: RelyingParty, framed: RelyingParty
+) -> None:
+    rp.code()
+    with rp.app.app_context():
+        make_user(email="bertil@example.se", name="Bertil Ek")
+    assert "code" in rp.answer(rp.log_in(prompt="login", email="bertil@example.se"))
+    framed.code()
+    assert "code" in rp.answer(rp.log_in(prompt="login", email="bertil@example.se"))
 
 
 def test_other_pages_hold_no_frames(rp: RelyingParty, framed: RelyingParty) -> None:
