@@ -19,6 +19,7 @@ from idp.oidc.clients import Client
 log = logging.getLogger("idp.clients")
 
 FRESH_NS = 100_000_000
+PATIENCE_SECONDS = 0.2  # so long a request waits for a new file; one of thousands of clients takes seconds
 
 
 def load_clients(
@@ -85,7 +86,8 @@ class ClientRegistry:
     """The clients in force: those of the newest clients.yaml that had no problem.
 
     Looks whether the file, or what there are signing keys for, has changed at most once in
-    `check_interval_seconds`, in the thread that happens to ask, while the others go on with what there is.
+    `check_interval_seconds`, when somebody asks. A changed file is read in a thread of its own, while
+    everybody goes on with what there is.
     All or nothing: a bad or missing file is logged and changes nothing. Raises `ConfigError` when there is
     no good file to begin with.
     """
@@ -133,17 +135,29 @@ class ClientRegistry:
             self._look()
 
     def _look_when_due(self) -> None:
-        if time.monotonic() >= self._next_look and self._lock.acquire(blocking=False):
-            try:
-                self._look()
-            finally:
+        if time.monotonic() < self._next_look or not self._lock.acquire(blocking=False):
+            return
+        reader = threading.Thread(target=self._look_and_release, daemon=True)
+        try:
+            self._next_look = time.monotonic() + self._interval
+            stamp = _stamp(self._path)
+            if stamp is not None and stamp == self._stamp and self._context_now() == self._context:
+                return
+            reader.start()
+        finally:
+            if reader.ident is None:  # it has not begun, so the lock is not its to release
                 self._lock.release()
+        reader.join(PATIENCE_SECONDS)
+
+    def _look_and_release(self) -> None:
+        try:
+            self._look()
+        finally:
+            self._lock.release()
 
     def _look(self) -> None:
-        self._next_look = time.monotonic() + self._interval
+        """Read the file if it has changed; the caller holds the lock."""
         stamp, context = _stamp(self._path), self._context_now()
-        if stamp is not None and stamp == self._stamp and context == self._context:
-            return
         self._stamp = stamp
         try:
             data = read_file(self._path)
