@@ -1,6 +1,7 @@
 """The production server with a database, a client and accounts, for as long as it is measured."""
 
 import hashlib
+import json
 import os
 import secrets
 import signal
@@ -9,17 +10,20 @@ import subprocess
 import sys
 import time
 from base64 import b64encode
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from textwrap import indent
+from typing import Any
 from urllib.error import URLError
 from urllib.request import urlopen
 
 import yaml
 
 from bench import service, waiting
+from bench.purging import BEGINS
 from bench.visitor import SCOPE, Account, Client
 
 COMMAND = (sys.executable, "-c", "from idp.cli import main; main()")  # needs no installed script
@@ -53,6 +57,7 @@ class RunningProvider:
     pid: int
     client: Client
     accounts: list[Account]
+    environ: dict[str, str]  # its settings
 
 
 @contextmanager
@@ -79,10 +84,33 @@ def simulated() -> Iterator[Simulator]:
 
 
 @contextmanager
+def purging(environ: Mapping[str, str]) -> Iterator[int]:
+    """`idp purge` again and again in a process of its own, this one; stopped afterwards.
+
+    Raises `StartError` when it ended by itself.
+    """
+    with TemporaryDirectory(prefix="idp-bench-") as name:
+        log, command = Path(name) / "log", (sys.executable, "-m", "bench.purging")
+        with _started(Path(name), environ=environ, command=command) as process:
+            while process.poll() is None and BEGINS not in log.read_text():
+                time.sleep(0.1)  # what it takes to start is not the purge's
+            yield process.pid
+            code = process.poll()
+        if code is not None:
+            raise StartError(f"idp purge ended with {code}:\n{log.read_text()[-3000:]}")
+
+
+@contextmanager
 def running(
-    *, database_url: str | None, workers: int, accounts: int, colleagues: int, simulator: Simulator | None
+    *,
+    database_url: str | None,
+    workers: int,
+    accounts: int,
+    colleagues: int,
+    clients: int,
+    simulator: Simulator | None,
 ) -> Iterator[RunningProvider]:
-    """`idp serve` on a free port, ready, with so many accounts; stopped afterwards.
+    """`idp serve` on a free port, ready, with so many accounts and relying apps; stopped afterwards.
 
     They are administrators of a company with so many colleagues besides. Everything but the rate limits,
     which one address would reach at once, is at its default, Argon2 included. `database_url` None: an
@@ -97,7 +125,7 @@ def running(
         if simulator is not None:
             environ |= simulator.environ
         (folder / "keys").mkdir(mode=0o700)
-        (folder / "clients.yaml").write_text(_clients(client))
+        (folder / "clients.yaml").write_text(clients_yaml(client, clients))
         _idp(environ, "db", "upgrade")
         _idp(environ, "keys", "rotate")
         people = _add_people(environ, accounts)
@@ -105,17 +133,20 @@ def running(
         arguments = ("serve", "--host", "127.0.0.1", "--port", str(port), "--workers", str(workers))
         with _started(folder, *arguments, environ=environ) as server:
             _wait_until_ready(server, f"{issuer}/readyz", folder / "log")
-            yield RunningProvider(issuer, server.pid, client, people)
+            yield RunningProvider(issuer, server.pid, client, people, environ)
 
 
 @contextmanager
 def _started(
-    folder: Path, *arguments: str, environ: Mapping[str, str] | None = None
+    folder: Path,
+    *arguments: str,
+    environ: Mapping[str, str] | None = None,
+    command: Sequence[str] = COMMAND,
 ) -> Iterator["subprocess.Popen[bytes]"]:
     """An `idp` command that runs until this ends; what it says is in the folder's file `log`."""
     with (folder / "log").open("wb") as output:
         process = subprocess.Popen(
-            [*COMMAND, *arguments],
+            [*command, *arguments],
             env=environ,
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -141,8 +172,11 @@ def _environ(folder: Path, issuer: str, database_url: str) -> dict[str, str]:
     }
 
 
-def _clients(client: Client) -> str:
-    """The relying app, one whose people log in with BankID alone, and one that may use every grant."""
+def clients_yaml(client: Client, number: int) -> str:
+    """The relying app, one whose people log in with BankID alone, and one that may use every grant.
+
+    Before them come others that nobody uses, until there are so many in all.
+    """
     entry = {
         "client_name": "Benchmark",
         "login_methods": ["password"],
@@ -154,8 +188,23 @@ def _clients(client: Client) -> str:
     with_bankid = {**entry, "login_methods": ["bankid"]}
     grants = ["authorization_code", "refresh_token", "client_credentials"]
     with_all = {**entry, "grant_types": grants, "scope": service.SCOPE}
-    clients = {client.client_id: entry, waiting.CLIENT_ID: with_bankid, service.CLIENT_ID: with_all}
-    return yaml.safe_dump({"version": 1, "clients": clients})
+    used = {client.client_id: entry, waiting.CLIENT_ID: with_bankid, service.CLIENT_ID: with_all}
+    return "".join(
+        (
+            "version: 1\nclients:\n",
+            # As JSON, which YAML is too: writing 10,000 entries as YAML takes longer than reading them.
+            *(f"  {name}: {json.dumps(other)}\n" for name, other in _unused(entry, number - len(used))),
+            indent(yaml.safe_dump(used), "  "),
+        )
+    )
+
+
+def _unused(entry: Mapping[str, Any], number: int) -> Iterator[tuple[str, dict[str, Any]]]:
+    for turn in range(number):
+        name = f"unused-{turn}"
+        secret = hashlib.sha256(secrets.token_bytes(32)).hexdigest()
+        own = {"client_name": f"App {turn}", "redirect_uris": [f"https://{name}.example.se/cb"]}
+        yield name, {**entry, **own, "client_secrets": [{"sha256": secret}]}
 
 
 def _add_people(environ: Mapping[str, str], number: int) -> list[Account]:

@@ -9,7 +9,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -19,7 +19,7 @@ from typing import Any
 import psycopg
 
 from bench.driver import BANKID_WAIT, SCENARIOS, USER_LIST, Plan, Run
-from bench.provider import StartError, running, simulated
+from bench.provider import StartError, purging, running, simulated
 from bench.seed import fill
 from idp.config import PasswordSettings
 from idp.password.hashing import PasswordHasher
@@ -61,6 +61,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for run in runs:
         if run.bankid:
             print(bankid_figures(run, options.waiting))
+    if options.purge:
+        print(purge_figures(summary))
     if options.json is not None:
         options.json.write_text(json.dumps(report(options, runs, summary), indent=1) + "\n")
     for run in runs:
@@ -92,6 +94,13 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         default=0,
         help="issued in the year before (default 0)",
     )
+    parser.add_argument(
+        "--clients",
+        type=int,
+        default=3,
+        help="in clients.yaml (default 3, which are those that are measured)",
+    )
+    parser.add_argument("--purge", action="store_true", help="remove what is over again and again meanwhile")
     database = parser.add_mutually_exclusive_group()
     database.add_argument(
         "--database-url",
@@ -105,7 +114,14 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         parser.error(f"no such scenario: {', '.join(unknown)}; there are {', '.join(SCENARIOS)}")
     if options.grants and options.sqlite:
         parser.error("--grants needs PostgreSQL")
-    limits = {"seconds": 60, "concurrency": 64, "waiting": 2000, "repeat": 20, "workers": 32}
+    limits = {
+        "seconds": 60,
+        "concurrency": 64,
+        "waiting": 2000,
+        "repeat": 20,
+        "workers": 32,
+        "clients": 20_000,
+    }
     for name, most in limits.items():
         if (value := getattr(options, name)) is not None and not 0 < value <= most:
             parser.error(f"--{name} must be above 0 and at most {most}")
@@ -134,6 +150,7 @@ def benchmark(options: argparse.Namespace) -> Iterator[Run]:
                 workers=options.workers,
                 accounts=options.concurrency,
                 colleagues=COLLEAGUES if USER_LIST in options.scenarios else 0,
+                clients=options.clients,
                 simulator=simulator,
             )
         )
@@ -154,6 +171,8 @@ def benchmark(options: argparse.Namespace) -> Iterator[Run]:
         )
         if database_url is not None:
             _give_statistics(plan, database_url)
+        if options.purge:
+            processes["purge"] = stack.enter_context(purging(provider.environ))
         for run in _driven(plan):
             _tell(f"{run.scenario}: {run.operations} operations, {run.errors} errors")
             yield run
@@ -267,6 +286,16 @@ def bankid_figures(run: Run, waiting: int) -> str:
     )
 
 
+def purge_figures(summary: Mapping[str, Mapping[str, Any]]) -> str:
+    """What the purge's own process used, for each operation that went on meanwhile."""
+    shares = (
+        f"{scenario} {figures['cpu_ms.purge']:.2f}"
+        for scenario, figures in summary.items()
+        if "cpu_ms.purge" in figures
+    )
+    return f"purge beside, CPU milliseconds for each operation: {', '.join(shares)}"
+
+
 def _sizes(memory: Sequence[float]) -> str:
     return " ".join(f"{size:.0f}" for size in memory)
 
@@ -275,7 +304,17 @@ def report(
     options: argparse.Namespace, runs: Sequence[Run], summary: dict[str, dict[str, Any]]
 ) -> dict[str, Any]:
     """Everything, for a machine to read. The database URL is left out: it may hold a password."""
-    kept = ("seconds", "concurrency", "waiting", "repeat", "workers", "scenarios")
+    kept = (
+        "seconds",
+        "concurrency",
+        "waiting",
+        "repeat",
+        "workers",
+        "scenarios",
+        "grants",
+        "clients",
+        "purge",
+    )
     return {
         "options": {name: getattr(options, name) for name in kept},
         "machine": {"cpus": os.cpu_count(), "python": platform.python_version()},

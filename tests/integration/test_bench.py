@@ -21,12 +21,15 @@ from joserfc.errors import BadSignatureError
 from joserfc.jwk import KeySet, RSAKey
 
 from bench import run as bench_run
+from bench import service, waiting
 from bench.driver import BANKID_WAIT, SCENARIOS, Plan, Run, Scenario, drive, percentile
-from bench.run import bankid_figures, hash_ms, hash_share, parse, summarise, table
+from bench.provider import clients_yaml
+from bench.run import bankid_figures, hash_ms, hash_share, parse, purge_figures, summarise, table
 from bench.usage import cpu_ms, process_tree
 from bench.visitor import Account, Client, FlowError, LoginPage, Provider, Visitor
 from bench.waiting import LONGEST_RENEWAL_POLLS, WaitingVisitor
 from bench.wire import Answer, Browser, CookieJar, WireError
+from idp.oidc.client_registry import load_clients
 
 ISSUER = "http://127.0.0.1:8000"
 KEY = RSAKey.generate_key(2048, parameters={"kid": "one", "alg": "RS256", "use": "sig"}, auto_kid=False)
@@ -212,6 +215,7 @@ def test_a_scenario_that_never_succeeded_is_shown_with_its_errors() -> None:
         ["--scenarios", "jwks,x"],
         ["--concurrency", "-1"],
         ["--waiting", "0"],
+        ["--clients", "20001"],
     ],
 )
 def test_impossible_options_are_refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
@@ -301,6 +305,20 @@ def test_what_waiting_cost_besides_is_told() -> None:
     )
 
 
+def test_clients_that_nobody_uses_stand_before_those_that_are_measured(tmp_path: Path) -> None:
+    path = tmp_path / "clients.yaml"
+    for number, expected in {1: 3, 3: 3, 20: 20}.items():
+        path.write_text(clients_yaml(PROVIDER.client, number))
+        found = load_clients(path, login_methods=["password", "bankid"])
+        assert len(found) == expected
+        assert list(found)[-3:] == ["bench", waiting.CLIENT_ID, service.CLIENT_ID]
+
+
+def test_what_the_purge_cost_beside_is_told() -> None:
+    summary = summarise([run(cpu_ms={"provider": 2.0, "purge": 0.125}), run(scenario="jwks")])
+    assert purge_figures(summary) == "purge beside, CPU milliseconds for each operation: login 0.12"
+
+
 def test_how_much_of_a_login_is_the_hash() -> None:
     assert hash_ms() > 1
     assert hash_share(50.0, 40.0) == "login: 40.0 of 50.0 ms are the password hash, 80%"
@@ -328,8 +346,9 @@ def temporary() -> Iterator[Path]:
 @pytest.mark.servers
 @pytest.mark.postgresql
 def test_the_whole_benchmark_runs_and_leaves_nothing(tmp_path: Path, temporary: Path) -> None:
-    """One visitor, two who wait, seconds: the production server, PostgreSQL, the simulator and the driver."""
+    """One visitor, two who wait, seconds: server, PostgreSQL, simulator, driver, and a purge beside them."""
     command = [sys.executable, "-m", "bench", "--repeat", "1", "--concurrency", "1", "--waiting", "2"]
+    command += ["--clients", "12", "--purge"]
     done = subprocess.run(
         [*command, "--seconds", "2.8", "--scenarios", "login,bankid_wait", "--json", tmp_path / "bench.json"],
         check=False,
@@ -343,8 +362,10 @@ def test_the_whole_benchmark_runs_and_leaves_nothing(tmp_path: Path, temporary: 
     assert login["operations"] > 0
     assert login["cpu_ms"]["provider"] > 1
     assert len(login["worker_memory_mib"]) == 2
+    assert login["cpu_ms"]["purge"] > 0
     assert wait["operations"] == 6  # two people, due at once and twice more
     assert 1 <= wait["bankid"]["collects"] <= 4
     assert wait["bankid"]["orders"] == 0
     assert "2 waited" in done.stdout
+    assert "purge beside" in done.stdout
     assert list(temporary.iterdir()) == []
