@@ -21,7 +21,8 @@ JSON = frozenset(("claims", USER_MESSAGE))
 
 MAX_PARAMETER = 8000  # characters; an id_token_hint is the longest that makes sense
 MAX_REQUEST_OBJECT = 16000
-_CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")  # half a surrogate pair is no text either
+# Half a surrogate pair is no text either, nor what stands for bytes that were no UTF-8.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff\ufffd]")
 
 
 class Refused(Exception):

@@ -13,7 +13,7 @@ KNOWN = frozenset(
         *("token", "token_type_hint"),
     )
 )
-CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+CONTROL = re.compile(r"[\x00-\x1f\x7f\ufffd]")  # the last stands for bytes that were no UTF-8
 
 
 class FormPayload(OAuth2Payload):  # type: ignore[misc]
@@ -64,6 +64,6 @@ def read_form(pairs: list[tuple[str, str]]) -> dict[str, str]:
         if name in form:
             raise InvalidRequestError("a parameter is given more than once")
         if CONTROL.search(value):
-            raise InvalidRequestError("a parameter holds control characters")
+            raise InvalidRequestError("a parameter holds control characters or is no UTF-8")
         form[name] = value
     return {name: value for name, value in form.items() if value}

@@ -198,7 +198,7 @@ def test_malformed_bodies_are_refused(browser: FlaskClient, subtests: pytest.Sub
         "duplicate grant_type": (f"{start}&code=a&grant_type=x".encode(), 400, "invalid_request"),
         "duplicate, one empty": (f"{start}&code=&code=a".encode(), 400, "invalid_request"),
         "not UTF-8": (f"{start}&code=".encode() + b"\xff\xfe", 400, "invalid_request"),
-        "not UTF-8, encoded": (f"{start}&code=%FF%FE".encode(), 400, "invalid_grant"),
+        "not UTF-8, encoded": (f"{start}&code=%FF%FE".encode(), 400, "invalid_request"),
         "empty": (b"", 400, "invalid_request"),
         "only separators": (b"&&&===&", 400, "invalid_request"),
         "100 kB": (f"{start}&code={'a' * 100_000}".encode(), 413, "invalid_request"),
