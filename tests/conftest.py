@@ -12,6 +12,7 @@ import yaml
 from click.testing import CliRunner
 from flask import Flask
 from flask.testing import FlaskClient
+from werkzeug.routing import Rule
 
 from idp.app import create_app
 from idp.cli import main
@@ -20,6 +21,7 @@ from idp.config import Settings
 from idp.db import db
 from idp.oidc import key_files, key_rotation
 from tests.factories import NOON, make_client, make_public_client, make_user
+from tests.fakes.kept import CompiledTemplates, Engines, UrlBuilders
 from tests.fakes.postgres import PrivatePostgres
 from tests.fakes.relying_party import RelyingParty
 from tests.fakes.statements import Statements, noted
@@ -57,6 +59,31 @@ def _each_key_checked_once() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _each_template_compiled_once() -> Iterator[None]:
+    """Compiling the templates of one page takes longer than all else in most tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Flask, "jinja_options", {**Flask.jinja_options, "bytecode_cache": CompiledTemplates()})
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _each_rule_compiled_once() -> Iterator[None]:
+    """An application has 47 rules with two functions each, which is half the work of making it."""
+    builders = UrlBuilders()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Rule, "_compile_builder", lambda rule, unknown=True: builders.of(rule, unknown))
+        yield
+
+
+@pytest.fixture(scope="session")
+def engines() -> Iterator[Engines]:
+    """What `app` is connected with: kept from test to test, while the database is emptied."""
+    kept = Engines()
+    yield kept
+    kept.close()
+
+
 @pytest.fixture(scope="session")
 def keys_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Signing keys for RS256 and ES256, made once."""
@@ -87,7 +114,9 @@ def clients() -> dict[str, dict[str, Any]]:
 @pytest.fixture
 def clients_file(tmp_path: Path, clients: dict[str, dict[str, Any]]) -> Path:
     path = tmp_path / "clients.yaml"
-    path.write_text(yaml.safe_dump({"version": 1, "clients": clients}, allow_unicode=True))
+    path.write_text(
+        yaml.dump({"version": 1, "clients": clients}, Dumper=yaml.CSafeDumper, allow_unicode=True)
+    )
     return path
 
 
@@ -106,20 +135,25 @@ def environ(database_url: str, keys_dir: Path, clients_file: Path) -> dict[str, 
 
 
 @pytest.fixture
-def app(environ: dict[str, str]) -> Iterator[Flask]:
+def app(environ: dict[str, str], engines: Engines) -> Iterator[Flask]:
     """The whole provider on an empty database."""
-    application = create_app(Settings.from_environ(environ))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(db, "_make_engine", engines.lend)
+        application = create_app(Settings.from_environ(environ))
     application.testing = False  # errors get their pages, as they do for users
     with application.app_context():
-        empty_database()
+        empty_database(engines)
     yield application
     with application.app_context():
         db.session.remove()
-        db.engine.dispose()
+        engines.take_back(db.engine)
 
 
-def empty_database() -> None:
+def empty_database(engines: Engines) -> None:
     """Make the tables, or empty them: PostgreSQL keeps them from test to test."""
+    if str(db.engine.url) == "sqlite://":
+        engines.make_tables(db.engine)
+        return
     if db.engine.dialect.name == "sqlite" or not sa.inspect(db.engine).has_table("users"):
         db.create_all()
         return

@@ -1,6 +1,7 @@
 """What every response carries, and the pages that are nobody's in particular."""
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -196,12 +197,14 @@ def test_a_broken_clients_file_is_told_while_the_old_one_serves(
 
 
 @pytest.fixture
-def broken(app: Flask) -> Flask:
+def broken(app: Flask) -> Iterator[Flask]:
     """The provider after its database has gone."""
     with app.app_context():
+        engine = db.engine
         db.drop_all()
-        sa.event.listen(db.engine, "before_cursor_execute", refuse)
-    return app
+    sa.event.listen(engine, "before_cursor_execute", refuse)
+    yield app
+    sa.event.remove(engine, "before_cursor_execute", refuse)
 
 
 def refuse(*_arguments: Any) -> None:
