@@ -1,5 +1,6 @@
 """What tests stand on: a real provider on a real database, fresh for each test."""
 
+import functools
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from flask.testing import FlaskClient
 from werkzeug.routing import Rule
 
 from idp.app import create_app
+from idp.bankid import certificate
 from idp.cli import main
 from idp.clock import utcnow
 from idp.config import Settings
@@ -56,6 +58,15 @@ def _each_key_checked_once() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(key_files, "_import", once)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _each_certificate_key_checked_once() -> Iterator[None]:
+    """The same for the key of the certificate at BankID."""
+    check = functools.cache(certificate.load_pem_private_key)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(certificate, "load_pem_private_key", check)
         yield
 
 
