@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 PACKAGES := setup.cfg pyproject.toml constraints.txt
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Containers often switch the keeping of compiled modules off; then every process compiles all of them anew.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help demo test lint format bench texts schema clean
 
