@@ -14,10 +14,10 @@ from idp.db import db
 
 
 class CompiledTemplates(BytecodeCache):
-    """Code by the template's name, its file, its text, and the whitespace rules it was compiled under."""
+    """Code by the template's name, file, text and language, and the whitespace rules it was compiled under."""
 
     def __init__(self) -> None:
-        self._code: dict[tuple[str, str, bool, bool], CodeType | None] = {}
+        self._code: dict[tuple[Any, ...], CodeType | None] = {}
 
     def load_bytecode(self, bucket: Bucket) -> None:
         bucket.code = self._code.get(self._key(bucket))
@@ -26,9 +26,10 @@ class CompiledTemplates(BytecodeCache):
         self._code[self._key(bucket)] = bucket.code
 
     @staticmethod
-    def _key(bucket: Bucket) -> tuple[str, str, bool, bool]:
-        rules = bucket.environment  # mails have other rules than pages
-        return bucket.key, bucket.checksum, rules.trim_blocks, rules.lstrip_blocks
+    def _key(bucket: Bucket) -> tuple[Any, ...]:
+        rules: Any = bucket.environment  # mails have other rules than pages
+        months = tuple(rules.texts.months.values()) if getattr(rules, "texts", None) else ()
+        return bucket.key, bucket.checksum, rules.trim_blocks, rules.lstrip_blocks, months
 
 
 class UrlBuilders:
