@@ -14,7 +14,7 @@ from idp.db import db
 
 
 class CompiledTemplates(BytecodeCache):
-    """Code by the template's name, file, text and language, and the whitespace rules it was compiled under."""
+    """Code by the template's name, file, text and language, and by its whitespace rules."""
 
     def __init__(self) -> None:
         self._code: dict[tuple[Any, ...], CodeType | None] = {}
@@ -29,7 +29,8 @@ class CompiledTemplates(BytecodeCache):
     def _key(bucket: Bucket) -> tuple[Any, ...]:
         rules: Any = bucket.environment  # mails have other rules than pages
         months = tuple(rules.texts.months.values()) if getattr(rules, "texts", None) else ()
-        return bucket.key, bucket.checksum, rules.trim_blocks, rules.lstrip_blocks, months
+        written = rules.trim_blocks, rules.lstrip_blocks, str(rules.autoescape)
+        return bucket.key, bucket.checksum, *written, months
 
 
 class UrlBuilders:
