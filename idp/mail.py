@@ -21,7 +21,6 @@ from idp.templating import LanguageEnvironment
 from idp.tokens import new_token
 
 QUOTED = "Content-Transfer-Encoding: quoted-printable"
-LINE_END = re.compile("\r?\n")
 IN_LINES = TextWrapper(
     72, expand_tabs=False, replace_whitespace=False, break_long_words=False, break_on_hyphens=False
 )
@@ -54,7 +53,7 @@ class _Message(Message):
             "Content-Type": f'multipart/alternative; boundary="{boundary}"',
             "Subject": _subject(self.subject),
             "From": _address(self.sender),
-            "To": sanitize_address(self.recipients[0]) if address.isascii() else address,
+            "To": _recipient(*self.recipients[0]) if address.isascii() else address,
             "Date": formatdate(self.date, localtime=True),
             "Message-ID": self.msgId,
             **({"Reply-To": _address(self.reply_to)} if self.reply_to else {}),
@@ -65,7 +64,14 @@ class _Message(Message):
             quoted = b2a_qp(text.encode(), istext=True).decode()
             lines += [f"--{boundary}", f'Content-Type: text/{kind}; charset="utf-8"', QUOTED, "", quoted]
         lines += [f"--{boundary}--", ""]
-        return LINE_END.sub("\r\n", "\n".join(lines))
+        return "\n".join(lines).replace("\r\n", "\n").replace("\n", "\r\n")
+
+
+def _recipient(name: str, address: str) -> str:
+    """The address with a name, quoted or in encoded words where it has to be."""
+    if name.isascii() and name.isprintable():
+        return formataddr((name, address))
+    return sanitize_address((name, address))
 
 
 # Those of many mails are the same.
@@ -164,5 +170,7 @@ def _wrapped(text: str) -> str:
 
 def _one_line(value: str) -> str:
     """The value without line breaks and other control characters, which would begin new headers."""
+    if value.isprintable():
+        return " ".join(value.split())
     cleaned = "".join(" " if unicodedata.category(one) in ("Cc", "Zl", "Zp") else one for one in value)
     return " ".join(cleaned.split())

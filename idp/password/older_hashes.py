@@ -5,6 +5,7 @@ import re
 from passlib.context import CryptContext
 
 from idp.password.hashing import OLDER_SCHEMES
+from idp.users.models import MAX_PASSWORD_HASH
 
 _CONTEXT = CryptContext(schemes=["argon2", *OLDER_SCHEMES])
 KINDS = "bcrypt, argon2, or PBKDF2 as passlib or Django writes it"
@@ -41,6 +42,8 @@ class UnusableHash(ValueError):
 
 def scheme_of(stored: str) -> str:
     """The scheme of a stored hash, which is read but not tried. Raises `UnusableHash`."""
+    if len(stored) > MAX_PASSWORD_HASH:
+        raise UnusableHash(f"is longer than {MAX_PASSWORD_HASH} characters")
     scheme: str | None = _CONTEXT.identify(stored)
     if scheme is None or stored.startswith("$2x$"):
         raise UnusableHash(f"{_told(stored)}: use {KINDS}")

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from babel.dates import format_datetime
@@ -30,7 +31,17 @@ class Notice:
     device: str | None = None
 
 
-def queue_welcome(user: User, *, settings: Settings, now: datetime) -> None:
+@dataclass(frozen=True)
+class Newcomer:
+    """Whoever is welcomed, where there is no `User` of them at hand."""
+
+    id: UUID
+    email: str
+    name: str
+    locale: str
+
+
+def queue_welcome(user: User | Newcomer, *, settings: Settings, now: datetime) -> None:
     """Put the welcome mail in the caller's transaction. It holds neither password nor token."""
     own_words = settings.brand.in_language("welcome", user.locale)
     welcome = mail.compose(

@@ -10,6 +10,8 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 from idp.db import Base
 from idp.users.sorting import MAX_KEY, key_of
 
+MAX_PASSWORD_HASH = 255
+
 # Compared by code point, whatever language the database was set up in.
 SortKey = sa.String(MAX_KEY).with_variant(sa.String(MAX_KEY, collation="C"), "postgresql")
 
@@ -58,7 +60,7 @@ class User(Base):
     notices: Mapped[bool] = mapped_column(default=True)
     role: Mapped[str] = mapped_column(sa.String(20), default=Role.USER.value)
     status: Mapped[str] = mapped_column(sa.String(20), default=Status.ACTIVE.value)
-    password_hash: Mapped[str | None] = mapped_column(sa.String(255))
+    password_hash: Mapped[str | None] = mapped_column(sa.String(MAX_PASSWORD_HASH))
     stated_number: Mapped[str | None] = mapped_column(sa.Text)  # typed, not proven; encrypted
     version: Mapped[int] = mapped_column(default=0, server_default="0")  # of what forms show
     created_at: Mapped[datetime]

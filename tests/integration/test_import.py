@@ -1,5 +1,6 @@
 """`idp users import`: a file of people, all of them or only the good lines."""
 
+import difflib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,7 @@ import bcrypt
 import pytest
 import sqlalchemy as sa
 from flask import Flask
+from passlib.hash import pbkdf2_sha512
 
 from idp import audit
 from idp.db import db
@@ -23,6 +25,7 @@ from tests.fakes.relying_party import RelyingParty
 Run = Callable[..., Any]
 Import = Callable[..., Any]
 BCRYPT = bcrypt.hashpw(PASSWORD.encode(), b"$2b$04$abcdefghijklmnopqrstuu").decode().replace("$2b$", "$2y$")
+LONG_HASH = pbkdf2_sha512.using(rounds=1, salt_size=200).hash("any")  # PostgreSQL would refuse the whole file
 HEADER = "email,name,company"
 GOOD = "anna@example.se,Anna Åsén,Exempel AB"
 
@@ -188,6 +191,7 @@ def test_a_file_that_cannot_be_read(
         ("password_hash", "$6$salt$" + "a" * 86, "password_hash is of a kind (SHA-512-crypt) that cannot"),
         ("password_hash", "5f4dcc3b5aa765d61d8327deb882cf99", "password_hash is of a kind (MD5) that cannot"),
         ("password_hash", BCRYPT[:-1], "password_hash is cut off or damaged (bcrypt)"),
+        ("password_hash", LONG_HASH, "password_hash is longer than 255 characters"),
         ("password_hash", BCRYPT.replace("$04$", "$31$"), "password_hash would take too long to check"),
     ],
 )
@@ -248,6 +252,22 @@ def test_companies_come_along_when_asked(app: Flask, load: Import) -> None:
         assert [row.detail["company"] for row in created] == ["Ny & Söner", "Exempel AB"]
     (told,) = refused(load(HEADER, "e@ny.se,E,NY & söner", options=("--create-companies",)))
     assert "did you mean 'Ny & Söner'?" in told
+
+
+def test_names_like_an_unknown_company_are_looked_for_once(
+    load: Import, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importing, "MAX_LOOKED_FOR", 2)
+    asked: list[str] = []
+    look = difflib.get_close_matches
+    monkeypatch.setattr(
+        difflib, "get_close_matches", lambda name, *rest: asked.append(name) or look(name, *rest)
+    )
+    names = ("Exempl AB", "Okänt", "Exempl AB", "Exemple AB", "Exempl AB")
+    told = refused(load(HEADER, *(f"a{turn}@example.se,A,{name}" for turn, name in enumerate(names))))
+    assert asked == ["Exempl AB", "Okänt"]
+    near, add = "did you mean 'Exempel AB'?", "add it, or give --create-companies"
+    assert [line.rpartition(": ")[2] for line in told] == [near, add, near, add, near]
 
 
 def test_a_dry_run_changes_nothing(app: Flask, load: Import) -> None:
