@@ -61,9 +61,7 @@ DISCOVERY_SECONDS = 600
 LOGGED_OUT = "logged out by a relying app"
 POSTED_SECONDS = 600
 PUSHED = "pushed"  # where an interaction keeps the hash of the pushed request that it answers
-ACTING_ENDPOINTS = frozenset(
-    {"oidc.authorize", "oidc.resume", "oidc.consent", "oidc.end_session", "oidc.end_posted"}
-)
+ACTING_ENDPOINTS = frozenset({"oidc.resume", "oidc.consent", "oidc.end_session", "oidc.end_posted"})
 CORS_ENDPOINTS = frozenset({"oidc.discovery", "oidc.jwks", "oidc.token", "oidc.userinfo", "oidc.revoke"})
 DISCOVERY_PATHS = ("/.well-known/openid-configuration", "/.well-known/oauth-authorization-server")
 MACHINE_PATHS = frozenset(
@@ -139,8 +137,9 @@ def authorize_endpoint() -> BaseResponse:
         return guard.over_page(over)
     except AuthorizationError as error:
         return _refuse(error)
-    if request.method == "POST":
-        # A POST from another site comes without our SameSite cookies; the redirected GET has them.
+    if request.method != "GET":
+        # A POST from another site comes without our SameSite cookies; the redirected GET has them. A HEAD,
+        # which a link checker may send, uses nothing up: that GET would answer the request.
         return redirect(url_for("oidc.resume", uid=_store(asked, browser=None)), 303)
     return _answer(asked, interaction=None)
 
