@@ -10,7 +10,6 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from idp.db import UTCDateTime, db
-from idp.login.models import BrowserSession
 from idp.users.models import BankIdLink, User
 from idp.users.service import email_key
 from idp.users.sorting import sort_key
@@ -23,7 +22,7 @@ LONG_AGO = sa.literal(datetime(1970, 1, 1, tzinfo=UTC), UTCDateTime())
 SORTS: Mapping[str, tuple[Any, ...]] = {
     "name": (User.name_key, User.id),
     "email": (User.email_key,),
-    "login": (),  # by what the query computes
+    "login": (sa.func.coalesce(User.last_login_at, LONG_AGO), User.id),
     "status": (User.status, User.name_key, User.id),
 }
 
@@ -51,7 +50,7 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Entry:
-    """One user in the list. `last_login_at` is None for who has not logged in for long, or never."""
+    """One user in the list. `last_login_at` is None for who has never logged in."""
 
     id: UUID
     name: str
@@ -79,7 +78,7 @@ def find(company_id: UUID, wanted: Wanted) -> Listing:
     hits = db.session.scalars(sa.select(sa.func.count()).select_from(User).where(*conditions)).one()
     pages = max(-(-hits // PAGE_SIZE), 1)
     page = min(wanted.page, pages)
-    rows = db.session.execute(_page(company_id, wanted, conditions, page))
+    rows = db.session.execute(_page(wanted, conditions, page))
     return Listing([Entry(*row) for row in rows], hits, page, pages)
 
 
@@ -95,29 +94,14 @@ def _matching(query: str) -> list[sa.ColumnElement[bool]]:
     ]
 
 
-def _page(company_id: UUID, wanted: Wanted, conditions: list[Any], page: int) -> sa.Select[*tuple[Any, ...]]:
-    newest = sa.func.max(BrowserSession.auth_time, type_=UTCDateTime())
-    ids = sa.select(User.id).where(*conditions)
+def _page(wanted: Wanted, conditions: list[Any], page: int) -> sa.Select[*tuple[Any, ...]]:
     order = SORTS[wanted.sort]
-    if wanted.sort == "login":
-        # All of them are needed to sort by: gathered at once, not looked up one by one.
-        logins = (
-            sa.select(BrowserSession.user_id, newest.label("at"))
-            .join(User, User.id == BrowserSession.user_id)
-            .where(User.company_id == company_id)
-            .group_by(BrowserSession.user_id)
-            .subquery()
-        )
-        ids = ids.outerjoin(logins, logins.c.user_id == User.id)
-        order = (sa.func.coalesce(logins.c.at, LONG_AGO), User.id)
-    ids = ids.order_by(*_directed(order, wanted)).limit(PAGE_SIZE).offset((page - 1) * PAGE_SIZE)
+    ids = sa.select(User.id).where(*conditions).order_by(*_directed(order, wanted))
     # What else is shown is looked up for this page's users alone.
-    last_login = sa.select(newest).where(BrowserSession.user_id == User.id).scalar_subquery()
+    some = ids.limit(PAGE_SIZE).offset((page - 1) * PAGE_SIZE)
     has_bankid = sa.exists().where(BankIdLink.user_id == User.id)
     columns = (User.id, User.name, User.title, User.email, User.role, User.status)
-    shown = sa.select(*columns, has_bankid, last_login.label("at")).where(User.id.in_(ids))
-    if wanted.sort == "login":
-        order = (sa.func.coalesce(last_login, LONG_AGO), User.id)
+    shown = sa.select(*columns, has_bankid, User.last_login_at).where(User.id.in_(some))
     return shown.order_by(*_directed(order, wanted))
 
 

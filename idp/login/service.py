@@ -254,6 +254,12 @@ def finish(
         db.session.execute(
             sa.insert(BrowserSession).values(id=session_id, user_id=event.user_id, created_at=now, **fields)
         )
+    db.session.execute(
+        sa.update(User)
+        .where(User.id == event.user_id)
+        .values(last_login_at=event.auth_time)
+        .execution_options(synchronize_session=False)
+    )
     if _is_new_to_person(event, now):
         new_method.send(
             user_id=event.user_id, method=event.method, address=address, user_agent=user_agent, now=now

@@ -61,6 +61,7 @@ class User(Base):
     role: Mapped[str] = mapped_column(sa.String(20), default=Role.USER.value)
     status: Mapped[str] = mapped_column(sa.String(20), default=Status.ACTIVE.value)
     password_hash: Mapped[str | None] = mapped_column(sa.String(MAX_PASSWORD_HASH))
+    last_login_at: Mapped[datetime | None]
     stated_number: Mapped[str | None] = mapped_column(sa.Text)  # typed, not proven; encrypted
     version: Mapped[int] = mapped_column(default=0, server_default="0")  # of what forms show
     created_at: Mapped[datetime]
