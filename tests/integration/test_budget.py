@@ -101,7 +101,7 @@ def test_a_whole_login(rp: RelyingParty, statements: Statements) -> None:
     response = step(lambda: rp.browser.get(response.location, **HTTPS))
     code = rp.answer(response)["code"]
     assert totals["reads"] <= 10, totals
-    # the request, the session with its method, its person's last login and audit row, the answer with its grant
+    # the request, the session with its method, last login and audit row, the answer with its grant
     assert totals["writes"] <= 7, totals
     assert step(lambda: rp.exchange(code)).status == 200
 
