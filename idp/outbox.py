@@ -6,10 +6,12 @@ left, or is given up, the content is gone.
 
 import hmac
 from base64 import b64encode
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import IntEnum
 from hashlib import sha256
+from typing import Any
 from uuid import UUID, uuid4
 
 import sqlalchemy as sa
@@ -117,20 +119,28 @@ def queue(
     `kind` is its name in logs and audit, such as `welcome`; `user_id` says there whom it was for. A mail that
     has not left by `useful_until`, when its link is dead, never does.
     """
+    facts = {"kind": kind, "urgency": urgency.value, "useful_until": useful_until}
+    db.session.add(QueuedMail(**_waiting(mail, user_id, now=now), **facts))
+
+
+def queue_many(mails: Sequence[tuple[OutgoingMail, UUID]], *, now: datetime, kind: str) -> None:
+    """Add mails to one person each, which may leave after all others, to the caller's transaction."""
+    facts = {"kind": kind, "urgency": Urgency.LATER.value}
+    if mails:
+        rows = [{**_waiting(mail, user_id, now=now), **facts} for mail, user_id in mails]
+        db.session.execute(sa.insert(QueuedMail), rows)
+
+
+def _waiting(mail: OutgoingMail, user_id: UUID | None, *, now: datetime) -> dict[str, Any]:
     row_id = uuid4()
-    db.session.add(
-        QueuedMail(
-            id=row_id,
-            kind=kind,
-            user_id=user_id,
-            sealed=_sealer().seal(f"{mail.to}\n{mail.content}", purpose=PURPOSE, context=str(row_id)),
-            queued_at=now,
-            attempts=0,
-            next_attempt_at=now,
-            urgency=urgency.value,
-            useful_until=useful_until,
-        )
-    )
+    return {
+        "id": row_id,
+        "user_id": user_id,
+        "sealed": _sealer().seal(f"{mail.to}\n{mail.content}", purpose=PURPOSE, context=str(row_id)),
+        "queued_at": now,
+        "attempts": 0,
+        "next_attempt_at": now,
+    }
 
 
 def claim(*, now: datetime) -> Claim | None:

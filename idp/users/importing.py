@@ -284,13 +284,10 @@ def _add(
     done = 0
     for some in _in_batches(people):
         db.session.execute(sa.insert(User), some)
-        for person in some:
-            audit.record(audit.Event.USER_CREATED, now=now, user_id=person["id"], by="import")
-            if _is_welcomed(person, welcome):
-                newcomer = mails.Newcomer(person["id"], person["email"], person["name"], person["locale"])
-                mails.queue_welcome(newcomer, settings=settings, now=now)
-        db.session.flush()
-        db.session.expunge_all()  # what is written needs no memory
+        ids = [person["id"] for person in some]
+        audit.record_of_each(audit.Event.USER_CREATED, ids, now=now, by="import")
+        welcomed = [person for person in some if _is_welcomed(person, welcome)]
+        mails.queue_welcomes(welcomed, settings=settings, now=now)
         done += len(some)
         progress("added", done, len(people))
 

@@ -1,9 +1,9 @@
 """Mails about accounts: the welcome, and what happened to the BankID."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
-from uuid import UUID
+from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 from babel.dates import format_datetime
@@ -11,6 +11,7 @@ from babel.dates import format_datetime
 from idp import mail, outbox
 from idp.config import Settings
 from idp.i18n import TIME_ZONE
+from idp.mail import OutgoingMail
 from idp.outbox import Urgency
 from idp.users.models import User
 
@@ -31,28 +32,31 @@ class Notice:
     device: str | None = None
 
 
-@dataclass(frozen=True)
-class Newcomer:
-    """Whoever is welcomed, where there is no `User` of them at hand."""
-
-    id: UUID
-    email: str
-    name: str
-    locale: str
-
-
-def queue_welcome(user: User | Newcomer, *, settings: Settings, now: datetime) -> None:
+def queue_welcome(user: User, *, settings: Settings, now: datetime) -> None:
     """Put the welcome mail in the caller's transaction. It holds neither password nor token."""
-    own_words = settings.brand.in_language("welcome", user.locale)
-    welcome = mail.compose(
+    welcome = _welcome(user.email, user.name, user.locale, settings)
+    outbox.queue(welcome, now=now, kind=WELCOME_KIND, user_id=user.id, urgency=Urgency.LATER)
+
+
+def queue_welcomes(people: Sequence[Mapping[str, Any]], *, settings: Settings, now: datetime) -> None:
+    """The same for many people, by their rows of the table."""
+    welcomes = [
+        (_welcome(person["email"], person["name"], person["locale"], settings), person["id"])
+        for person in people
+    ]
+    outbox.queue_many(welcomes, now=now, kind=WELCOME_KIND)
+
+
+def _welcome(email: str, name: str, locale: str, settings: Settings) -> OutgoingMail:
+    own_words = settings.brand.in_language("welcome", locale)
+    return mail.compose(
         "welcome",
-        to=user.email,
-        to_name=user.name,
-        locale=user.locale,
+        to=email,
+        to_name=name,
+        locale=locale,
         settings=settings,
         paragraphs=[line.strip() for line in own_words.splitlines() if line.strip()],
     )
-    outbox.queue(welcome, now=now, kind=WELCOME_KIND, user_id=user.id, urgency=Urgency.LATER)
 
 
 def queue_bankid_notice(
