@@ -2,28 +2,30 @@
 
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import cache
+from typing import Any, cast
 from uuid import UUID
 
 import sqlalchemy as sa
 
-from idp.db import UTCDateTime, db
-from idp.users.models import BankIdLink, User
+from idp.db import execute_alone
+from idp.users.models import NEVER, BankIdLink, User
 from idp.users.service import email_key
 from idp.users.sorting import sort_key
 
 PAGE_SIZE = 25
 MAX_QUERY = 100
 MAX_WORDS = 8
-LONG_AGO = sa.literal(datetime(1970, 1, 1, tzinfo=UTC), UTCDateTime())
 
-SORTS: Mapping[str, tuple[Any, ...]] = {
-    "name": (User.name_key, User.id),
-    "email": (User.email_key,),
-    "login": (sa.func.coalesce(User.last_login_at, LONG_AGO), User.id),
-    "status": (User.status, User.name_key, User.id),
+_USERS = cast(sa.Table, User.__table__)
+_user, _link = _USERS.c, BankIdLink.__table__.c
+SORTS: Mapping[str, tuple[sa.ColumnElement[Any], ...]] = {
+    "name": (_user.name_key, _user.id),
+    "email": (_user.email_key,),
+    "login": (_user.last_login_at, _user.id),
+    "status": (_user.status, _user.name_key, _user.id),
 }
 
 
@@ -50,7 +52,7 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Entry:
-    """One user in the list. `last_login_at` is None for who has never logged in."""
+    """One user in the list. `last_login_at` is None for who has not logged in for long, or never."""
 
     id: UUID
     name: str
@@ -74,36 +76,72 @@ class Listing:
 
 def find(company_id: UUID, wanted: Wanted) -> Listing:
     """The users of the company that are wanted."""
-    conditions = [User.company_id == company_id, *_matching(wanted.query)]
-    hits = db.session.scalars(sa.select(sa.func.count()).select_from(User).where(*conditions)).one()
+    words = wanted.query.split()[:MAX_WORDS]
+    asked: dict[str, Any] = {"company_id": company_id}
+    for number, word in enumerate(words):
+        asked |= {f"name_{number}": _escaped(sort_key(word)), f"email_{number}": _escaped(email_key(word))}
+    hits: int = execute_alone(_count(len(words)), asked)[0][0]
     pages = max(-(-hits // PAGE_SIZE), 1)
     page = min(wanted.page, pages)
-    rows = db.session.execute(_page(wanted, conditions, page))
-    return Listing([Entry(*row) for row in rows], hits, page, pages)
+    begins, ends = (page - 1) * PAGE_SIZE, min(page * PAGE_SIZE, hits)
+    # Of a page in the second half it is shorter to come from the end.
+    backwards = begins > hits - ends
+    statement = _page(wanted.sort, wanted.descending != backwards, len(words))
+    rows = execute_alone(statement, {**asked, "skipped": hits - ends if backwards else begins})
+    if backwards:
+        rows = rows[::-1][begins - ends :]
+    return Listing([_entry(row) for row in rows], hits, page, pages)
 
 
-def _matching(query: str) -> list[sa.ColumnElement[bool]]:
-    """A condition for each word: it is in the name, the title or the address, whatever its case."""
-    return [
-        sa.or_(
-            User.name_key.contains(sort_key(word), autoescape=True),
-            User.title_key.contains(sort_key(word), autoescape=True),
-            User.email_key.contains(email_key(word), autoescape=True),
+def _entry(row: Any) -> Entry:
+    entry = Entry(*row)
+    return replace(entry, last_login_at=None) if entry.last_login_at == NEVER else entry
+
+
+def _escaped(key: str) -> str:
+    """The key as LIKE finds it, with our ESCAPE."""
+    return key.replace("/", "//").replace("%", "/%").replace("_", "/_")
+
+
+def _matching(words: int) -> list[sa.ColumnElement[bool]]:
+    """The company's, and a condition for each word: it is in the name, the title or the address."""
+    found: list[sa.ColumnElement[bool]] = [_user.company_id == sa.bindparam("company_id", type_=sa.Uuid())]
+    for number in range(words):
+        name = sa.bindparam(f"name_{number}", type_=sa.String())
+        email = sa.bindparam(f"email_{number}", type_=sa.String())
+        found.append(
+            sa.or_(
+                _user.name_key.contains(name, escape="/"),
+                _user.title_key.contains(name, escape="/"),
+                _user.email_key.contains(email, escape="/"),
+            )
         )
-        for word in query.split()[:MAX_WORDS]
-    ]
+    return found
 
 
-def _page(wanted: Wanted, conditions: list[Any], page: int) -> sa.Select[*tuple[Any, ...]]:
-    order = SORTS[wanted.sort]
-    ids = sa.select(User.id).where(*conditions).order_by(*_directed(order, wanted))
-    # What else is shown is looked up for this page's users alone.
-    some = ids.limit(PAGE_SIZE).offset((page - 1) * PAGE_SIZE)
-    has_bankid = sa.exists().where(BankIdLink.user_id == User.id)
-    columns = (User.id, User.name, User.title, User.email, User.role, User.status)
-    shown = sa.select(*columns, has_bankid, User.last_login_at).where(User.id.in_(some))
-    return shown.order_by(*_directed(order, wanted))
+# Statements are made once, of few kinds: `execute_alone` keeps what they compile to.
 
 
-def _directed(order: tuple[Any, ...], wanted: Wanted) -> list[Any]:
-    return [column.desc() if wanted.descending else column for column in order]
+@cache
+def _count(words: int) -> sa.Select[Any]:
+    return sa.select(sa.func.count()).select_from(_USERS).where(*_matching(words))
+
+
+@cache
+def _page(sort: str, descending: bool, words: int) -> sa.Select[Any]:
+    """A page's rows after those `skipped`, which are passed over in the order's index alone."""
+    order = [column.desc() if descending else column for column in SORTS[sort]]
+    ids = (
+        sa.select(_user.id)
+        .where(*_matching(words))
+        .order_by(*order)
+        .limit(sa.literal_column(str(PAGE_SIZE)))
+        .offset(sa.bindparam("skipped", type_=sa.Integer()))
+    )
+    has_bankid = sa.exists().where(_link.user_id == _user.id)
+    columns = (_user.id, _user.name, _user.title, _user.email, _user.role, _user.status)
+    return (
+        sa.select(*columns, has_bankid.label("has_bankid"), _user.last_login_at)
+        .where(_user.id.in_(ids))
+        .order_by(*order)
+    )

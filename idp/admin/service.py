@@ -12,7 +12,7 @@ from flask_babel import LazyString, lazy_gettext
 from idp import audit, outbox
 from idp.admin import mails
 from idp.config import Settings
-from idp.db import db
+from idp.db import db, execute_alone
 from idp.errors import NotFound
 from idp.login import service as login
 from idp.users import bankid_links
@@ -56,15 +56,21 @@ class Details:
     role: Role | None = None
 
 
+_ADMINISTRATOR = (
+    sa.select(User.id, User.name, User.company_id, Company.name.label("company"))
+    .join(Company, Company.id == User.company_id)
+    .where(
+        User.id == sa.bindparam("user_id"),
+        User.role == Role.COMPANY_ADMIN.value,
+        User.status == Status.ACTIVE.value,
+    )
+)
+
+
 def administrator(user_id: UUID) -> Administrator | None:
     """The active administrator with this id; None for everybody else."""
-    query = (
-        sa.select(User.id, User.name, User.company_id, Company.name)
-        .join(Company, Company.id == User.company_id)
-        .where(User.id == user_id, User.role == Role.COMPANY_ADMIN.value, User.status == Status.ACTIVE.value)
-    )
-    row = db.session.execute(query).one_or_none()
-    return Administrator(*row) if row else None
+    rows = execute_alone(_ADMINISTRATOR, {"user_id": user_id})
+    return Administrator(*rows[0]) if rows else None
 
 
 def user(admin: Administrator, user_id: UUID) -> User:
@@ -210,7 +216,7 @@ def _take_turn(admin: Administrator) -> None:
         .values(name=Company.name)
         .execution_options(synchronize_session=False)
     )
-    still = administrator(admin.id)
+    still = db.session.execute(_ADMINISTRATOR, {"user_id": admin.id}).one_or_none()
     if still is None or still.company_id != admin.company_id:
         db.session.rollback()
         raise NotFound("not an administrator any more")

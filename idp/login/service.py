@@ -235,6 +235,8 @@ def finish(
         )
         db.session.commit()
         raise LoginRefused(lacks)
+    # The person first, as whatever ends sessions does: two that wait for each other would both fail.
+    db.session.execute(_LOGGED_IN, {"b_id": event.user_id, "b_at": event.auth_time})
     handle = new_token()
     fields = {
         "handle_hash": sha256_hex(handle),
@@ -254,12 +256,6 @@ def finish(
         db.session.execute(
             sa.insert(BrowserSession).values(id=session_id, user_id=event.user_id, created_at=now, **fields)
         )
-    db.session.execute(
-        sa.update(User)
-        .where(User.id == event.user_id)
-        .values(last_login_at=event.auth_time)
-        .execution_options(synchronize_session=False)
-    )
     if _is_new_to_person(event, now):
         new_method.send(
             user_id=event.user_id, method=event.method, address=address, user_agent=user_agent, now=now
@@ -274,6 +270,14 @@ def finish(
     )
     db.session.commit()
     return handle
+
+
+_LOGGED_IN = (
+    sa.update(User)
+    .where(User.id == sa.bindparam("b_id"), User.last_login_at < sa.bindparam("b_at"))
+    .values(last_login_at=sa.bindparam("b_at"))
+    .execution_options(synchronize_session=False)
+)
 
 
 def _is_new_to_person(event: AuthenticationEvent, now: datetime) -> bool:

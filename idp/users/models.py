@@ -1,6 +1,6 @@
 """People and the companies they work for."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from uuid import UUID, uuid4
 
@@ -11,6 +11,8 @@ from idp.db import Base
 from idp.users.sorting import MAX_KEY, key_of
 
 MAX_PASSWORD_HASH = 255
+# When those last logged in who never have. No NULL: databases disagree about where an index has those.
+NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 
 # Compared by code point, whatever language the database was set up in.
 SortKey = sa.String(MAX_KEY).with_variant(sa.String(MAX_KEY, collation="C"), "postgresql")
@@ -42,6 +44,7 @@ class User(Base):
     __table_args__ = (
         sa.Index("ix_users_company_id_name_key", "company_id", "name_key", "id"),
         sa.Index("ix_users_company_id_email_key", "company_id", "email_key"),
+        sa.Index("ix_users_company_id_last_login_at", "company_id", "last_login_at", "id"),
         sa.Index("ix_users_company_id_status", "company_id", "status", "name_key", "id"),
     )
 
@@ -61,9 +64,11 @@ class User(Base):
     role: Mapped[str] = mapped_column(sa.String(20), default=Role.USER.value)
     status: Mapped[str] = mapped_column(sa.String(20), default=Status.ACTIVE.value)
     password_hash: Mapped[str | None] = mapped_column(sa.String(MAX_PASSWORD_HASH))
-    last_login_at: Mapped[datetime | None]
     stated_number: Mapped[str | None] = mapped_column(sa.Text)  # typed, not proven; encrypted
     version: Mapped[int] = mapped_column(default=0, server_default="0")  # of what forms show
+    last_login_at: Mapped[datetime] = mapped_column(
+        default=NEVER, server_default=f"{NEVER:%Y-%m-%d %H:%M:%S.%f}"
+    )
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
 

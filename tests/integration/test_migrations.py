@@ -1,8 +1,10 @@
 """Migrations: they make what the models say, on both databases, whole or not at all."""
 
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
+from uuid import uuid4
 
 import pytest
 import sqlalchemy as sa
@@ -14,7 +16,10 @@ from idp import app as application
 from idp.app import create_tool_app
 from idp.config import Settings
 from idp.db import db
+from idp.login.models import BrowserSession
+from idp.users.models import NEVER, User
 from tests.conftest import DATABASES
+from tests.factories import NOON
 
 Run = Callable[..., Any]
 made = 0
@@ -146,6 +151,33 @@ def test_an_upgrade_that_fails_leaves_nothing_half_done(run: Run, engine: sa.Eng
         connection.execute(sa.text("DROP TABLE consents"))
     said(run("db", "upgrade"))
     assert said(run("db", "current")) == "the database is up to date"
+
+
+def test_last_logins_come_from_the_sessions_there_are(run: Run, engine: sa.Engine) -> None:
+    said(run("db", "upgrade"))
+    said(run("companies", "add", "Exempel AB"))
+    for name in ("anna", "bo"):
+        said(run("users", "add", f"{name}@example.se", "--name", name, "--company", "Exempel AB"))
+    users, sessions = User.__table__, cast(sa.Table, BrowserSession.__table__)
+    with engine.begin() as connection:
+        user_id = connection.scalar(sa.select(users.c.id).where(users.c.name == "anna"))
+        facts = {"user_id": user_id, "method": "password", "acr": "x", "amr": ["pwd"], "created_at": NOON}
+        rows = [
+            {"id": uuid4(), "handle_hash": str(day), "auth_time": NOON + timedelta(days=day), **facts}
+            for day in (1, 3, 2)
+        ]
+        connection.execute(
+            sa.insert(sessions), [{**row, "seen_at": NOON, "expires_at": NOON} for row in rows]
+        )
+    said(run("db", "downgrade", "0014", "--yes"))
+    with engine.begin() as connection:
+        assert connection.scalar(sa.select(users.c.last_login_at).where(users.c.name == "bo")) is None
+    said(run("db", "downgrade", "0013", "--yes"))
+    assert "last_login_at" not in {column["name"] for column in sa.inspect(engine).get_columns("users")}
+    said(run("db", "upgrade"))
+    with engine.connect() as connection:
+        logins = dict(connection.execute(sa.select(users.c.name, users.c.last_login_at)).all())
+    assert logins == {"anna": NOON + timedelta(days=3), "bo": NEVER}
 
 
 def test_there_is_one_head() -> None:

@@ -20,5 +20,6 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    with op.batch_alter_table("users", schema=None) as batch_op:
-        batch_op.drop_column("last_login_at")
+    op.drop_column(
+        "users", "last_login_at"
+    )  # not by the batch, which makes a table anew that others refer to

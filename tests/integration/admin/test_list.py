@@ -1,20 +1,29 @@
 """The list of a company's users: whom it shows, in what order, and what can be found in it."""
 
 import re
+from datetime import timedelta
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
+import sqlalchemy as sa
 from flask import Flask
 from werkzeug.test import TestResponse
 
+from idp.admin import listing
+from idp.admin.listing import PAGE_SIZE, Wanted
 from idp.clock import utcnow
+from idp.db import db
 from idp.users import service as users
-from idp.users.models import Role
+from idp.users.models import NEVER, Role, User
 from tests.factories import make_user
 from tests.fakes.statements import Statements
 from tests.integration.admin.conftest import Company, Person
 from tests.integration.test_budget import reads_and_writes
+
+CROWD = 2017
+KEYS = ("name_key", "title_key", "email_key")
+SHOWN = ("id", "company_id", *KEYS, "status", "last_login_at")
 
 
 def names(page: TestResponse) -> list[str]:
@@ -125,6 +134,102 @@ def test_an_administrator_alone_is_told_how_to_go_on(app: Flask, company: Compan
         make_user(role=Role.COMPANY_ADMIN, **add_admin)
     page = Person(app, app.test_client()).log_in("ensam@tredje.se").get("/admin/users")
     assert 'id="user-alone"' in page.text
+
+
+@pytest.fixture
+def crowd(app: Flask, admin: Person) -> list[dict[str, Any]]:
+    """Every user of the company as a row, so many that pages are far away; many are alike."""
+    assert admin
+    now = utcnow()
+    with app.app_context():
+        company_id = db.session.scalars(sa.select(User.company_id).where(User.name == "Anna Åsén")).one()
+        rows = [
+            {
+                "id": uuid4(),
+                "company_id": company_id,
+                "email": f"p{number * 7919 % CROWD:04}@example.se",
+                "email_key": f"p{number * 7919 % CROWD:04}@example.se",
+                "name": f"Person {number * 31 % 400:03}",
+                "title": "Chef_50%" if number % 97 == 0 else None,
+                "status": "disabled" if number % 3 == 0 else "active",
+                "last_login_at": now - timedelta(hours=number % 500 + 1) if number % 4 else NEVER,
+                "created_at": now,
+                "updated_at": now,
+            }
+            for number in range(CROWD)
+        ]
+        db.session.execute(sa.insert(User), rows)
+        db.session.commit()
+        found = db.session.scalars(sa.select(User).where(User.company_id == company_id))
+        return [{name: getattr(one, name) for name in SHOWN} for one in found]
+
+
+@pytest.mark.parametrize("descending", [False, True])
+@pytest.mark.parametrize(
+    ("sort", "order"),
+    [
+        ("name", ("name_key", "id")),
+        ("email", ("email_key",)),
+        ("login", ("last_login_at", "id")),
+        ("status", ("status", "name_key", "id")),
+    ],
+)
+def test_pages_of_a_crowd_hold_everybody_once_in_order(
+    app: Flask, crowd: list[dict[str, Any]], sort: str, order: tuple[str, ...], descending: bool
+) -> None:
+    expected = sorted(crowd, key=lambda row: [row[column] for column in order], reverse=descending)
+    company_id = crowd[0]["company_id"]
+    with app.app_context():
+        pages = [
+            listing.find(company_id, Wanted(sort=sort, descending=descending, page=page))
+            for page in range(1, -(-len(crowd) // PAGE_SIZE) + 1)
+        ]
+    entries = [entry for page in pages for entry in page.entries]
+    assert [entry.id for entry in entries] == [row["id"] for row in expected]
+    assert {(page.hits, page.pages) for page in pages} == {(len(crowd), len(pages))}
+    logins = [entry.last_login_at or NEVER for entry in entries]
+    assert logins == [row["last_login_at"] for row in expected]
+
+
+def test_a_search_in_a_crowd(app: Flask, crowd: list[dict[str, Any]]) -> None:
+    company_id = crowd[0]["company_id"]
+    for query, words in {
+        "PERSON 39": ("person", "39"),
+        "f_50% person": ("f_50%", "person"),
+        "f/50": ("f/50",),
+        "p12 1 2 3": ("p12", "1", "2", "3"),
+    }.items():
+        text = {row["id"]: "\n".join(row[name] or "" for name in KEYS) for row in crowd}
+        matching = [row for row in crowd if all(word in text[row["id"]] for word in words)]
+        expected = [row["id"] for row in sorted(matching, key=lambda row: (row["name_key"], row["id"]))]
+        with app.app_context():
+            first = listing.find(company_id, Wanted(query=query))
+            last = listing.find(company_id, Wanted(query=query, page=999))
+        assert first.hits == last.hits == len(expected)
+        assert [entry.id for entry in first.entries] == expected[:PAGE_SIZE]
+        assert [entry.id for entry in last.entries] == expected[(last.page - 1) * PAGE_SIZE :]
+
+
+@pytest.mark.parametrize("sort", listing.SORTS)
+def test_no_page_of_a_crowd_sorts_it(app: Flask, crowd: list[dict[str, Any]], sort: str) -> None:
+    """PostgreSQL walks an index that is in the wanted order."""
+    with app.app_context():
+        if db.engine.dialect.name != "postgresql":
+            return
+        page = listing._page(sort, False, 0).compile(db.engine)
+        facts = page.params | {"company_id": crowd[0]["company_id"], "skipped": PAGE_SIZE}
+        with db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.exec_driver_sql("VACUUM ANALYZE users")
+            plan = connection.exec_driver_sql(f"EXPLAIN {page}", facts).scalars().all()
+    assert sum("Sort  (" in line for line in plan) == 1, plan  # of the page's own users
+
+
+def test_a_login_is_noted_beside_the_person(app: Flask, admin: Person, company: Company) -> None:
+    assert admin
+    with app.app_context():
+        noted = dict(db.session.execute(sa.select(User.id, User.last_login_at)).all())
+    assert noted.pop(UUID(company.admin)) > utcnow() - timedelta(minutes=1)
+    assert set(noted.values()) == {NEVER}
 
 
 def test_a_page_asks_the_database_four_things(admin: Person, statements: Statements) -> None:
