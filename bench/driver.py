@@ -58,7 +58,12 @@ async def _authorize(visitor: Visitor) -> None:
 
 
 BANKID_WAIT = "bankid_wait"
-USER_LIST = "admin_users"
+USER_LISTS = {  # what is asked of a long list
+    "admin_users": "",
+    "admin_search": "?q=kollega+77",
+    "admin_last_page": "?page=999999",
+    "admin_by_login": "?sort=login&order=desc",
+}
 SCENARIOS = {
     "discovery": Scenario(_path("/.well-known/openid-configuration")),
     "jwks": Scenario(_endpoint("jwks_uri")),
@@ -68,7 +73,10 @@ SCENARIOS = {
     "sso_flow": Scenario(Visitor.sign_on, prepare=Visitor.log_in),
     "login": Scenario(Visitor.log_in),
     "account": Scenario(_path("/account"), prepare=Visitor.log_in),
-    USER_LIST: Scenario(_path("/admin/users"), prepare=Visitor.log_in),
+    **{
+        name: Scenario(_path(f"/admin/users{query}"), prepare=Visitor.log_in)
+        for name, query in USER_LISTS.items()
+    },
     "refresh": Scenario(ServiceVisitor.refresh, prepare=ServiceVisitor.log_in, visitor=ServiceVisitor),
     "introspect": Scenario(ServiceVisitor.introspect, prepare=ServiceVisitor.log_in, visitor=ServiceVisitor),
     "client_credentials": Scenario(ServiceVisitor.get_own_token, visitor=ServiceVisitor),

@@ -67,3 +67,11 @@ def fill(database_url: str, *, grants: int) -> None:
         cursor.execute(_FILL, {"sessions": sessions, "days": DAYS, "per_session": PER_SESSION})
     with psycopg.connect(database_url, autocommit=True) as connection:
         connection.execute("VACUUM ANALYZE")
+
+
+def note_logins(database_url: str) -> None:
+    """Let most people have logged in some time, so that they can be sorted by it."""
+    with psycopg.connect(database_url) as connection:
+        connection.execute(
+            "UPDATE users SET last_login_at = now() - random() * interval '90 days' WHERE random() < 0.9"
+        )
