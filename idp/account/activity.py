@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from ipaddress import IPv6Address, ip_address, ip_network
 from itertools import groupby, islice
+from operator import attrgetter
 from typing import Any
 from uuid import UUID
 
@@ -16,7 +17,7 @@ from idp.account import device, sentences
 from idp.audit import AuditRow
 from idp.clock import utcnow
 from idp.config import SessionSettings
-from idp.db import db
+from idp.db import db, execute_alone
 from idp.errors import NotFound
 from idp.i18n import current_language, gettext, moment
 from idp.login import guard, methods, overview
@@ -64,7 +65,7 @@ class Happening:
 
 
 def facts(live: LiveSession) -> dict[str, Any]:
-    """What `account/_sessions.html` shows; two statements."""
+    """What `account/_sessions.html` shows; one statement."""
     labels = {method.name: method.label for method in methods.registered()}
     sessions = [
         {
@@ -82,23 +83,43 @@ def facts(live: LiveSession) -> dict[str, Any]:
     return {"sessions": sessions}
 
 
+_found, _reached = overview.ONE_PERSONS.subquery("found"), consents.REACHED.subquery("reached")
+_OWN_SESSIONS = (
+    sa.select(
+        _found.c.id,
+        _found.c.method,
+        _found.c.auth_time,
+        _found.c.seen_at,
+        _found.c.address,
+        _found.c.user_agent,
+        _reached.c.client_id,
+    )
+    .outerjoin(_reached, _reached.c.session_id == _found.c.id)
+    .order_by(_found.c.seen_at.desc(), _found.c.id, _reached.c.client_id)
+)
+
+
 def own_sessions(live: LiveSession, *, settings: SessionSettings, now: datetime) -> list[OwnSession]:
-    """The person's sessions in force, this one first, then the one used last; two statements."""
-    found = overview.in_force(user_id=live.event.user_id, limit=MAX_SESSIONS, settings=settings, now=now)
-    reached = consents.clients_reached_by(live.event.user_id)
-    sessions = [
-        OwnSession(
-            id=one.id,
-            current=one.id == live.id,
-            device=device_name(one.user_agent),
-            place=place_name(one.address),
-            method=one.method,
-            logged_in_at=one.logged_in_at,
-            seen_at=one.seen_at,
-            apps=reached.get(one.id, []),
+    """The person's sessions in force, this one first, then the one used last; one statement."""
+    asked = {
+        "user_id": live.event.user_id,
+        **overview.in_force_at(now, limit=MAX_SESSIONS, settings=settings),
+    }
+    sessions = []
+    for _, rows in groupby(execute_alone(_OWN_SESSIONS, asked), key=attrgetter("id")):
+        one, *others = rows  # one for each app
+        sessions.append(
+            OwnSession(
+                id=one.id,
+                current=one.id == live.id,
+                device=device_name(one.user_agent),
+                place=place_name(one.address),
+                method=one.method,
+                logged_in_at=one.auth_time,
+                seen_at=one.seen_at,
+                apps=[row.client_id for row in (one, *others) if row.client_id is not None],
+            )
         )
-        for one in found
-    ]
     return sorted(sessions, key=lambda one: not one.current)
 
 

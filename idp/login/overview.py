@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -53,19 +54,25 @@ _IN_FORCE = (
     .order_by(_session.seen_at.desc(), _session.id)
     .limit(sa.bindparam("limit", type_=sa.Integer()))
 )
-_ONE_PERSONS = _IN_FORCE.where(_session.user_id == sa.bindparam("user_id", type_=_session.user_id.type))
+ONE_PERSONS = _IN_FORCE.where(_session.user_id == sa.bindparam("user_id", type_=_session.user_id.type))
+"""The sessions in force of the person `user_id`, the one used last first."""
 
 
 def in_force(
     *, user_id: UUID | None = None, limit: int, settings: SessionSettings, now: datetime
 ) -> list[SessionFacts]:
     """Sessions in force, of one person or of everybody, the one that was used last first."""
-    asked = {"now": now, "idle_since": now - timedelta(minutes=settings.idle_minutes), "limit": limit}
+    asked = in_force_at(now, limit=limit, settings=settings)
     if user_id is None:
         rows = execute_alone(_IN_FORCE, asked)
     else:
-        rows = execute_alone(_ONE_PERSONS, {**asked, "user_id": user_id})
+        rows = execute_alone(ONE_PERSONS, {**asked, "user_id": user_id})
     return [SessionFacts(*row) for row in rows]
+
+
+def in_force_at(now: datetime, *, limit: int, settings: SessionSettings) -> dict[str, Any]:
+    """What statements here are asked with, but for the `user_id`."""
+    return {"now": now, "idle_since": now - timedelta(minutes=settings.idle_minutes), "limit": limit}
 
 
 def end_all(

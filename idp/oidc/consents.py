@@ -8,20 +8,20 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from idp import audit
-from idp.db import db, execute_alone
+from idp.db import db
 from idp.login.models import BrowserSession
 from idp.oidc.models import Consent, Grant
 
 _grant, _session = Grant.__table__.c, BrowserSession.__table__.c
-_REACHED = (
+REACHED = (
     sa.select(_grant.session_id, _grant.client_id)
     .join(BrowserSession.__table__, _session.id == _grant.session_id)
     .where(
         _session.user_id == sa.bindparam("user_id", type_=_session.user_id.type), _session.ended_at.is_(None)
     )
     .distinct()
-    .order_by(_grant.client_id)
 )
+"""The clients that each session of the person `user_id` has logged them in to: none of ended ones."""
 
 
 @dataclass(frozen=True)
@@ -67,14 +67,6 @@ def revoke_everything_of_sessions(session_ids: Sequence[UUID], *, now: datetime)
     For somebody who ends the session of a device that may not be in their hands any more.
     """
     _revoke_grants(Grant.session_id.in_(session_ids), now=now)
-
-
-def clients_reached_by(user_id: UUID) -> dict[UUID, list[str]]:
-    """The clients that each session of the person has logged them in to, by client_id: none of ended ones."""
-    reached: dict[UUID, list[str]] = {}
-    for row in execute_alone(_REACHED, {"user_id": user_id}):
-        reached.setdefault(row.session_id, []).append(row.client_id)
-    return reached
 
 
 def clients_reached(session_ids: Sequence[UUID]) -> dict[UUID, list[str]]:

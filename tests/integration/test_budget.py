@@ -142,6 +142,6 @@ def test_the_account_page_asks_little(rp: RelyingParty, statements: Statements) 
     response, sent = statements.of(lambda: rp.browser.get("/account", **HTTPS))
     assert response.status_code == 200
     reads, writes = reads_and_writes(sent)
-    assert reads <= 6, sent
+    assert reads == 3, sent
     assert writes == 0
     assert is_lean(sent), sent
