@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
@@ -58,6 +58,9 @@ class Texts:
 
     catalogue: Translations
     months: Mapping[int, str]
+    made: dict[Any, Any] = field(
+        default_factory=dict
+    )  # what else was made in this language, to be used again
 
 
 def texts() -> Texts:

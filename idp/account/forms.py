@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from datetime import date
+from types import SimpleNamespace
 from typing import Any
 
 from werkzeug.datastructures import MultiDict
@@ -17,6 +18,7 @@ from wtforms import (
     ValidationError,
 )
 
+from idp import shown_form
 from idp.account.service import Details, Keep, Wanted
 from idp.i18n import LANGUAGES, gettext, lazy_gettext
 from idp.password.forms import NewPasswordForm
@@ -62,16 +64,15 @@ class AccountForm(NewPasswordForm):
         *,
         own_data: Sequence[str],
         today: date,
-        typed: MultiDict[str, str] | None,
+        typed: MultiDict[str, str],
     ) -> None:
-        """`apps` are the names of the apps to begin at, by client_id; `typed` None shows what is stored."""
+        """`apps` are the names of the apps to begin at, by client_id."""
         stored = stored_values(before, apps)
-        if typed is not None:
-            del stored["version"]  # the one seen is the browser's to say
+        del stored["version"]  # the one seen is the browser's to say
         super().__init__(own_data, formdata=typed, data=stored)
         self.before = before
         self.today = today
-        self.start_page.choices = {"": gettext("Välkomstsidan"), **apps}
+        self.start_page.choices = start_pages(apps)
 
     @property
     def seen_version(self) -> int:
@@ -188,6 +189,16 @@ class AccountForm(NewPasswordForm):
             return Keep.AS_IT_IS
         number = PersonalNumber.parse(typed, today=self.today) if typed else None
         return Keep.AS_IT_IS if number == stated else number
+
+
+def shown(before: Details, apps: Mapping[str, str]) -> SimpleNamespace:
+    """The form of what is stored, for the page alone: it can neither be filled in nor checked."""
+    return shown_form.of(AccountForm, stored_values(before, apps), {"start_page": start_pages(apps)})
+
+
+def start_pages(apps: Mapping[str, str]) -> dict[str, str]:
+    """Where a direct login may lead."""
+    return {"": gettext("Välkomstsidan"), **apps}
 
 
 def stored_values(before: Details, apps: Mapping[str, str]) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Mina uppgifter: an account's owner sees and changes the details, and where a direct login leads."""
 
+from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
@@ -9,7 +10,7 @@ from werkzeug.datastructures import MultiDict
 from werkzeug.wrappers import Response
 
 from idp import i18n
-from idp.account import activity, kept, linking, service, start_page
+from idp.account import activity, forms, kept, linking, service, start_page
 from idp.account.forms import AccountForm
 from idp.account.service import Details
 from idp.bankid import order_page
@@ -33,7 +34,10 @@ def index() -> Response:
     live = _live()
     before = _details(live)
     saved = "account_saved" in session and session.pop("account_saved")
-    return _page(live, before, _form(live, before, None), saved=bool(saved))
+    form = forms.shown(before, _apps(live))
+    if _keys() is None:
+        form.personal_number = None
+    return _page(live, before, form, saved=bool(saved))
 
 
 @blueprint.post("/account")
@@ -162,7 +166,7 @@ def _conflict(live: LiveSession, before: Details) -> Response:
 def _page(
     live: LiveSession,
     before: Details,
-    form: AccountForm,
+    form: AccountForm | SimpleNamespace,
     *,
     saved: bool = False,
     resumed: bool = False,
@@ -193,13 +197,18 @@ def _page(
     return make_response(page, status)
 
 
-def _form(live: LiveSession, before: Details, typed: MultiDict[str, str] | None) -> AccountForm:
-    """The form with what is stored or what was typed."""
+def _apps(live: LiveSession) -> dict[str, str]:
+    """The names of the apps that the person may begin at, by client_id."""
     apps = start_page.offered(_provider().clients.all(), company=live.company)
     language = i18n.current_language()
+    return {client_id: client.name(language) for client_id, client in apps.items()}
+
+
+def _form(live: LiveSession, before: Details, typed: MultiDict[str, str]) -> AccountForm:
+    """The form with what was typed."""
     form = AccountForm(
         before,
-        {client_id: client.name(language) for client_id, client in apps.items()},
+        _apps(live),
         own_data=(before.email, before.profile.name, before.company, guard.settings().brand.name),
         today=utcnow().date(),
         typed=typed,
