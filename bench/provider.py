@@ -5,7 +5,6 @@ import json
 import os
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -23,6 +22,7 @@ from urllib.request import urlopen
 import yaml
 
 from bench import service, waiting
+from bench.ports import free_port
 from bench.purging import BEGINS
 from bench.visitor import SCOPE, Account, Client
 
@@ -65,7 +65,7 @@ def simulated() -> Iterator[Simulator]:
     """`idp bankid-simulator` on free ports, ready; stopped afterwards. Raises `StartError`."""
     with TemporaryDirectory(prefix="idp-bench-") as name:
         folder = Path(name)
-        ports = {"--port": _free_port(), "--phone-port": _free_port()}
+        ports = {"--port": free_port(), "--phone-port": free_port()}
         options = [text for option, port in ports.items() for text in (option, str(port))]
         url = f"http://127.0.0.1:{ports['--phone-port']}"
         with _started(folder, "bankid-simulator", "--dir", name, *options) as process:
@@ -119,7 +119,7 @@ def running(
     with TemporaryDirectory(prefix="idp-bench-") as name:
         folder = Path(name)
         client = Client("bench", secrets.token_urlsafe(32), REDIRECT_URI)
-        port = _free_port()
+        port = free_port()
         issuer = f"http://127.0.0.1:{port}"
         environ = _environ(folder, issuer, database_url or f"sqlite:///{folder}/idp.sqlite3")
         if simulator is not None:
@@ -238,12 +238,6 @@ def _idp(environ: Mapping[str, str], *arguments: str, said: str = "") -> None:
     if done.returncode:
         command = " ".join(arguments[:2])
         raise StartError(f"idp {command} failed: {(done.stderr or done.stdout).strip()}")
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
 
 
 def _wait_until_ready(server: subprocess.Popen[bytes], url: str, log: Path) -> None:

@@ -4,7 +4,6 @@ import json
 import os
 import queue
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -12,6 +11,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+from bench.ports import free_port
 
 START_SECONDS = 120
 STOP_SECONDS = 20
@@ -23,18 +24,6 @@ TEST_SETTINGS = {
     "IDP_LIMIT_LOGIN_PER_ACCOUNT": "10000/minute",
     "IDP_LIMIT_BANKID_PER_ADDRESS": "10000/minute",
 }
-
-
-def free_ports(number: int) -> list[int]:
-    """Ports that nobody listens on right now."""
-    sockets = [socket.socket() for _ in range(number)]
-    try:
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
-    finally:
-        for one in sockets:
-            one.close()
 
 
 def environment(**changes: str) -> dict[str, str]:
@@ -50,7 +39,7 @@ class RunningDemo:
         self.directory = directory
         self.options = options
         self.settings = settings
-        self.port, self.portal_port, self.phone_port, self.bankid_port = free_ports(4)
+        self.port, self.portal_port, self.phone_port, self.bankid_port = (free_port() for _ in range(4))
         self.output: list[str] = []
 
     def start(self) -> "RunningDemo":

@@ -17,10 +17,11 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from bench.ports import free_port
 from idp.demo.folder import new_password
 from idp.demo.texts import TEXTS
 from idp.password.policy import weakness
-from tests.browser.running_demo import RunningDemo, descendants, environment, free_ports, left_running
+from tests.browser.running_demo import RunningDemo, descendants, environment, left_running
 
 pytestmark = pytest.mark.servers
 
@@ -57,7 +58,7 @@ def refused(directory: Path, *options: str, **settings: str) -> str:
 def other_ports() -> list[str]:
     """Options for four ports that nobody listens on."""
     options = ("--port", "--portal-port", "--phone-port", "--bankid-port")
-    return [part for option, port in zip(options, free_ports(4), strict=True) for part in (option, str(port))]
+    return [part for option in options for part in (option, str(free_port()))]
 
 
 def test_what_it_says_and_writes(demo: RunningDemo) -> None:

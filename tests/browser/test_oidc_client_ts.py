@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, Page
 from tests.browser.visitor import REPORT_VIOLATIONS, WAIT_MS
 from tests.factories import PASSWORD, make_public_client
 from tests.servers.node import installed
-from tests.servers.provider import EMAIL, Server, free_port, running
+from tests.servers.provider import EMAIL, Server, running
 
 pytestmark = pytest.mark.browser
 
@@ -40,7 +40,7 @@ def app_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = installed(SOURCE, tmp_path_factory.mktemp("oidc_client_ts"))
     (folder / LIBRARY).rename(folder / "oidc-client-ts.min.js")
     handler = functools.partial(_Files, directory=folder)
-    with ThreadingHTTPServer(("127.0.0.1", free_port()), handler) as server:
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
         yield f"http://127.0.0.1:{server.server_port}"

@@ -2,7 +2,6 @@
 
 import datetime
 import ipaddress
-import socket
 import ssl
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -18,6 +17,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+
+from bench.ports import free_port
 
 HOST = "127.0.0.1"
 
@@ -62,9 +63,7 @@ class MailServer:
         self.certificate = directory / "mail-server.pem"
         context = _server_context(self.certificate) if starttls or smtps else None
         self._login = login
-        with socket.socket() as probe:
-            probe.bind((HOST, 0))
-            self.port: int = probe.getsockname()[1]
+        self.port = free_port()
         options: dict[str, Any] = {"enable_SMTPUTF8": utf8}
         if starttls:
             options |= {"tls_context": context, "require_starttls": True}

@@ -165,9 +165,10 @@ def _wait_until_ready(apache: Apache, process: "subprocess.Popen[str]") -> None:
     while True:
         assert process.poll() is None, f"Apache ended: {process.communicate()[0]}"
         try:
-            httpx2.get(apache.base, trust_env=False)
+            answer = httpx2.get(apache.base, trust_env=False)
         except httpx2.ConnectError:
             assert time.monotonic() < deadline, f"not started in time:\n{apache.log()}"
             time.sleep(0.05)
         else:
+            assert answer.headers["Server"].startswith("Apache"), "another server has its port"
             return

@@ -3,7 +3,6 @@
 import os
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ import httpx2
 import yaml
 from click.testing import CliRunner
 
+from bench.ports import free_port
 from bench.usage import PROC, process_tree
 from idp.cli import main
 from tests.factories import PASSWORD, make_client, make_public_client
@@ -221,13 +221,6 @@ def _environ(folder: Path, issuer: str, database_url: str) -> dict[str, str]:
         "IDP_PASSWORD_HASH_TIME": "1",
         **{f"IDP_LIMIT_{limit}": "100000/second" for limit in UNLIMITED},
     }
-
-
-def free_port() -> int:
-    """A port that nobody listens on right now."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
 
 
 def _hex_address(port: int) -> str:

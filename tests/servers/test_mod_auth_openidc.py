@@ -8,11 +8,12 @@ from urllib.parse import parse_qs, quote, urlsplit
 import httpx2
 import pytest
 
+from bench.ports import free_port
 from tests.factories import make_client
 from tests.servers import apache as web_server
 from tests.servers.apache import Apache
 from tests.servers.person import Person
-from tests.servers.provider import EMAIL, PATIENCE_SECONDS, Server, free_port, running, worker
+from tests.servers.provider import EMAIL, PATIENCE_SECONDS, Server, running, worker
 
 pytestmark = pytest.mark.servers
 

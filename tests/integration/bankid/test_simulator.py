@@ -19,6 +19,7 @@ import httpx2
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from bench.ports import free_port
 from idp.bankid import environment, evidence
 from idp.bankid.simulator.evidence import Defect
 from idp.bankid.simulator.faults import COMPLETION_FIELDS, FAILED_HINTS, PENDING_HINTS
@@ -106,9 +107,7 @@ def test_a_port_in_use_is_told_and_nothing_keeps_listening(
 ) -> None:
     taken = httpx2.URL(simulator.phone_url).port
     assert taken
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        free = probe.getsockname()[1]
+    free = free_port()
     with pytest.raises(OSError, match="in use"):
         Simulator(simulator_directory, bankid_port=free, phone_port=taken)
     with socket.socket() as again:
