@@ -83,7 +83,8 @@ def facts(live: LiveSession) -> dict[str, Any]:
     return {"sessions": sessions}
 
 
-_found, _reached = overview.ONE_PERSONS.subquery("found"), consents.REACHED.subquery("reached")
+_found = overview.ONE_PERSONS.cte("found")
+_reached = consents.reached(_found)
 _OWN_SESSIONS = (
     sa.select(
         _found.c.id,
@@ -94,7 +95,7 @@ _OWN_SESSIONS = (
         _found.c.user_agent,
         _reached.c.client_id,
     )
-    .outerjoin(_reached, _reached.c.session_id == _found.c.id)
+    .join(_reached, _reached.c.session_id == _found.c.id)
     .order_by(_found.c.seen_at.desc(), _found.c.id, _reached.c.client_id)
 )
 

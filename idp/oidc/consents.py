@@ -3,25 +3,36 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
 
 from idp import audit
 from idp.db import db
-from idp.login.models import BrowserSession
 from idp.oidc.models import Consent, Grant
 
-_grant, _session = Grant.__table__.c, BrowserSession.__table__.c
-REACHED = (
-    sa.select(_grant.session_id, _grant.client_id)
-    .join(BrowserSession.__table__, _session.id == _grant.session_id)
-    .where(
-        _session.user_id == sa.bindparam("user_id", type_=_session.user_id.type), _session.ended_at.is_(None)
+_grant = Grant.__table__.c
+
+
+def reached(sessions: sa.FromClause) -> sa.CTE:
+    """`session_id` and `client_id` of each client that the sessions, by their `id`, have logged in to.
+
+    A session's last row has no client. It takes one look at the index for each client of a session, however
+    many grants that client had of it.
+    """
+    found = sa.select(sessions.c.id.label("session_id"), _first_client(sessions.c.id).label("client_id")).cte(
+        "reached", recursive=True
     )
-    .distinct()
-)
-"""The clients that each session of the person `user_id` has logged them in to: none of ended ones."""
+    following = _first_client(found.c.session_id, after=found.c.client_id)
+    return found.union_all(sa.select(found.c.session_id, following).where(found.c.client_id.is_not(None)))
+
+
+def _first_client(
+    session_id: sa.ColumnElement[UUID], after: sa.ColumnElement[str] | None = None
+) -> sa.ScalarSelect[str]:
+    first = sa.select(sa.func.min(_grant.client_id)).where(_grant.session_id == session_id)
+    return (first if after is None else first.where(_grant.client_id > after)).scalar_subquery()
 
 
 @dataclass(frozen=True)

@@ -18,11 +18,12 @@ class Grant(Base):
     """One answer to an authorization request, with its code. Revoking it ends everything it issued."""
 
     __tablename__ = "grants"
+    __table_args__ = (sa.Index("ix_grants_session_id_client_id", "session_id", "client_id"),)
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
     client_id: Mapped[str] = mapped_column(sa.String(100))
     user_id: Mapped[UUID] = mapped_column(index=True)
-    session_id: Mapped[UUID] = mapped_column(index=True)
+    session_id: Mapped[UUID]
     scope: Mapped[str] = mapped_column(sa.Text)
     redirect_uri: Mapped[str] = mapped_column(sa.Text)
     nonce: Mapped[str | None] = mapped_column(sa.Text)

@@ -1,5 +1,6 @@
 """Mina inloggningar: what its owner sees of each login, and how they are ended."""
 
+import re
 from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
@@ -15,7 +16,7 @@ from idp.account import activity
 from idp.audit import Event
 from idp.clock import utcnow
 from idp.db import db
-from idp.login import guard
+from idp.login import guard, overview
 from idp.login import service as login
 from idp.login.models import BrowserSession
 from idp.oidc.models import Grant
@@ -70,6 +71,34 @@ def test_apps_are_told_once_each(rp: RelyingParty, asking: RelyingParty) -> None
     (here,) = session_entries(get(rp))
     assert here.count("Portalen") == 1
     assert "Frågande appen, Portalen" in here
+
+
+def test_what_an_app_was_granted_again_and_again_is_not_counted_through(
+    app: Flask, rp: RelyingParty, asking: RelyingParty
+) -> None:
+    """One look at an index finds each app of a session, whatever it has been granted since."""
+    rp.log_in()
+    asking.follow(asking.submit(asking.follow(asking.authorize()), answer="allow"))
+    with app.app_context():
+        grant = db.session.execute(sa.select(Grant.__table__).limit(1)).one()._asdict()
+        again = [{**grant, "id": uuid4(), "code_hash": f"{number:064}"} for number in range(5000)]
+        db.session.execute(sa.insert(Grant), again)
+        db.session.commit()
+    (here,) = session_entries(get(rp))
+    assert "Frågande appen, Portalen" in here
+    with app.app_context():
+        if db.engine.dialect.name != "postgresql":
+            return
+        asked = overview.in_force_at(utcnow(), limit=50, settings=guard.settings().session)
+        asked["user_id"] = grant["user_id"]
+        statement = activity._OWN_SESSIONS.compile(db.engine)
+        with db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.exec_driver_sql("VACUUM ANALYZE grants")
+            lines = connection.exec_driver_sql(f"EXPLAIN ANALYZE {statement}", {**statement.params, **asked})
+            plan = lines.scalars().all()
+    looks = [line for line in plan if "on grants" in line]
+    assert looks
+    assert all(re.search(r"actual time=\S+ rows=[01](\.00)? ", line) for line in looks), plan
 
 
 def test_only_sessions_in_force_and_ones_own(
