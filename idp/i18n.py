@@ -58,9 +58,9 @@ class Texts:
 
     catalogue: Translations
     months: Mapping[int, str]
-    made: dict[Any, Any] = field(
-        default_factory=dict
-    )  # what else was made in this language, to be used again
+    # What else was made in this language, to be used again: forms and pages.
+    shown_forms: dict[Any, Any] = field(default_factory=dict)
+    prewritten: dict[Any, list[str]] = field(default_factory=dict)
 
 
 def texts() -> Texts:

@@ -36,8 +36,8 @@ class ShownField:
         self.data = data
         self.choices = choices
 
-    def _value(self) -> str:
-        return "" if self.data is None else str(self.data)
+    def _value(self) -> Any:
+        return "" if self.data is None else self.data
 
     def iter_choices(self) -> Iterator[Choice]:
         """Its choices in their order."""
@@ -48,9 +48,9 @@ def of(
     form: type[FlaskForm], data: Mapping[str, Any], choices: Mapping[str, Mapping[str, Any]]
 ) -> SimpleNamespace:
     """The form as it would be made of `data`, its fields as attributes; some fields' `choices` by name."""
-    kinds = i18n.texts().made.get(form)
+    kinds = i18n.texts().shown_forms.get(form)
     if kinds is None:
-        kinds = i18n.texts().made[form] = dict(_kinds(form))
+        kinds = i18n.texts().shown_forms[form] = dict(_kinds(form))
     fields = {
         name: kind(data.get(name), choices.get(name) or offered) for name, (kind, offered) in kinds.items()
     }

@@ -191,9 +191,12 @@ class AccountForm(NewPasswordForm):
         return Keep.AS_IT_IS if number == stated else number
 
 
-def shown(before: Details, apps: Mapping[str, str]) -> SimpleNamespace:
-    """The form of what is stored, for the page alone: it can neither be filled in nor checked."""
-    return shown_form.of(AccountForm, stored_values(before, apps), {"start_page": start_pages(apps)})
+def shown(stored: Mapping[str, Any], apps: Mapping[str, str], *, has_number: bool) -> SimpleNamespace:
+    """The form of `stored_values`, for the page alone: it can neither be filled in nor checked."""
+    form = shown_form.of(AccountForm, stored, {"start_page": start_pages(apps)})
+    if not has_number:
+        form.personal_number = None
+    return form
 
 
 def start_pages(apps: Mapping[str, str]) -> dict[str, str]:

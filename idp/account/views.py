@@ -10,7 +10,7 @@ from werkzeug.datastructures import MultiDict
 from werkzeug.wrappers import Response
 
 from idp import i18n
-from idp.account import activity, forms, kept, linking, service, start_page
+from idp.account import activity, forms, kept, linking, service, start_page, stored_page
 from idp.account.forms import AccountForm
 from idp.account.service import Details
 from idp.bankid import order_page
@@ -34,10 +34,17 @@ def index() -> Response:
     live = _live()
     before = _details(live)
     saved = "account_saved" in session and session.pop("account_saved")
-    form = forms.shown(before, _apps(live))
-    if _keys() is None:
-        form.personal_number = None
-    return _page(live, before, form, saved=bool(saved))
+    apps, has_number = _apps(live), _keys() is not None
+    if request.args:  # which the language menu's links keep
+        form = forms.shown(forms.stored_values(before, apps), apps, has_number=has_number)
+        return _page(live, before, form, saved=bool(saved))
+    flags = {
+        "saved": bool(saved),
+        "undelivered": service.confirmation_failed(before),
+        "is_fresh": guard.is_fresh(live),
+    }
+    page = stored_page.write(before, apps, has_number=has_number, flags=flags, **_sections(live))
+    return make_response(page)
 
 
 @blueprint.post("/account")
@@ -175,11 +182,7 @@ def _page(
     conflicts: dict[str, str] | None = None,
     status: int = 200,
 ) -> Response:
-    # What the page's other sections show; each has a partial template of its own.
-    sections: dict[str, Any] = {
-        **activity.facts(live),
-        **linking.facts(live.event.user_id, keys=_keys(), device=order_page.device()),
-    }
+    sections = _sections(live)
     page = render_template(
         "account/index.html",
         user=before,
@@ -192,9 +195,18 @@ def _page(
         conflicts=conflicts or {},
         undelivered=service.confirmation_failed(before),
         is_fresh=guard.is_fresh(live),
-        **sections,
+        bankid=sections["bankid"],
+        sessions_section=stored_page.sessions_section(sections["sessions"]),
     )
     return make_response(page, status)
+
+
+def _sections(live: LiveSession) -> dict[str, Any]:
+    """What the page's other sections show; each has a partial template of its own."""
+    return {
+        **activity.facts(live),
+        **linking.facts(live.event.user_id, keys=_keys(), device=order_page.device()),
+    }
 
 
 def _apps(live: LiveSession) -> dict[str, str]:

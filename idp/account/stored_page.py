@@ -1,0 +1,77 @@
+"""Mina uppgifter as it is stored: the page that most visits see, and the one that costs most to write."""
+
+from collections.abc import Mapping
+from types import SimpleNamespace
+from typing import Any
+
+from flask import render_template
+from flask_wtf.csrf import generate_csrf
+from markupsafe import Markup
+
+from idp import prewritten
+from idp.account import forms
+from idp.account.service import Details
+from idp.prewritten import Hole
+
+TYPED = ("version", "email", "name", "title", "phone", "personal_number")
+NOTHING_HAPPENED = {
+    **{"resumed": False, "busy": False, "password_again": False, "is_conflict": False},
+    "conflicts": {},
+}
+
+
+def write(
+    before: Details,
+    apps: Mapping[str, str],
+    *,
+    has_number: bool,
+    bankid: Mapping[str, Any] | None,
+    sessions: list[dict[str, Any]],
+    flags: Mapping[str, bool],
+) -> str:
+    """The page. `bankid` and `sessions` are what their sections show, `flags` what else decides about it."""
+    chosen = forms.stored_values(before, apps)
+    texts: dict[str, str] = {name: chosen.pop(name) for name in TYPED}
+    texts |= {
+        "company": before.company,
+        "csrf_token": generate_csrf(),
+        "sessions": sessions_section(sessions),
+    }
+    if before.pending_email is not None:
+        texts["pending_email"] = before.pending_email
+    linked = {name: fact for name, fact in (bankid or {}).items() if isinstance(fact, str)}
+    texts |= {f"bankid_{name}": fact for name, fact in linked.items()}
+    other = {name: fact for name, fact in (bankid or {}).items() if name not in linked}
+    is_linked = before.linked is not None
+    alike = (
+        *(tuple(texts), tuple(chosen.items()), tuple(apps.items()), tuple(flags.items())),
+        *(tuple(other.items()), bankid is None, has_number, is_linked, before.is_company_admin),
+    )
+
+    def with_holes(holes: Mapping[str, Hole]) -> str:
+        page = render_template(
+            "account/index.html",
+            user=SimpleNamespace(
+                email=holes["email"],
+                profile=SimpleNamespace(name=holes["name"]),
+                company=holes["company"],
+                pending_email=holes.get("pending_email"),
+                is_company_admin=before.is_company_admin,
+                linked=holes["personal_number"] if is_linked else None,
+            ),
+            form=forms.shown({**chosen, **holes}, apps, has_number=has_number),
+            bankid=None
+            if bankid is None
+            else {**other, **{name: holes[f"bankid_{name}"] for name in linked}},
+            sessions_section=holes["sessions"],
+            **NOTHING_HAPPENED,
+            **flags,
+        )
+        return page.replace(texts["csrf_token"], holes["csrf_token"].mark)  # macros ask for it themselves
+
+    return prewritten.fill_in("account", alike, texts, with_holes)
+
+
+def sessions_section(sessions: list[dict[str, Any]]) -> Markup:
+    """The section "Mina inloggningar", which is nobody else's."""
+    return Markup(render_template("account/_sessions.html", sessions=sessions))  # noqa: S704
