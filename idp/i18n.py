@@ -151,7 +151,6 @@ def register(app: Flask, *, secure: bool) -> None:
 
     @app.after_request
     def remember_choice(response: Response) -> Response:
-        chosen = request.args.get("lang")
-        if chosen in LANGUAGES and response.mimetype == "text/html":
-            choose(response, chosen, secure=secure)
+        if response.mimetype == "text/html" and request.args.get("lang") in LANGUAGES:
+            choose(response, request.args["lang"], secure=secure)
         return response

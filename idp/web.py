@@ -4,7 +4,7 @@ import ipaddress
 import mimetypes
 import re
 import secrets
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -20,6 +20,7 @@ from flask import (
     request,
     url_for,
 )
+from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
 from flask_wtf.csrf import CSRFProtect
 from werkzeug.datastructures import MultiDict
 from werkzeug.formparser import FormDataParser
@@ -163,6 +164,19 @@ def address_key(address: str | None) -> str:
     return str(ip)
 
 
+class BrowserSessions(SecureCookieSessionInterface):
+    """Flask's, for browsers alone: the cookie is not even read where only machines call."""
+
+    def __init__(self, machine_paths: Collection[str]) -> None:
+        self._machine_paths = machine_paths
+
+    def open_session(self, app: Flask, request: Request) -> SecureCookieSession | None:
+        """What the browser's cookie holds; nothing at a machine's path."""
+        if request.path in self._machine_paths:
+            return self.session_class()
+        return super().open_session(app, request)
+
+
 def _urls_of_pages() -> Callable[..., str]:
     """`url_for` as templates use it: the address of a page that is always the same is built once."""
     known: dict[tuple[str, str, str | None], str] = {}
@@ -179,7 +193,13 @@ def _urls_of_pages() -> Callable[..., str]:
     return url
 
 
-def register(app: Flask, settings: Settings, *, readiness: Callable[[], Mapping[str, Any]]) -> None:
+def register(
+    app: Flask,
+    settings: Settings,
+    *,
+    machine_paths: Collection[str],
+    readiness: Callable[[], Mapping[str, Any]],
+) -> None:
     """Wire all of the above into `app`; `readiness` says by name what works (`ok` or a plain word)."""
     app.config.update(
         SECRET_KEY=settings.secret_key.get_secret_value(),
@@ -203,6 +223,7 @@ def register(app: Flask, settings: Settings, *, readiness: Callable[[], Mapping[
     if settings.trusted_proxies:
         app.wsgi_app = TrustedProxies(app.wsgi_app, settings.trusted_proxies)  # type: ignore[method-assign]
     app.request_class = PlainRequest
+    app.session_interface = BrowserSessions(machine_paths)
     # A doubled slash is not found. Werkzeug would redirect, to whatever host the Host header names.
     app.url_map.merge_slashes = False
     app.register_blueprint(blueprint)

@@ -211,7 +211,7 @@ def _sections(live: LiveSession) -> dict[str, Any]:
 
 def _apps(live: LiveSession) -> dict[str, str]:
     """The names of the apps that the person may begin at, by client_id."""
-    apps = start_page.offered(_provider().clients.all(), company=live.company)
+    apps = start_page.offered(_provider().clients.initiating(), company=live.company)
     language = i18n.current_language()
     return {client_id: client.name(language) for client_id, client in apps.items()}
 

@@ -114,6 +114,7 @@ class ClientRegistry:
         data = read_file(path)
         self._digest: bytes | None = hashlib.sha256(data).digest()
         self._clients = self._parse(data)
+        self._initiating = _initiating(self._clients)
         self._tell_expired()
         self._next_look = time.monotonic() + check_interval_seconds
         self.problems: list[str] = []
@@ -123,10 +124,13 @@ class ClientRegistry:
         self._look_when_due()
         return self._clients.get(client_id)
 
-    def all(self) -> Mapping[str, Client]:
-        """Every client by client_id: one moment's set, which a later reload leaves alone."""
+    def initiating(self) -> Mapping[str, Client]:
+        """The clients that begin logins by themselves (OIDC Core §4: `initiate_login_uri`), by client_id.
+
+        One moment's set, which a later reload leaves alone.
+        """
         self._look_when_due()
-        return MappingProxyType(self._clients)
+        return self._initiating
 
     def refresh(self) -> None:
         """Read the file now, whatever its times say."""
@@ -189,7 +193,7 @@ class ClientRegistry:
 
     def _take(self, new: dict[str, Client]) -> None:
         old = self._clients
-        self._clients = new
+        self._clients, self._initiating = new, _initiating(new)
         self.problems = []
         changed = sum(old[client_id] != client for client_id, client in new.items() if client_id in old)
         log.info(
@@ -205,6 +209,12 @@ class ClientRegistry:
         expired = expired_clients(self._clients, self._clock())
         if expired:
             log.warning("%s: %s", self._path, expired)
+
+
+def _initiating(clients: Mapping[str, Client]) -> Mapping[str, Client]:
+    return MappingProxyType(
+        {client_id: client for client_id, client in clients.items() if client.initiate_login_uri is not None}
+    )
 
 
 def _stamp(path: Path) -> tuple[int, ...] | None:

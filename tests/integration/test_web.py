@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from flask import Flask
+from flask import Flask, session
 from flask.testing import FlaskClient
 
 from idp.db import db
@@ -302,3 +302,18 @@ def test_in_production_developers_read_the_log(browser: FlaskClient) -> None:
     page = browser.get("/authorize?client_id=unknown", **HTTPS)
     assert page.status_code == 400
     assert "För utvecklare" not in page.text
+
+
+def test_a_browsers_cookie_is_not_read_where_machines_call(app: Flask, rp: RelyingParty) -> None:
+    rp.log_in()
+    found = rp.browser.get_cookie("__Host-idp_browser", "login.example.se")
+    assert found is not None
+    sent = {"headers": {"Cookie": f"{found.key}={found.value}"}, **HTTPS}
+    with app.test_request_context("/account", **sent):
+        assert session
+    with app.test_request_context("/token", method="POST", **sent):
+        assert not session
+    answer = rp.browser.post("/token", **HTTPS)
+    assert answer.status_code == 400
+    assert "Set-Cookie" not in answer.headers
+    assert rp.browser.get_cookie("__Host-idp_browser", "login.example.se") == found
