@@ -145,12 +145,7 @@ def create_app(settings: Settings) -> Flask:
     methods.register(app, *offered)
 
     metrics.register(app, settings)
-    web.register(
-        app,
-        settings,
-        machine_paths=oidc_views.MACHINE_PATHS,
-        readiness=lambda: readiness(keys, clients),
-    )
+    web.register(app, settings, readiness=lambda: readiness(keys, clients))
     errors.register(app, is_protocol_endpoint=oidc_views.is_machine_endpoint)
     web.csrf.exempt(oidc_views.authorize_endpoint)
     web.csrf.exempt(oidc_views.end_session)

@@ -4,8 +4,9 @@ import ipaddress
 import mimetypes
 import re
 import secrets
-from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import IO, TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Mapping
+from functools import wraps
+from typing import IO, TYPE_CHECKING, Any, cast
 from urllib.parse import parse_qsl, urlsplit
 
 from flask import (
@@ -20,7 +21,7 @@ from flask import (
     request,
     url_for,
 )
-from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
+from flask.sessions import SecureCookieSession, SecureCookieSessionInterface, SessionMixin
 from flask_wtf.csrf import CSRFProtect
 from werkzeug.datastructures import MultiDict
 from werkzeug.formparser import FormDataParser
@@ -164,17 +165,54 @@ def address_key(address: str | None) -> str:
     return str(ip)
 
 
+class BrowserSession(SecureCookieSession):
+    """What a browser's cookie holds, read from it when first asked for: most requests never ask."""
+
+    def __init__(self, read: Callable[[], Mapping[str, Any] | None]) -> None:
+        super().__init__()
+        self._read: Callable[[], Mapping[str, Any] | None] | None = read
+
+    @property
+    def is_read(self) -> bool:
+        return self._read is None
+
+    def read(self) -> None:
+        """Fill this with what the cookie holds, unless it has been filled."""
+        read, self._read = self._read, None
+        if read is not None:
+            dict.update(self, read() or {})
+
+
+def _once_read(name: str) -> Callable[..., Any]:
+    plain = getattr(SecureCookieSession, name)
+
+    @wraps(plain)
+    def method(self: BrowserSession, *args: Any, **values: Any) -> Any:
+        self.read()
+        return plain(self, *args, **values)
+
+    return method
+
+
+for _name in (
+    *("__contains__", "__getitem__", "__iter__", "__reversed__", "__len__", "__eq__", "__or__", "__repr__"),
+    *("get", "keys", "values", "items", "copy"),
+    *("__setitem__", "__delitem__", "__ior__", "setdefault", "pop", "popitem", "update", "clear"),
+):
+    setattr(BrowserSession, _name, _once_read(_name))
+
+
 class BrowserSessions(SecureCookieSessionInterface):
-    """Flask's, for browsers alone: the cookie is not even read where only machines call."""
+    """Flask's sessions, whose cookies are read when they are needed."""
 
-    def __init__(self, machine_paths: Collection[str]) -> None:
-        self._machine_paths = machine_paths
+    def open_session(self, app: Flask, request: Request) -> BrowserSession:
+        """The session of the browser that sends the request."""
+        return BrowserSession(lambda: super(BrowserSessions, self).open_session(app, request))
 
-    def open_session(self, app: Flask, request: Request) -> SecureCookieSession | None:
-        """What the browser's cookie holds; nothing at a machine's path."""
-        if request.path in self._machine_paths:
-            return self.session_class()
-        return super().open_session(app, request)
+    def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
+        """Set the cookie again if what it holds has changed."""
+        if cast(BrowserSession, session).is_read:
+            super().save_session(app, session, response)
 
 
 def _urls_of_pages() -> Callable[..., str]:
@@ -193,13 +231,7 @@ def _urls_of_pages() -> Callable[..., str]:
     return url
 
 
-def register(
-    app: Flask,
-    settings: Settings,
-    *,
-    machine_paths: Collection[str],
-    readiness: Callable[[], Mapping[str, Any]],
-) -> None:
+def register(app: Flask, settings: Settings, *, readiness: Callable[[], Mapping[str, Any]]) -> None:
     """Wire all of the above into `app`; `readiness` says by name what works (`ok` or a plain word)."""
     app.config.update(
         SECRET_KEY=settings.secret_key.get_secret_value(),
@@ -223,7 +255,7 @@ def register(
     if settings.trusted_proxies:
         app.wsgi_app = TrustedProxies(app.wsgi_app, settings.trusted_proxies)  # type: ignore[method-assign]
     app.request_class = PlainRequest
-    app.session_interface = BrowserSessions(machine_paths)
+    app.session_interface = BrowserSessions()
     # A doubled slash is not found. Werkzeug would redirect, to whatever host the Host header names.
     app.url_map.merge_slashes = False
     app.register_blueprint(blueprint)

@@ -1,16 +1,17 @@
 """What every response carries, and the pages that are nobody's in particular."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from flask import Flask, session
+from flask import Flask, request
 from flask.testing import FlaskClient
 
 from idp.db import db
+from idp.web import BrowserSession
 from tests.fakes.relying_party import HTTPS, RelyingParty
 
 PAGE_CSP = (
@@ -304,16 +305,67 @@ def test_in_production_developers_read_the_log(browser: FlaskClient) -> None:
     assert "För utvecklare" not in page.text
 
 
-def test_a_browsers_cookie_is_not_read_where_machines_call(app: Flask, rp: RelyingParty) -> None:
+@pytest.mark.usefixtures("anna")
+def test_a_browsers_cookie_is_read_when_it_is_needed(
+    rp: RelyingParty, monkeypatch: pytest.MonkeyPatch
+) -> None:
     rp.log_in()
-    found = rp.browser.get_cookie("__Host-idp_browser", "login.example.se")
-    assert found is not None
-    sent = {"headers": {"Cookie": f"{found.key}={found.value}"}, **HTTPS}
-    with app.test_request_context("/account", **sent):
-        assert session
-    with app.test_request_context("/token", method="POST", **sent):
-        assert not session
-    answer = rp.browser.post("/token", **HTTPS)
-    assert answer.status_code == 400
-    assert "Set-Cookie" not in answer.headers
-    assert rp.browser.get_cookie("__Host-idp_browser", "login.example.se") == found
+    before = rp.browser.get_cookie("__Host-idp_browser", "login.example.se")
+    assert before is not None
+    read = []
+    really = BrowserSession.read
+
+    def noting(self: BrowserSession) -> None:
+        read.append(request.path)
+        really(self)
+
+    monkeypatch.setattr(BrowserSession, "read", noting)
+    tokens = rp.exchange(rp.code())
+    rp.userinfo(tokens.access_token)
+    rp.browser.post("/token", data={"grant_type": "refresh_token"}, **HTTPS)
+    assert read == []
+    assert rp.browser.get_cookie("__Host-idp_browser", "login.example.se") == before
+    rp.browser.get("/account", **HTTPS)
+    assert "/account" in read
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda session: session == {"a": 1},
+        lambda session: dict(session) == {"a": 1},
+        lambda session: {**session} == {"a": 1},
+        lambda session: session["a"] == 1,
+        lambda session: session.get("a") == 1,
+        lambda session: "a" in session,
+        lambda session: bool(session) and len(session) == 1,
+        lambda session: list(session) == list(session.keys()) == ["a"],
+        lambda session: list(session.items()) == [("a", 1)],
+        lambda session: list(session.values()) == [1],
+        lambda session: session.copy() == {"a": 1},
+        lambda session: session | {} == {"a": 1},
+        lambda session: list(reversed(session)) == ["a"],
+        lambda session: session.pop("a") == 1 and not session and session.modified,
+        lambda session: session.popitem() == ("a", 1) and session.modified,
+        lambda session: session.setdefault("a", 2) == 1 and not session.modified,
+        lambda session: session.update(b=2) is None and session == {"a": 1, "b": 2} and session.modified,
+        lambda session: session.clear() is None and not session and session.modified,
+        lambda session: repr(session) == "<BrowserSession {'a': 1}>",
+    ],
+)
+def test_whatever_is_asked_first_of_a_cookie_is_answered_from_it(
+    ask: Callable[[BrowserSession], bool],
+) -> None:
+    session = BrowserSession(lambda: {"a": 1})
+    assert not session.is_read
+    assert ask(session)
+    assert session.is_read
+
+
+def test_what_is_set_first_is_added_to_what_the_cookie_holds() -> None:
+    added, removed = (BrowserSession(lambda: {"a": 1, "b": 2}) for _ in range(2))
+    added["c"] = 3
+    del removed["a"]
+    assert (added, removed) == ({"a": 1, "b": 2, "c": 3}, {"b": 2})
+    assert added.modified
+    assert removed.modified
