@@ -23,6 +23,8 @@ from idp.tokens import base64url, new_token, sha256_hex
 from idp.users.models import Company, Status, User
 
 REPEAT_SECONDS = 30  # for so long a lost answer is given again (RFC 9700 §4.14.2 leaves it open)
+EXTEND_EVERY = timedelta(minutes=1)
+"""A use is noted when it moves the token's end by so much, or by a sixtieth of its idle limit."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,7 @@ class Presented:
     company: str
     token: str
     successor: str
+    expires_at: datetime
     ends_at: datetime
     repeated: bool
 
@@ -109,22 +112,7 @@ def _with_token(claim: Any, *, following: bool) -> sa.Select[Any]:
     No parameter has the name of a column: SQLAlchemy would set that column.
     """
     claimed = claim.cte("claimed")
-    stored = (
-        sa.insert(_TOKENS)
-        .from_select(
-            ["token_hash", "grant_id", "scope", "dpop_jkt", "issued_at", "expires_at"],
-            sa.select(
-                sa.bindparam("access_hash", type_=_token.token_hash.type),
-                claimed.c.grant_id,
-                sa.bindparam("access_scope", type_=_token.scope.type),
-                sa.bindparam("access_jkt", type_=_token.dpop_jkt.type),
-                sa.bindparam("b_now", type_=_token.issued_at.type),
-                sa.bindparam("access_expires_at", type_=_token.expires_at.type),
-            ),
-        )
-        .cte("stored")
-    )
-    statement = sa.select(claimed.c.grant_id).add_cte(stored)
+    statement = sa.select(claimed.c.grant_id).add_cte(_store_access_token(claimed.c.grant_id).cte("stored"))
     if not following:
         return statement
     return statement.add_cte(
@@ -144,8 +132,23 @@ def _with_token(claim: Any, *, following: bool) -> sa.Select[Any]:
     )
 
 
+def _store_access_token(grant_id: sa.ColumnElement[UUID], *conditions: sa.ColumnElement[bool]) -> sa.Insert:
+    return sa.insert(_TOKENS).from_select(
+        ["token_hash", "grant_id", "scope", "dpop_jkt", "issued_at", "expires_at"],
+        sa.select(
+            sa.bindparam("access_hash", type_=_token.token_hash.type),
+            grant_id,
+            sa.bindparam("access_scope", type_=_token.scope.type),
+            sa.bindparam("access_jkt", type_=_token.dpop_jkt.type),
+            sa.bindparam("b_now", type_=_token.issued_at.type),
+            sa.bindparam("access_expires_at", type_=_token.expires_at.type),
+        ).where(*conditions),
+    )
+
+
 _ROTATE_AT_ONCE = _with_token(_ROTATE, following=True)
 _EXTEND_AT_ONCE = _with_token(_EXTEND, following=False)
+_NOT_YET_EXTENDED = _store_access_token(_refresh.grant_id, *_UNUSED).returning(_token.grant_id)
 
 
 def issue(grant_id: UUID, lifetime: Lifetime, *, jkt: str | None, now: datetime) -> str:
@@ -207,7 +210,8 @@ def present(token: str, *, client_id: str, key: bytes, jkt: str | None, now: dat
         reference=row.reference,
         claims=AskedClaims.from_json(row.claims),
     )
-    return Presented(granted, row.company, token, successor, row.ends_at, repeated=row.used_at is not None)
+    repeated = row.used_at is not None
+    return Presented(granted, row.company, token, successor, row.expires_at, row.ends_at, repeated)
 
 
 def use(
@@ -231,15 +235,19 @@ def use(
         values = {"grant_id": presented.granted.grant_id, "client_id": None, "scope": scope, "issued_at": now}
         execute_alone(STORE_TOKEN, stored | values | {"dpop_jkt": jkt})
         return secret, presented.successor
+    expires_at = min(now + idle, presented.ends_at)
+    moved = abs(expires_at - presented.expires_at)
     claim: dict[str, Any] = {
         "b_token_hash": sha256_hex(presented.token),
-        "b_expires_at": min(now + idle, presented.ends_at),
         "b_now": now,
         "access_hash": stored["token_hash"],
         "access_expires_at": stored["expires_at"],
         "access_scope": scope,
         "access_jkt": jkt,
     }
+    if not rotate and moved < min(EXTEND_EVERY, idle / 60):
+        return (secret, presented.token) if execute_alone(_NOT_YET_EXTENDED, claim) else None
+    claim["b_expires_at"] = expires_at
     if rotate:
         claim |= {"following_hash": sha256_hex(presented.successor), "b_ends_at": presented.ends_at}
     if db.engine.dialect.name == "postgresql":

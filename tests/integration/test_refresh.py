@@ -277,6 +277,29 @@ def test_idle_and_absolute_limits(
     assert rp.refresh(token).error == "invalid_grant"
 
 
+def test_a_use_is_noted_when_it_moves_the_end_enough(
+    clock: time_machine.Traveller, app: Flask, anna: str, clients_file: Path
+) -> None:
+    """By a sixtieth of the idle limit: what a use right after another would write is not worth its cost."""
+    rp = RelyingParty(app, app.test_client(), "brief", "https://brief.example.se/cb")
+    token = log_in(rp).refresh_token
+
+    def seconds_left() -> float:
+        with app.app_context():
+            end = db.session.scalars(sa.select(RefreshToken.expires_at)).one()
+            return (end - utcnow()).total_seconds()
+
+    for passed, left in ((9, 591), (1, 600), (9, 591), (590, 600)):
+        clock.shift(passed)
+        answer = rp.refresh(token)
+        assert (answer.status, answer.refresh_token) == (200, token)
+        assert rp.userinfo(answer.access_token).status_code == 200
+        assert seconds_left() == pytest.approx(left, abs=0.5)
+    change_entry(app, clients_file, "brief", refresh_token_idle_minutes=5)
+    assert rp.refresh(token).status == 200
+    assert seconds_left() == pytest.approx(300, abs=0.5), "a limit that was made shorter holds at once"
+
+
 def test_rotation_does_not_lengthen_the_absolute_limit(
     clock: time_machine.Traveller, spa: RelyingParty, anna: str
 ) -> None:
@@ -353,9 +376,9 @@ def choose_a_new_password(app: Flask, _file: Path) -> None:
         db.session.commit()
 
 
-def change_entry(app: Flask, file: Path, **changes: Any) -> None:
+def change_entry(app: Flask, file: Path, client_id: str = "portal", **changes: Any) -> None:
     content = yaml.safe_load(file.read_text())
-    content["clients"]["portal"].update(changes)
+    content["clients"][client_id].update(changes)
     file.write_text(yaml.safe_dump(content))
     app.extensions["idp.provider"].clients.refresh()
 
