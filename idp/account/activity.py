@@ -69,14 +69,14 @@ def facts(live: LiveSession) -> dict[str, Any]:
     labels = {method.name: method.label for method in methods.registered()}
     sessions = [
         {
-            "id": one.id,
+            "id": str(one.id),
             "current": one.current,
             "device": one.device,
             "place": one.place,
             "method": labels.get(one.method, one.method),
             "logged_in": moment(one.logged_in_at),
             "seen": moment(one.seen_at),
-            "apps": [app_name(client_id) for client_id in one.apps],
+            "apps": ", ".join(app_name(client_id) for client_id in one.apps) if one.apps else None,
         }
         for one in own_sessions(live, settings=guard.settings().session, now=utcnow())
     ]

@@ -6,7 +6,6 @@ from typing import Any
 
 from flask import render_template
 from flask_wtf.csrf import generate_csrf
-from markupsafe import Markup
 
 from idp import prewritten
 from idp.account import forms
@@ -32,23 +31,30 @@ def write(
     """The page. `bankid` and `sessions` are what their sections show, `flags` what else decides about it."""
     chosen = forms.stored_values(before, apps)
     texts: dict[str, str] = {name: chosen.pop(name) for name in TYPED}
-    texts |= {
-        "company": before.company,
-        "csrf_token": generate_csrf(),
-        "sessions": sessions_section(sessions),
-    }
+    texts |= {"company": before.company, "csrf_token": generate_csrf()}
     if before.pending_email is not None:
         texts["pending_email"] = before.pending_email
-    linked = {name: fact for name, fact in (bankid or {}).items() if isinstance(fact, str)}
-    texts |= {f"bankid_{name}": fact for name, fact in linked.items()}
-    other = {name: fact for name, fact in (bankid or {}).items() if name not in linked}
+    sections = {"bankid": bankid or {}, **{f"session{place}": one for place, one in enumerate(sessions)}}
+    others = []
+    for section, facts in sections.items():
+        for name, fact in facts.items():
+            if _decides(fact):
+                others.append((section, name, fact))
+            else:
+                texts[f"{section}_{name}"] = str(fact)
     is_linked = before.linked is not None
     alike = (
         *(tuple(texts), tuple(chosen.items()), tuple(apps.items()), tuple(flags.items())),
-        *(tuple(other.items()), bankid is None, has_number, is_linked, before.is_company_admin),
+        *(tuple(others), bankid is None, has_number, is_linked, before.is_company_admin),
     )
 
     def with_holes(holes: Mapping[str, Hole]) -> str:
+        def shown(section: str) -> dict[str, Any]:
+            return {
+                name: fact if _decides(fact) else holes[f"{section}_{name}"]
+                for name, fact in sections[section].items()
+            }
+
         page = render_template(
             "account/index.html",
             user=SimpleNamespace(
@@ -60,10 +66,8 @@ def write(
                 linked=holes["personal_number"] if is_linked else None,
             ),
             form=forms.shown({**chosen, **holes}, apps, has_number=has_number),
-            bankid=None
-            if bankid is None
-            else {**other, **{name: holes[f"bankid_{name}"] for name in linked}},
-            sessions_section=holes["sessions"],
+            bankid=None if bankid is None else shown("bankid"),
+            sessions=[shown(f"session{place}") for place in range(len(sessions))],
             **NOTHING_HAPPENED,
             **flags,
         )
@@ -72,6 +76,6 @@ def write(
     return prewritten.fill_in("account", alike, texts, with_holes)
 
 
-def sessions_section(sessions: list[dict[str, Any]]) -> Markup:
-    """The section "Mina inloggningar", which is nobody else's."""
-    return Markup(render_template("account/_sessions.html", sessions=sessions))  # noqa: S704
+def _decides(fact: object) -> bool:
+    """Whether the page differs by this, rather than saying it."""
+    return fact is None or isinstance(fact, bool)

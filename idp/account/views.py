@@ -182,7 +182,6 @@ def _page(
     conflicts: dict[str, str] | None = None,
     status: int = 200,
 ) -> Response:
-    sections = _sections(live)
     page = render_template(
         "account/index.html",
         user=before,
@@ -195,8 +194,7 @@ def _page(
         conflicts=conflicts or {},
         undelivered=service.confirmation_failed(before),
         is_fresh=guard.is_fresh(live),
-        bankid=sections["bankid"],
-        sessions_section=stored_page.sessions_section(sections["sessions"]),
+        **_sections(live),
     )
     return make_response(page, status)
 

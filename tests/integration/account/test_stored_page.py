@@ -10,11 +10,12 @@ from time_machine import Traveller
 from idp.clock import utcnow
 from idp.crypto import PersonalNumberKeys
 from idp.db import db
+from idp.login.models import BrowserSession
 from idp.prewritten import Hole
 from idp.users import bankid_links
 from idp.users.models import Role, User
 from idp.users.personal_number import PersonalNumber
-from tests.fakes.relying_party import HTTPS
+from tests.fakes.relying_party import HTTPS, RelyingParty
 from tests.integration.account.conftest import KEYS, Account
 from tests.integration.account.test_email import refuse_mails
 
@@ -38,6 +39,19 @@ def test_it_is_the_same_page(account: Account) -> None:
     assert account.save(start_page="portal", notices=None, personal_number=NUMBER).status_code == 303
     account.page()  # says once that it is saved
     assert "19900101-****" in check(account)
+
+
+def test_it_is_the_same_page_with_other_logins(app: Flask, account: Account) -> None:
+    assert "Logga ut alla andra" not in check(account)
+    RelyingParty(app, app.test_client()).code()
+    page = check(account)
+    assert "Appar: Portalen" in page
+    assert "Logga ut alla andra" in page
+    assert page.count("IP-adress 127.0.0.1") == 2
+    with app.app_context():
+        db.session.execute(sa.update(BrowserSession).values(address=None))
+        db.session.commit()
+    assert "IP-adress" not in check(account)
 
 
 def test_it_is_written_safely(app: Flask, account: Account) -> None:
