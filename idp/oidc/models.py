@@ -63,7 +63,7 @@ class AccessToken(Base):
 class RefreshToken(Base):
     """A refresh token, by its SHA-256. It counts while its grant is in force, until it is used if it rotates.
 
-    `expires_at` moves with its uses, noted once a minute at the most, and never past `ends_at`.
+    `expires_at` moves with its uses, of which not every one is noted, and never past `ends_at`.
     """
 
     __tablename__ = "refresh_tokens"
