@@ -1,6 +1,5 @@
 """The database: engine, base class, and times that are always aware."""
 
-import select
 import sqlite3
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -102,16 +101,16 @@ def _set_up_sqlite(connection: object, _record: object) -> None:
 def _leave_the_dead(connection: object, _record: object, _fairy: object) -> None:
     """Connect anew where PostgreSQL hung up while a connection lay unused: nobody has to be told of it.
 
-    A look at the socket instead of a round trip: nothing comes unasked but the end. Raises
+    A look at what has come instead of a round trip. The end is seen after what was said before it, by the
+    second look; neither lets go of the interpreter, which every other thread would wake up for. Raises
     `InvalidatePoolError`, at which the pool opens another.
     """
     if isinstance(connection, psycopg.Connection):
-        if not connection.closed:
-            socket = select.poll()
-            socket.register(connection.fileno(), select.POLLIN)
-            if not socket.poll(0):
-                return
-        raise InvalidatePoolError
+        try:
+            connection.pgconn.consume_input()
+            connection.pgconn.consume_input()
+        except psycopg.OperationalError:
+            raise InvalidatePoolError from None
 
 
 @sa.event.listens_for(Pool, "checkin")

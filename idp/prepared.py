@@ -1,45 +1,58 @@
-"""Statements compiled once and run on psycopg directly: for PostgreSQL, in the steps of every login."""
+"""Statements compiled once and run on libpq directly: for PostgreSQL, in the steps of every login."""
 
-from collections.abc import Mapping, Sequence
+import itertools
+from collections import namedtuple
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import psycopg
 import sqlalchemy as sa
-from psycopg.rows import namedtuple_row
+from psycopg import pq
+from psycopg.adapt import PyFormat, Transformer
+from psycopg.errors import error_from_result
 from sqlalchemy.engine import Engine
 from sqlalchemy.exc import DBAPIError
+
+_DONE = (pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK)
 
 
 class AloneEngine:
     """Connections of their own that commit every statement by themselves.
 
-    Running a statement here costs a quarter of what SQLAlchemy's connection takes for it: compiled once,
-    no transaction begun or reset, rows as psycopg makes them (UUIDs, JSON and, the session's zone being
-    UTC, times come out as they should). Closed together with `engine`.
+    A statement is compiled once, prepared once on each connection, and then one call of libpq: nothing is
+    begun or reset around it, and other threads are let in once, while the server works, not at every step of
+    the exchange. Rows are as psycopg makes them (UUIDs, JSON and, the session's zone being UTC, times come
+    out as they should). Closed together with `engine`.
     """
 
     def __init__(self, engine: Engine, options: Mapping[str, Any]) -> None:
         self._engine = sa.create_engine(
-            engine.url, **options, isolation_level="AUTOCOMMIT", pool_reset_on_return=None
+            engine.url,
+            **options,
+            isolation_level="AUTOCOMMIT",
+            pool_reset_on_return=None,
+            paramstyle="numeric_dollar",
         )
         self._prepared: dict[sa.Executable, _Prepared] = {}
+        self._numbers = itertools.count(1)
         sa.event.listen(engine, "engine_disposed", lambda _engine: self._engine.dispose())
 
     def execute(self, statement: sa.Executable, parameters: Mapping[str, Any]) -> Sequence[Any]:
         """The statement's rows, with columns as attributes. Raises SQLAlchemy's errors."""
         prepared = self._prepared.get(statement)
         if prepared is None:
-            prepared = self._prepared[statement] = _Prepared(statement, self._engine, parameters)
+            name = b"alone_%d" % next(self._numbers)
+            prepared = self._prepared[statement] = _Prepared(name, statement, self._engine, parameters)
         try:
             pooled = self._engine.raw_connection()
         except psycopg.Error as error:
             raise self._as_sqlalchemys(error) from error
         try:
-            connection: psycopg.Connection[Any] = pooled.driver_connection  # type: ignore[assignment]
-            with connection.cursor(row_factory=namedtuple_row) as cursor:
-                cursor.execute(prepared.sql, prepared.bind(parameters))
-                result = cursor.pgresult  # asked itself: the cursor's description is made anew each time
-                return cursor.fetchall() if result and result.nfields else ()
+            session = pooled.info.get(_Session)
+            if session is None:
+                connection: Any = pooled.driver_connection
+                session = pooled.info[_Session] = _Session(connection)
+            return session.run(prepared, parameters)
         except psycopg.Error as error:
             if pooled.driver_connection is not None and pooled.driver_connection.closed:
                 pooled.invalidate(error)
@@ -55,11 +68,17 @@ class AloneEngine:
 class _Prepared:
     """A statement's SQL and how its parameters are turned into what the driver takes."""
 
-    def __init__(self, statement: sa.Executable, engine: Engine, parameters: Mapping[str, Any]) -> None:
+    def __init__(
+        self, name: bytes, statement: sa.Executable, engine: Engine, parameters: Mapping[str, Any]
+    ) -> None:
         compiled: Any = statement.compile(engine, column_keys=list(parameters))  # type: ignore[attr-defined]
         if compiled.insert_prefetch or compiled.update_prefetch:
             raise ValueError("a statement that is prepared names every value: defaults are not filled in")
-        self.sql: str = compiled.string
+        self.name = name
+        self.sql: bytes = compiled.string.encode()
+        self.make_row: Callable[[Sequence[Any]], Any] | None = None  # known from the first answer
+        self.formats = [PyFormat.TEXT] * len(compiled.positiontup)
+        self._names: list[str] = compiled.positiontup
         self._given: dict[str, Any] = compiled.params
         self._processors = {
             name: processor
@@ -67,8 +86,48 @@ class _Prepared:
             if (processor := bind.type.dialect_impl(engine.dialect).bind_processor(engine.dialect))
         }
 
-    def bind(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    def bind(self, parameters: Mapping[str, Any]) -> list[Any]:
         values = {**self._given, **parameters}
         for name, processor in self._processors.items():
             values[name] = processor(values[name])
-        return values
+        return [values[name] for name in self._names]
+
+
+class _Session:
+    """What one connection knows: the statements prepared on it, and how values are written and read."""
+
+    def __init__(self, connection: psycopg.Connection[Any]) -> None:
+        self._pgconn = connection.pgconn
+        self._transformer = Transformer(connection)
+        self._known: set[bytes] = set()
+
+    def run(self, prepared: _Prepared, parameters: Mapping[str, Any]) -> Sequence[Any]:
+        if prepared.name not in self._known:
+            # The server infers the parameters' types, from the casts that SQLAlchemy writes.
+            self._done(self._pgconn.prepare, prepared.name, prepared.sql)
+            self._known.add(prepared.name)
+        values = self._transformer.dump_sequence(prepared.bind(parameters), prepared.formats)
+        result = self._done(self._pgconn.exec_prepared, prepared.name, values)
+        if not result.nfields:
+            return ()
+        if prepared.make_row is None:
+            names = [(result.fname(column) or b"").decode() for column in range(result.nfields)]
+            row: Any = namedtuple("Row", names)  # type: ignore[misc]
+            prepared.make_row = row._make
+        self._transformer.set_pgresult(result)
+        return self._transformer.load_rows(0, result.ntuples, prepared.make_row)
+
+    def _done(self, call: Callable[..., pq.abc.PGresult], *arguments: Any) -> pq.abc.PGresult:
+        """What libpq answers, once it is done. Raises psycopg's errors."""
+        try:
+            result = call(*arguments)
+        except MemoryError:  # libpq had nothing to answer with; most often it could not send
+            raise self._lost() from None
+        if result.status in _DONE:
+            return result
+        if self._pgconn.status == pq.ConnStatus.BAD:
+            raise self._lost()
+        raise error_from_result(result)
+
+    def _lost(self) -> psycopg.OperationalError:
+        return psycopg.OperationalError(self._pgconn.get_error_message())

@@ -1,6 +1,6 @@
 """What the provider asks its database."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -8,6 +8,8 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
+
+from idp.prepared import AloneEngine
 
 Result = TypeVar("Result")
 FIRST_CONNECTION = ("select pg_catalog", "show ")  # what SQLAlchemy asks a server once
@@ -38,14 +40,19 @@ def noted(engine: Engine) -> Iterator[Statements]:
         yield found
         sa.event.remove(engine, "before_cursor_execute", found.note)
         return
-    # At the driver: the steps of every login do not pass SQLAlchemy's connection.
-    send = psycopg.Cursor.execute
+    send, send_alone = psycopg.Cursor.execute, AloneEngine.execute
 
     def execute(cursor: Any, query: Any, params: Any = None, **options: Any) -> Any:
         if not str(query).startswith(FIRST_CONNECTION):
             found.note(None, cursor, str(query), params)
         return send(cursor, query, params, **options)
 
+    def execute_alone(alone: Any, statement: Any, values: Mapping[str, Any]) -> Any:
+        compiled = statement.compile(engine, column_keys=list(values))
+        found.note(None, None, compiled.string, {**compiled.params, **values})
+        return send_alone(alone, statement, values)
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(psycopg.Cursor, "execute", execute)
+        patch.setattr(AloneEngine, "execute", execute_alone)
         yield found
