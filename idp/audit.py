@@ -7,11 +7,12 @@ from typing import Any, TypedDict, Unpack
 from uuid import UUID
 
 import sqlalchemy as sa
-from flask import g, has_request_context, request
+from flask import has_request_context, request
 from sqlalchemy import event as sa_event
 from sqlalchemy.orm import Mapped, mapped_column
 
 from idp.db import Base, db
+from idp.reference import reference
 
 
 class Event(StrEnum):
@@ -130,7 +131,7 @@ def record(
             client_id=client_id,
             session_id=session_id,
             address=request.remote_addr if in_request else None,
-            request_id=g.request_id if in_request else None,
+            request_id=reference() if in_request else None,
             detail=detail,
         )
     )

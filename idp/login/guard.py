@@ -31,6 +31,7 @@ from idp.login import methods, service
 from idp.login.event import AuthenticationEvent
 from idp.login.requirement import AuthnRequirement
 from idp.login.service import LiveSession, Waiting
+from idp.reference import reference
 from idp.tokens import new_token, sha256_hex
 
 log = structlog.get_logger("idp.login")
@@ -282,7 +283,7 @@ def over_page(over: service.InteractionOver) -> Response:
     asker = describe_asker(over.client_id)
     page = render_template(
         "login/over.html",
-        reference=g.request_id,
+        reference=reference(),
         reason="answered" if over.reason == "answered" else "expired",
         client_name=asker.name if asker else None,
         restart_url=asker.restart_url if asker else None,

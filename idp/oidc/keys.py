@@ -30,6 +30,7 @@ CONTENT_ENCS = ("A128GCM", "A256GCM")  # of what is encrypted to us
 
 _HEADER_MAX_CHARS = 512
 _JWE_HEADER = ("alg", "enc", "kid", "cty", "typ")
+_AS_JSON = json.JSONEncoder(separators=(",", ":")).encode
 _log = logging.getLogger("idp.keys")
 
 
@@ -79,7 +80,7 @@ class KeyRing:
         key = self._current().active.get(alg)
         if key is None:
             raise LookupError(f"no active {alg} key; {HOW_TO_MAKE} --alg {alg}")
-        payload = json.dumps({"iat": int(now.timestamp()), **claims}, separators=(",", ":"))
+        payload = _AS_JSON({"iat": int(now.timestamp()), **claims})
         signed = f"{_header(key.alg, key.kid, typ)}.{base64url(payload.encode())}"
         return f"{signed}.{base64url(JWSRegistry.algorithms[key.alg].sign(signed.encode(), key.key))}"
 

@@ -24,7 +24,7 @@ DPOP_CHALLENGE = f'DPoP algs="{" ".join(dpop.ALGS)}"'
 @blueprint.post("/token")
 def token() -> Response:
     try:
-        form = read_form(list(request.form.items(multi=True)))
+        form = read_form(web.form_pairs())
     except OAuth2Error as error:
         return _server().refuse(error)
     return _server().respond(
@@ -149,7 +149,7 @@ def revoke() -> Response:
 
 def _about_token(endpoint: str) -> tuple[Client, str, str]:
     """Who asks, the token asked about, and how the client authenticated. Raises Authlib's errors."""
-    form = read_form(list(request.form.items(multi=True)))
+    form = read_form(web.form_pairs())
     client, method = client_auth.authenticate(
         provider(),
         form,

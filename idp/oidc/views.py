@@ -309,7 +309,7 @@ def _respond(to: ReturnTo, fields: list[tuple[str, str]]) -> BaseResponse:
 def push() -> Response:
     """Check a request and keep it for the browser that will bring its request_uri (RFC 9126)."""
     server: TokenServer = current_app.extensions["idp.token_server"]
-    sent, now = list(request.form.items(multi=True)), utcnow()
+    sent, now = web.form_pairs(), utcnow()
     try:
         client, _ = client_auth.authenticate(
             provider(),

@@ -1,0 +1,19 @@
+"""The reference of a request: on its error page, in its log lines and its audit rows."""
+
+import secrets
+
+from flask import g
+
+ALPHABET = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"  # no letter or digit that is misread aloud
+
+
+def reference() -> str:
+    """That of this request, which a person can read out: ten characters, 50 random bits.
+
+    Made when something first asks for it; most answers to machines never do.
+    """
+    if "reference" not in g:
+        number = secrets.randbits(50)
+        g.reference = "".join(ALPHABET[(number >> shift) & 31] for shift in range(0, 50, 5))
+    made: str = g.reference
+    return made
