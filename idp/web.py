@@ -83,7 +83,7 @@ def cookie_name(name: str, settings: Settings) -> str:
 def form_pairs() -> list[tuple[str, str]]:
     """The fields of the request's form as they were sent, doubled ones too; for endpoints that machines call.
 
-    Read from the body directly: `request.form`, which costs three times as much, has nothing after it.
+    Read from the body directly, in two thirds of the time that `request.form` takes, which is empty after it.
     """
     if request.mimetype == FORM:
         return _fields(request.stream.read())
