@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
+from authlib.oauth2.base import OAuth2Error
 from authlib.oauth2.rfc6749.errors import (
     InvalidGrantError,
     InvalidRequestError,
@@ -130,14 +131,17 @@ class RefreshGrant(BaseGrant, TokenEndpointMixin):  # type: ignore[misc]
         encryption.for_id_tokens(provider.client_keys, client, now)  # before anything is used up
         while used is None:  # again when a parallel request used the token between our look and our claim
             presented = self._present(now)
-            granted = refresh.narrowed(presented.granted, self._scope(presented))
+            try:
+                granted = refresh.narrowed(presented.granted, self._scope(presented))
+            except OAuth2Error:
+                refresh.withdraw(presented)
+                raise
             used = refresh.use(
                 presented,
                 scope=granted.scope,
                 rotate=_is_public(client),
                 jkt=self.request.jkt,
                 idle=idle(provider, client, granted),
-                access_token_lifetime=timedelta(minutes=client.access_token_minutes),
                 now=now,
             )
         secret, refresh_token = used
@@ -160,6 +164,7 @@ class RefreshGrant(BaseGrant, TokenEndpointMixin):  # type: ignore[misc]
             client_id=client.client_id,
             key=provider.successor_key,
             jkt=self.request.jkt,
+            access_token_lifetime=timedelta(minutes=client.access_token_minutes),
             now=now,
         )
         if found is None:
@@ -167,15 +172,18 @@ class RefreshGrant(BaseGrant, TokenEndpointMixin):  # type: ignore[misc]
             raise InvalidGrantError(
                 "the refresh token is unknown, expired, used, revoked, or another client's or DPoP key's"
             )
-        _refuse_if_over(client, found.granted, found.company)
-        if not {"openid", OFFLINE} <= client.scopes:
-            over = InvalidGrantError("this client may not have refresh tokens any more")
-            raise entry_notes.about(over, client, "scope", f"openid {OFFLINE}")
         return found
 
     def _scope(self, presented: Presented) -> str:
-        """The scope of this answer: what was granted and still may be, or as little of it as is asked for."""
+        """The scope of this answer: what was granted and still may be, or as little of it as is asked for.
+
+        Raises `InvalidGrantError` where the entry has no place for the login any more, `InvalidScopeError`.
+        """
         client: Client = self.request.client
+        _refuse_if_over(client, presented.granted, presented.company)
+        if not {"openid", OFFLINE} <= client.scopes:
+            over = InvalidGrantError("this client may not have refresh tokens any more")
+            raise entry_notes.about(over, client, "scope", f"openid {OFFLINE}")
         granted = _listed(client, presented.granted).split()
         asked = self.request.form.get("scope", "").split()
         if not set(asked) <= set(granted):

@@ -39,11 +39,13 @@ class Lifetime:
 class Presented:
     """A refresh token that its client may use now, and what its grant stands for.
 
-    `company` is the person's. `repeated`: it has been used, and its answer is asked for again.
+    `company` is the person's. `secret` is of an access token that is stored and nobody knows yet: `use`
+    tells it, `withdraw` takes it back. `repeated`: the token has been used, its answer is asked for again.
     """
 
     granted: Granted
     company: str
+    secret: str
     token: str
     successor: str
     expires_at: datetime
@@ -106,49 +108,48 @@ _EXTEND = (
 )
 
 
-def _with_token(claim: Any, *, following: bool) -> sa.Select[Any]:
-    """The claim and what it gives in one statement; only PostgreSQL lets a query write.
-
-    No parameter has the name of a column: SQLAlchemy would set that column.
-    """
-    claimed = claim.cte("claimed")
-    statement = sa.select(claimed.c.grant_id).add_cte(_store_access_token(claimed.c.grant_id).cte("stored"))
-    if not following:
-        return statement
-    return statement.add_cte(
-        sa.insert(_REFRESH)
-        .from_select(
-            ["token_hash", "grant_id", "dpop_jkt", "issued_at", "expires_at", "ends_at"],
-            sa.select(
-                sa.bindparam("following_hash", type_=_refresh.token_hash.type),
-                claimed.c.grant_id,
-                sa.bindparam("access_jkt", type_=_refresh.dpop_jkt.type),
-                sa.bindparam("b_now", type_=_refresh.issued_at.type),
-                sa.bindparam("b_expires_at", type_=_refresh.expires_at.type),
-                sa.bindparam("b_ends_at", type_=_refresh.ends_at.type),
-            ),
-        )
-        .cte("followed")
-    )
-
-
-def _store_access_token(grant_id: sa.ColumnElement[UUID], *conditions: sa.ColumnElement[bool]) -> sa.Insert:
-    return sa.insert(_TOKENS).from_select(
+_presented = _PRESENTED.cte("presented")
+_PRESENTED_AND_STORED = sa.select(_presented).add_cte(
+    sa.insert(_TOKENS)
+    .from_select(
         ["token_hash", "grant_id", "scope", "dpop_jkt", "issued_at", "expires_at"],
         sa.select(
             sa.bindparam("access_hash", type_=_token.token_hash.type),
-            grant_id,
-            sa.bindparam("access_scope", type_=_token.scope.type),
+            _presented.c.grant_id,
+            _presented.c.scope,
             sa.bindparam("access_jkt", type_=_token.dpop_jkt.type),
             sa.bindparam("b_now", type_=_token.issued_at.type),
             sa.bindparam("access_expires_at", type_=_token.expires_at.type),
-        ).where(*conditions),
+        ),
     )
+    .cte("stored")
+)
+"""The look and an access token in one statement; only PostgreSQL lets a query write.
 
-
-_ROTATE_AT_ONCE = _with_token(_ROTATE, following=True)
-_EXTEND_AT_ONCE = _with_token(_EXTEND, following=False)
-_NOT_YET_EXTENDED = _store_access_token(_refresh.grant_id, *_UNUSED).returning(_token.grant_id)
+No parameter has the name of a column: SQLAlchemy would set that column.
+"""
+_rotated = _ROTATE.cte("rotated")
+_ROTATE_AT_ONCE = sa.select(_rotated.c.grant_id).add_cte(
+    sa.insert(_REFRESH)
+    .from_select(
+        ["token_hash", "grant_id", "dpop_jkt", "issued_at", "expires_at", "ends_at"],
+        sa.select(
+            sa.bindparam("following_hash", type_=_refresh.token_hash.type),
+            _rotated.c.grant_id,
+            sa.bindparam("b_jkt", type_=_refresh.dpop_jkt.type),
+            sa.bindparam("b_now", type_=_refresh.issued_at.type),
+            sa.bindparam("b_expires_at", type_=_refresh.expires_at.type),
+            sa.bindparam("b_ends_at", type_=_refresh.ends_at.type),
+        ),
+    )
+    .cte("followed")
+)
+_NARROW = (
+    sa.update(_TOKENS)
+    .where(_token.token_hash == sa.bindparam("b_token_hash"))
+    .values(scope=sa.bindparam("b_scope"))
+)
+_WITHDRAW = sa.delete(_TOKENS).where(_token.token_hash == sa.bindparam("b_token_hash"))
 
 
 def issue(grant_id: UUID, lifetime: Lifetime, *, jkt: str | None, now: datetime) -> str:
@@ -168,34 +169,41 @@ def issue(grant_id: UUID, lifetime: Lifetime, *, jkt: str | None, now: datetime)
     return token
 
 
-def present(token: str, *, client_id: str, key: bytes, jkt: str | None, now: datetime) -> Presented | None:
+def present(
+    token: str,
+    *,
+    client_id: str,
+    key: bytes,
+    jkt: str | None,
+    access_token_lifetime: timedelta,
+    now: datetime,
+) -> Presented | None:
     """The token, when the client may use it now; `key` makes its successor, `jkt` is what the client proves.
 
     Who cannot prove the key that a token is bound to (RFC 9449 §5) can neither use nor end anything by it.
 
     A rotated one that comes again ends its grant, audited (RFC 9700 §4.14.2): except within 30 seconds, and
     as long as its successor is unused, for then the answer may have got lost on its way.
+
+    An access token of the granted scope is stored with the look, which saves a round trip to the database.
+    What is refused after that, here or by the caller, is withdrawn; if the process dies in between, the row
+    opens nothing, since its secret was told to nobody, and goes with the expired ones.
     """
     successor = base64url(hmac.new(key, token.encode(), hashlib.sha256).digest())
-    values = {
+    looked_for = {
         "token_hash": sha256_hex(token),
         "following_hash": sha256_hex(successor),
         "client_id": client_id,
     }
-    rows = execute_alone(_PRESENTED, values)
-    if not rows:
-        return None
-    row = rows[0]
-    if row.dpop_jkt not in (None, jkt):
-        return None
-    if row.used_at is not None and (
-        row.used_at + timedelta(seconds=REPEAT_SECONDS) <= now
-        or row.following_hash is None
-        or row.following_used_at is not None
-    ):
-        _end_family(row, client_id, now=now)
-        return None
-    if row.expires_at <= now:
+    secret = new_token()
+    stored = {
+        "access_hash": sha256_hex(secret),
+        "access_jkt": jkt,
+        "access_expires_at": now + access_token_lifetime,
+        "b_now": now,
+    }
+    row = _look_and_store(looked_for, stored)
+    if row is None:
         return None
     granted = Granted(
         grant_id=row.grant_id,
@@ -211,52 +219,59 @@ def present(token: str, *, client_id: str, key: bytes, jkt: str | None, now: dat
         claims=AskedClaims.from_json(row.claims),
     )
     repeated = row.used_at is not None
-    return Presented(granted, row.company, token, successor, row.expires_at, row.ends_at, repeated)
+    presented = Presented(
+        granted, row.company, secret, token, successor, row.expires_at, row.ends_at, repeated
+    )
+    proven = row.dpop_jkt in (None, jkt)
+    reused = repeated and (
+        row.used_at + timedelta(seconds=REPEAT_SECONDS) <= now
+        or row.following_hash is None
+        or row.following_used_at is not None
+    )
+    if proven and not reused and row.expires_at > now:
+        return presented
+    withdraw(presented)
+    if proven and reused:
+        _end_family(row, client_id, now=now)
+    return None
 
 
 def use(
-    presented: Presented,
-    *,
-    scope: str,
-    rotate: bool,
-    jkt: str | None,
-    idle: timedelta,
-    access_token_lifetime: timedelta,
-    now: datetime,
+    presented: Presented, *, scope: str, rotate: bool, jkt: str | None, idle: timedelta, now: datetime
 ) -> tuple[str, str] | None:
-    """A new access token's secret, and the refresh token to go on with; None: somebody was first, look again.
+    """The new access token's secret and the refresh token to go on with; None: somebody was first.
 
-    The claim is one conditional UPDATE; what it gives is stored with it or not at all, bound to the key
-    `jkt` if any: the access token, and the token that follows by rotation.
+    The claim is one conditional UPDATE; the token that follows by rotation is stored with it or not at all,
+    bound to the key `jkt` if any.
     """
-    secret = new_token()
-    stored = {"token_hash": sha256_hex(secret), "expires_at": now + access_token_lifetime}
+    if scope != presented.granted.scope:
+        execute_alone(_NARROW, {"b_token_hash": sha256_hex(presented.secret), "b_scope": scope})
     if presented.repeated:
-        values = {"grant_id": presented.granted.grant_id, "client_id": None, "scope": scope, "issued_at": now}
-        execute_alone(STORE_TOKEN, stored | values | {"dpop_jkt": jkt})
-        return secret, presented.successor
+        return presented.secret, presented.successor
     expires_at = min(now + idle, presented.ends_at)
     moved = abs(expires_at - presented.expires_at)
-    claim: dict[str, Any] = {
-        "b_token_hash": sha256_hex(presented.token),
-        "b_now": now,
-        "access_hash": stored["token_hash"],
-        "access_expires_at": stored["expires_at"],
-        "access_scope": scope,
-        "access_jkt": jkt,
-    }
     if not rotate and moved < min(EXTEND_EVERY, idle / 60):
-        return (secret, presented.token) if execute_alone(_NOT_YET_EXTENDED, claim) else None
-    claim["b_expires_at"] = expires_at
-    if rotate:
-        claim |= {"following_hash": sha256_hex(presented.successor), "b_ends_at": presented.ends_at}
-    if db.engine.dialect.name == "postgresql":
-        rows = execute_alone(_ROTATE_AT_ONCE if rotate else _EXTEND_AT_ONCE, claim)
+        return presented.secret, presented.token
+    claim: dict[str, Any] = {"b_token_hash": sha256_hex(presented.token)}
+    if not rotate:
+        claimed = execute_alone(_EXTEND, claim | {"b_expires_at": expires_at})
     else:
-        rows = _use_in_steps(claim, rotate=rotate)
-    if not rows:
+        following = {
+            "following_hash": sha256_hex(presented.successor),
+            "b_jkt": jkt,
+            "b_expires_at": expires_at,
+            "b_ends_at": presented.ends_at,
+        }
+        claimed = _rotate(claim | {"b_now": now}, following)
+    if not claimed:
+        withdraw(presented)
         return None
-    return secret, presented.successor if rotate else presented.token
+    return presented.secret, presented.successor if rotate else presented.token
+
+
+def withdraw(presented: Presented) -> None:
+    """Remove the access token that was stored with the look, before its secret is told."""
+    execute_alone(_WITHDRAW, {"b_token_hash": sha256_hex(presented.secret)})
 
 
 def narrowed(granted: Granted, scope: str) -> Granted:
@@ -264,18 +279,36 @@ def narrowed(granted: Granted, scope: str) -> Granted:
     return replace(granted, scope=scope)
 
 
-def _use_in_steps(claim: Mapping[str, Any], *, rotate: bool) -> Sequence[sa.Row[Any]]:
-    wanted = ("b_token_hash", "b_now" if rotate else "b_expires_at")
-    rows = db.session.execute(_ROTATE if rotate else _EXTEND, {name: claim[name] for name in wanted}).all()
+def _look_and_store(looked_for: Mapping[str, Any], stored: Mapping[str, Any]) -> Any:
+    """The row that `_PRESENTED` finds, if it does, and an access token with it."""
+    if db.engine.dialect.name == "postgresql":
+        rows = execute_alone(_PRESENTED_AND_STORED, {**looked_for, **stored})
+        return rows[0] if rows else None
+    rows = execute_alone(_PRESENTED, looked_for)
+    if not rows:
+        return None
+    access = {"token_hash": stored["access_hash"], "expires_at": stored["access_expires_at"]}
+    common = {"issued_at": stored["b_now"], "dpop_jkt": stored["access_jkt"], "client_id": None}
+    execute_alone(STORE_TOKEN, access | common | {"grant_id": rows[0].grant_id, "scope": rows[0].scope})
+    return rows[0]
+
+
+def _rotate(claim: Mapping[str, Any], following: Mapping[str, Any]) -> Sequence[Any]:
+    """The claim's row, if it was the first, and the token that follows stored with it."""
+    if db.engine.dialect.name == "postgresql":
+        return execute_alone(_ROTATE_AT_ONCE, {**claim, **following})
+    rows = db.session.execute(_ROTATE, claim).all()
     if rows:
-        grant_id, now = rows[0].grant_id, claim["b_now"]
-        access = {"token_hash": claim["access_hash"], "expires_at": claim["access_expires_at"]}
-        common = {"grant_id": grant_id, "issued_at": now, "dpop_jkt": claim["access_jkt"]}
-        db.session.execute(STORE_TOKEN, common | access | {"client_id": None, "scope": claim["access_scope"]})
-        if rotate:
-            following = {"token_hash": claim["following_hash"], "ends_at": claim["b_ends_at"]}
-            expires = {"expires_at": claim["b_expires_at"], "used_at": None}
-            db.session.execute(_STORE, common | following | expires)
+        values = {
+            "token_hash": following["following_hash"],
+            "grant_id": rows[0].grant_id,
+            "dpop_jkt": following["b_jkt"],
+            "issued_at": claim["b_now"],
+            "expires_at": following["b_expires_at"],
+            "ends_at": following["b_ends_at"],
+            "used_at": None,
+        }
+        db.session.execute(_STORE, values)
     db.session.commit()
     return rows
 

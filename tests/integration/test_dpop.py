@@ -6,11 +6,14 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 import time_machine
 from flask import Flask
 from werkzeug.test import TestResponse
 
+from idp.db import db
 from idp.oidc import dpop
+from idp.oidc.models import AccessToken
 from tests.factories import make_client, make_public_client
 from tests.fakes.proofs import JKT, claims, proof, sign, with_token
 from tests.fakes.relying_party import HTTPS, RelyingParty, Tokens, basic_value
@@ -190,10 +193,12 @@ def test_a_push_with_a_wrong_proof_is_refused(rp: RelyingParty) -> None:
         assert "DPoP-Nonce" in answer.headers
 
 
-def test_a_public_clients_refresh_token_is_bound(spa: RelyingParty, anna: str) -> None:
+def test_a_public_clients_refresh_token_is_bound(spa: RelyingParty, app: Flask, anna: str) -> None:
     first = log_in(spa)
     for headers in ({}, proof(alg="EdDSA")):
         assert spa.refresh(first.refresh_token, headers=headers).error == "invalid_grant"
+        with app.app_context():
+            assert db.session.scalar(sa.select(sa.func.count()).select_from(AccessToken)) == 1, "the first"
     second = spa.refresh(first.refresh_token, headers=proof())
     assert second.body["token_type"] == "DPoP"
     assert ask(spa, with_token(second.access_token)).status_code == 200

@@ -5,6 +5,7 @@ import re
 from base64 import urlsafe_b64decode
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,9 @@ from idp.audit import Event, newest
 from idp.clock import utcnow
 from idp.db import db
 from idp.login import service as login
-from idp.oidc.models import Grant, RefreshToken
+from idp.oidc import refresh
+from idp.oidc.models import AccessToken, Grant, RefreshToken
+from idp.oidc.refresh import Presented
 from idp.tokens import sha256_hex
 from idp.users import service as users
 from tests.factories import SECRET, make_client, make_public_client
@@ -63,6 +66,13 @@ def claims_of(token: str) -> dict[str, Any]:
     body = token.split(".")[1]
     found: dict[str, Any] = json.loads(urlsafe_b64decode(body + "=" * (-len(body) % 4)))
     return found
+
+
+def access_tokens(app: Flask) -> list[tuple[str, str]]:
+    """Hash and scope of each that is stored."""
+    with app.app_context():
+        rows = db.session.execute(sa.select(AccessToken.token_hash, AccessToken.scope))
+        return [(row.token_hash, row.scope) for row in rows]
 
 
 def log_out(rp: RelyingParty) -> None:
@@ -126,6 +136,7 @@ def test_one_thing_wrong_and_it_is_refused(
 ) -> None:
     tokens = log_in(rp)
     token = tokens.refresh_token
+    before = access_tokens(app)
     cases: dict[str, tuple[dict[str, Any], str]] = {
         "no token": ({"refresh_token": None}, "invalid_request"),
         "empty token": ({"refresh_token": ""}, "invalid_request"),
@@ -153,6 +164,7 @@ def test_one_thing_wrong_and_it_is_refused(
             assert (answer.status, answer.error) == (401 if error == "invalid_client" else 400, error)
             assert set(answer.body) == {"error", "error_description"}
             assert answer.body["error_description"].isascii()
+            assert access_tokens(app) == before, "one that nobody is told is not kept"
     assert rp.refresh(token).status == 200  # none of them spent or ended it
 
 
@@ -165,10 +177,12 @@ def test_a_doubled_parameter_is_refused(rp: RelyingParty, app: Flask, anna: str)
     assert answer.get_json()["error"] == "invalid_request"
 
 
-def test_the_scope_may_be_narrowed_for_one_answer(rp: RelyingParty, anna: str) -> None:
+def test_the_scope_may_be_narrowed_for_one_answer(rp: RelyingParty, app: Flask, anna: str) -> None:
     token = log_in(rp).refresh_token
     narrow = rp.refresh(token, scope="openid")
     assert narrow.body["scope"] == "openid"
+    assert (sha256_hex(narrow.access_token), "openid") in access_tokens(app)
+    assert rp.introspect(narrow.access_token).get_json()["scope"] == "openid"
     assert set(rp.userinfo(narrow.access_token).get_json()) == {"sub"}
     bare = rp.refresh(token, scope="email")
     assert "id_token" not in bare.body
@@ -214,8 +228,10 @@ def test_reuse_ends_the_family(
         clock.shift(30)
     else:
         newest_tokens = spa.refresh(newest_tokens.refresh_token)
+    before = access_tokens(app)
     assert spa.refresh(first.refresh_token).error == "invalid_grant"
     assert spa.refresh(newest_tokens.refresh_token).error == "invalid_grant"
+    assert access_tokens(app) == before
     assert spa.userinfo(newest_tokens.access_token).status_code == 401
     assert spa.refresh(bystander.refresh_token).status == 200
     with app.app_context():
@@ -248,6 +264,39 @@ def test_of_parallel_requests_one_rotates_and_all_get_the_same(
     assert spa.refresh(answers[0].refresh_token).status == 200
 
 
+def test_a_token_that_somebody_used_between_look_and_claim_is_looked_at_again(
+    clock: time_machine.Traveller,
+    rp: RelyingParty,
+    app: Flask,
+    anna: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Here by a worker that still has the client as a public one: its first look finds the token unused."""
+    token = log_in(rp).refresh_token
+    use, answers = refresh.use, []
+
+    def late(presented: Presented, **values: Any) -> tuple[str, str] | None:
+        if not answers:
+            answers.append(use(presented_elsewhere(presented), **{**values, "rotate": True}))
+        answers.append(use(presented, **values))
+        return answers[-1]
+
+    def presented_elsewhere(presented: Presented) -> Presented:
+        return replace(presented, secret="of another request")
+
+    monkeypatch.setattr(refresh, "use", late)
+    clock.shift(120)  # its end moves
+    before = access_tokens(app)
+    answer = rp.refresh(token)
+    elsewhere, first, second = answers
+    assert elsewhere is not None
+    assert first is None
+    assert second == (answer.access_token, answer.refresh_token)
+    assert answer.refresh_token == elsewhere[1], "as to anybody whose answer got lost"
+    [stored] = set(access_tokens(app)) - set(before)
+    assert stored[0] == sha256_hex(answer.access_token)
+
+
 def test_tokens_are_stored_as_hashes(spa: RelyingParty, app: Flask, anna: str) -> None:
     tokens = spa.refresh(log_in(spa).refresh_token)
     with app.app_context():
@@ -268,7 +317,9 @@ def test_idle_and_absolute_limits(
     rp = RelyingParty(app, app.test_client(), client_id, f"https://{client_id}.example.se/cb")
     token = log_in(rp).refresh_token
     clock.shift(idle)
+    before = access_tokens(app)
     assert rp.refresh(token).error == "invalid_grant"
+    assert access_tokens(app) == before
     token = log_in(rp, prompt="login").refresh_token
     for _ in range(absolute // idle * 2 - 1):
         clock.shift(idle / 2)
@@ -430,7 +481,9 @@ def test_it_dies_with_what_it_came_from(
     tokens = log_in(rp)
     assert rp.refresh(tokens.refresh_token).status == 200
     what_happens(app, clients_file)
+    before = access_tokens(app)
     assert rp.refresh(tokens.refresh_token).error == error
+    assert access_tokens(app) == before
 
 
 @on_sqlite_only
