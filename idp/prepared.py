@@ -22,13 +22,16 @@ class AloneEngine:
     A statement is compiled once, prepared once on each connection, and then one call of libpq: nothing is
     begun or reset around it, and other threads are let in once, while the server works, not at every step of
     the exchange. Rows are as psycopg makes them (UUIDs, JSON and, the session's zone being UTC, times come
-    out as they should). Closed together with `engine`.
+    out as they should). Tables are joined in the order in which the statement names them: as long as the
+    server has no statistics, all orders look the same to it. Closed together with `engine`.
     """
 
     def __init__(self, engine: Engine, options: Mapping[str, Any]) -> None:
+        to_connect = dict(options["connect_args"])
+        to_connect["options"] += " -c join_collapse_limit=1"
         self._engine = sa.create_engine(
             engine.url,
-            **options,
+            **{**options, "connect_args": to_connect},
             isolation_level="AUTOCOMMIT",
             pool_reset_on_return=None,
             paramstyle="numeric_dollar",
@@ -112,7 +115,7 @@ class _Session:
             return ()
         if prepared.make_row is None:
             names = [(result.fname(column) or b"").decode() for column in range(result.nfields)]
-            row: Any = namedtuple("Row", names)  # type: ignore[misc]
+            row: Any = namedtuple("Row", names, rename=True)  # type: ignore[misc]
             prepared.make_row = row._make
         self._transformer.set_pgresult(result)
         return self._transformer.load_rows(0, result.ntuples, prepared.make_row)

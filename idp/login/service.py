@@ -18,7 +18,7 @@ from idp.login.models import BrowserSession, Interaction, MethodUse
 from idp.login.requirement import AuthnRequirement
 from idp.login.user_message import UserMessage
 from idp.tokens import new_token, sha256_hex
-from idp.users.models import Company, Status, User
+from idp.users.models import IS_ACTIVE, Company, Status, User
 
 _signals = Namespace()
 sessions_ended = _signals.signal("sessions-ended")
@@ -322,7 +322,7 @@ _LIVE = (
         _session.ended_at.is_(None),
         _session.expires_at > sa.bindparam("now"),
         _session.seen_at > sa.bindparam("idle_since"),
-        _user.status == Status.ACTIVE.value,
+        IS_ACTIVE,
     )
 )
 

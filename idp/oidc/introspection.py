@@ -12,7 +12,7 @@ from idp.oidc.clients import Client
 from idp.oidc.models import AccessToken, Grant, RefreshToken
 from idp.oidc.provider import Provider
 from idp.tokens import sha256_hex
-from idp.users.models import Status, User
+from idp.users.models import IS_ACTIVE, User
 
 INACTIVE = {"active": False}
 
@@ -21,7 +21,7 @@ _REFRESH, _TOKENS, _GRANTS, _USERS = (
 )
 _refresh, _token, _grant, _user = _REFRESH.c, _TOKENS.c, _GRANTS.c, _USERS.c
 _NOW = sa.bindparam("now", type_=_token.expires_at.type)
-_IN_FORCE = sa.and_(_grant.revoked_at.is_(None), _user.status == Status.ACTIVE.value)
+_IN_FORCE = sa.and_(_grant.revoked_at.is_(None), IS_ACTIVE)
 # Both kinds are searched: a hint may be wrong (RFC 7662 §2.1), and one token is never of both.
 _LOOK_UP = sa.union_all(
     sa.select(

@@ -20,7 +20,7 @@ from idp.oidc.claims import AskedClaims
 from idp.oidc.models import AccessToken, Grant, RefreshToken
 from idp.oidc.service import STORE_TOKEN, Granted
 from idp.tokens import base64url, new_token, sha256_hex
-from idp.users.models import Company, Status, User
+from idp.users.models import IS_ACTIVE, Company, User
 
 REPEAT_SECONDS = 30  # for so long a lost answer is given again (RFC 9700 §4.14.2 leaves it open)
 EXTEND_EVERY = timedelta(minutes=1)
@@ -93,7 +93,7 @@ _PRESENTED = (
         _refresh.token_hash == sa.bindparam("token_hash"),
         _grant.client_id == sa.bindparam("client_id"),
         _grant.revoked_at.is_(None),
-        _user.status == Status.ACTIVE.value,
+        IS_ACTIVE,
     )
 )
 _UNUSED = (_refresh.token_hash == sa.bindparam("b_token_hash"), _refresh.used_at.is_(None))

@@ -19,7 +19,7 @@ from idp.oidc.authorize import AuthorizationRequest
 from idp.oidc.claims import AskedClaims, Person
 from idp.oidc.models import AccessToken, Consent, Grant
 from idp.tokens import new_token, s256_challenge, sha256_hex
-from idp.users.models import Company, Status, User
+from idp.users.models import IS_ACTIVE, Company, User
 
 CODE_SECONDS = 60
 OFFLINE = "offline_access"  # the scope that lets a grant outlive its session (OIDC Core §11)
@@ -60,7 +60,6 @@ class TokenFacts:
 _GRANTS, _TOKENS = cast(sa.Table, Grant.__table__), cast(sa.Table, AccessToken.__table__)
 _SESSIONS = cast(sa.Table, BrowserSession.__table__)
 _grant, _token, _user, _company = _GRANTS.c, _TOKENS.c, User.__table__.c, Company.__table__.c
-_ACTIVE = _user.status == Status.ACTIVE.value
 _GRANTED = [column for column in _GRANTS.columns if column.name not in ("code_used_at", "revoked_at")]
 _GRANT = (
     sa.insert(_GRANTS)
@@ -72,7 +71,7 @@ _GRANT = (
         .where(
             _SESSIONS.c.id == sa.bindparam("b_session_id", type_=_grant.session_id.type),
             _SESSIONS.c.ended_at.is_(None),
-            _ACTIVE,
+            IS_ACTIVE,
         )
         .with_for_update(read=True, of=_SESSIONS),
         include_defaults=False,
@@ -93,7 +92,7 @@ _CLAIM = (
         _grant.code_used_at.is_(None),
         _grant.revoked_at.is_(None),
         _grant.code_expires_at > sa.bindparam("b_now"),
-        sa.exists().where(_user.id == _grant.user_id, _ACTIVE),
+        sa.exists().where(_user.id == _grant.user_id, IS_ACTIVE),
     )
     .values(code_used_at=sa.bindparam("b_now"))
     .returning(
@@ -141,7 +140,7 @@ _FACTS = (
 _USER = (
     sa.select(*_FACTS)
     .join(Company.__table__, _company.id == _user.company_id)
-    .where(_user.id == sa.bindparam("user_id", type_=_user.id.type), _ACTIVE)
+    .where(_user.id == sa.bindparam("user_id", type_=_user.id.type), IS_ACTIVE)
 )
 _HOLDER = (
     sa.select(_token.scope, _token.dpop_jkt, _grant.client_id, _grant.claims, *_FACTS)
@@ -153,7 +152,7 @@ _HOLDER = (
         _token.token_hash == sa.bindparam("token_hash"),
         _token.expires_at > sa.bindparam("now"),
         _grant.revoked_at.is_(None),
-        _ACTIVE,
+        IS_ACTIVE,
     )
 )
 

@@ -79,6 +79,11 @@ class User(Base):
         return self.status == Status.ACTIVE.value
 
 
+IS_ACTIVE = User.__table__.c.status.is_not_distinct_from(Status.ACTIVE.value)
+"""For a look that begins with another table's key. `=` says the same, but PostgreSQL, as long as it has no
+statistics, would begin with the index on status: with all active people, and all that theirs is."""
+
+
 class BankIdLink(Base):
     """The BankID that opens an account. One person's may open several accounts."""
 

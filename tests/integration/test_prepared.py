@@ -13,6 +13,7 @@ from idp.app import POSTGRESQL_OPTIONS
 from idp.db import UTCDateTime
 from idp.prepared import AloneEngine
 
+CONNECT = {"connect_args": {"options": POSTGRESQL_OPTIONS}}
 ID = UUID("0b1c0000-0000-4000-8000-00000000000a")
 AT = datetime(2026, 3, 4, 5, 6, 7, 891011, tzinfo=UTC)
 TABLE = sa.Table(
@@ -53,10 +54,7 @@ def engine(postgres_url: str) -> Iterator[sa.Engine]:
 @pytest.fixture
 def alone(engine: sa.Engine) -> AloneEngine:
     """With room for one connection: whoever leaks it waits in vain."""
-    options = {"options": POSTGRESQL_OPTIONS}
-    return AloneEngine(
-        engine, {"pool_size": 1, "max_overflow": 0, "pool_timeout": 5, "connect_args": options}
-    )
+    return AloneEngine(engine, {**CONNECT, "pool_size": 1, "max_overflow": 0, "pool_timeout": 5})
 
 
 def test_what_goes_in_is_committed_and_comes_out(alone: AloneEngine, engine: sa.Engine) -> None:
@@ -129,7 +127,7 @@ def test_a_connection_that_ends_between_two_statements_is_replaced_unseen(
 
 
 def test_threads_have_their_own_rows(engine: sa.Engine) -> None:
-    alone = AloneEngine(engine, {"pool_size": 4, "max_overflow": 0})
+    alone = AloneEngine(engine, {**CONNECT, "pool_size": 4, "max_overflow": 0})
     for number in range(8):
         alone.execute(INSERT, THING | {"b_name": str(number), "b_number": number})
 
