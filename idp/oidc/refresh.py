@@ -106,8 +106,6 @@ _EXTEND = (
     .values(expires_at=sa.bindparam("b_expires_at"))
     .returning(_refresh.grant_id)
 )
-
-
 _presented = _PRESENTED.cte("presented")
 _PRESENTED_AND_STORED = sa.select(_presented).add_cte(
     sa.insert(_TOKENS)

@@ -1,17 +1,13 @@
 """How much a login may ask of the database: few statements, and none twice in a request."""
 
-import re
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import pytest
-import sqlalchemy as sa
 from flask import Flask
-from sqlalchemy.ext.compiler import compiles
 from time_machine import Traveller
 
-from idp.prepared import AloneEngine
 from tests.factories import PASSWORD, make_client
 from tests.fakes.relying_party import HTTPS, RelyingParty
 from tests.fakes.statements import Statements
@@ -70,52 +66,6 @@ def test_tokens(app: Flask, rp: RelyingParty, statements: Statements) -> None:
     told, sent = statements.of(lambda: service.introspect(tokens.refresh_token))
     assert told.get_json()["active"] is True
     assert reads_and_writes(sent) == (1, 0), sent
-
-
-class Explain(sa.Executable, sa.ClauseElement):
-    """The plan of a statement."""
-
-    inherit_cache = False
-
-    def __init__(self, statement: sa.ClauseElement) -> None:
-        self.statement = statement
-
-
-@compiles(Explain)
-def explain(element: Explain, compiler: Any, **options: Any) -> str:
-    return f"EXPLAIN {compiler.process(element.statement, **options)}"
-
-
-@pytest.mark.usefixtures("anna")
-@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
-def test_without_statistics_a_look_begins_with_its_key(
-    app: Flask, rp: RelyingParty, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Not with all active people: until there are some, a busy provider would get slower by the second."""
-    service = RelyingParty(app, rp.browser, "service", "https://service.example.se/cb")
-    tokens = service.tokens(scope="openid offline_access")
-    code = service.code(scope="openid")
-    execute, found = AloneEngine.execute, []
-
-    def explained(alone: AloneEngine, statement: Any, values: Mapping[str, Any]) -> Any:
-        if not statement.is_insert:  # those that begin with a table's key
-            plan = "\n".join(line for (line,) in execute(alone, Explain(statement), values))
-            found.append(re.findall(r"(?<!CTE )Scan .*?on (\w+)", plan))
-        return execute(alone, statement, values)
-
-    monkeypatch.setattr(AloneEngine, "execute", explained)
-    service.authorize(scope="openid")
-    service.exchange(code)
-    service.userinfo(tokens.access_token)
-    service.refresh(tokens.refresh_token)
-    service.introspect(tokens.access_token)
-    assert found == [
-        ["browser_sessions", "users", "companies"],
-        ["grants", "users"],
-        ["access_tokens", "grants", "users", "companies"],
-        ["refresh_tokens", "grants", "users", "companies", "refresh_tokens"],
-        ["access_tokens", "grants", "users", "refresh_tokens", "grants", "users"],
-    ]
 
 
 @pytest.mark.usefixtures("anna")
