@@ -25,9 +25,6 @@ _link = BankIdLink.__table__.c
 _LINK = sa.select(_link.name, _link.number_encrypted, _link.linked_at, _link.last_used_at).where(
     _link.user_id == sa.bindparam("user_id", type_=_link.user_id.type)
 )
-_NUMBER = sa.select(_link.number_encrypted).where(
-    _link.user_id == sa.bindparam("user_id", type_=_link.user_id.type)
-)
 
 
 @dataclass(frozen=True)
@@ -133,7 +130,7 @@ def state(user_id: UUID, *, keys: PersonalNumberKeys) -> LinkState | None:
 
 def number_of(user_id: UUID, *, keys: PersonalNumberKeys) -> PersonalNumber | None:
     """Whose BankID is linked to the account, as committed; None when none is."""
-    rows = execute_alone(_NUMBER, {"user_id": user_id})
+    rows = execute_alone(_LINK, {"user_id": user_id})
     return opened(rows[0].number_encrypted, user_id, keys=keys) if rows else None
 
 

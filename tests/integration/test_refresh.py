@@ -69,10 +69,10 @@ def claims_of(token: str) -> dict[str, Any]:
 
 
 def access_tokens(app: Flask) -> list[tuple[str, str]]:
-    """Hash and scope of each that is stored."""
+    """Hash and scope of each that is stored, in order."""
     with app.app_context():
         rows = db.session.execute(sa.select(AccessToken.token_hash, AccessToken.scope))
-        return [(row.token_hash, row.scope) for row in rows]
+        return sorted((row.token_hash, row.scope) for row in rows)
 
 
 def log_out(rp: RelyingParty) -> None:
