@@ -47,7 +47,7 @@ texts: $(VENV)/.test
 	$(BIN)/pybabel compile -d $(TEXTS) --statistics
 
 schema: $(VENV)/.run
-	$(BIN)/idp clients schema > idp/oidc/clients.schema.json
+	$(BIN)/idp clients schema > idp/oidc/clients/clients.schema.json
 
 clean:
 	rm -rf $(VENV) var build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

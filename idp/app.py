@@ -37,18 +37,19 @@ from idp.db import db
 from idp.login import guard, methods
 from idp.login import service as login_service
 from idp.login import views as login_views
-from idp.oidc import frontchannel, notices, token_views
 from idp.oidc import service as oidc_service
+from idp.oidc import token_views
 from idp.oidc import views as oidc_views
-from idp.oidc.backchannel import Courier
-from idp.oidc.client_bankid import ClientBankId
-from idp.oidc.client_keys import ClientKeys
-from idp.oidc.client_registry import ClientRegistry, load_clients
-from idp.oidc.clients import Client
-from idp.oidc.keys import KeyRing
+from idp.oidc.clients.bankid import ClientBankId
+from idp.oidc.clients.client import Client
+from idp.oidc.clients.keys import ClientKeys
+from idp.oidc.clients.registry import ClientRegistry, load_clients
+from idp.oidc.keys.ring import KeyRing
+from idp.oidc.logout import frontchannel, notices
+from idp.oidc.logout.backchannel import Courier
 from idp.oidc.models import Consent, Grant
 from idp.oidc.provider import Provider
-from idp.oidc.server import TokenServer
+from idp.oidc.tokens.server import TokenServer
 from idp.outbound import Outbound
 from idp.password import views as password_views
 from idp.password.hashing import PasswordHasher

@@ -16,9 +16,9 @@ from idp.config import ConfigError, Settings
 from idp.crypto import PersonalNumberKeys
 from idp.db import db
 from idp.mail_transport import Trouble, transport
-from idp.oidc import notices
-from idp.oidc.client_registry import expired_clients
-from idp.oidc.keys import KeyRing
+from idp.oidc.clients.registry import expired_clients
+from idp.oidc.keys.ring import KeyRing
+from idp.oidc.logout import notices
 
 CERTIFICATE_WARNING = timedelta(days=60)
 CLOCK_TOLERANCE = timedelta(seconds=5)

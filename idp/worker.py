@@ -17,7 +17,7 @@ from idp.config import ConfigError, Settings
 from idp.crypto import CannotOpen
 from idp.db import db
 from idp.mail_transport import Deferred, Refused, Send, Transport, Trouble
-from idp.oidc.backchannel import Courier
+from idp.oidc.logout.backchannel import Courier
 
 LOOK_SECONDS = 1.0
 FIRST_PAUSE_SECONDS = 5.0

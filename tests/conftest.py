@@ -21,7 +21,8 @@ from idp.cli import main
 from idp.clock import utcnow
 from idp.config import Settings
 from idp.db import db
-from idp.oidc import key_files, key_rotation
+from idp.oidc.keys import files as key_files
+from idp.oidc.keys import rotation as key_rotation
 from tests.factories import NOON, make_client, make_public_client, make_user
 from tests.fakes.kept import CompiledTemplates, Engines, UrlBuilders
 from tests.fakes.postgres import PrivatePostgres

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
-from idp.oidc.clients import Client
+from idp.oidc.clients.client import Client
 
 
 def offered(clients: Mapping[str, Client], *, company: str) -> dict[str, Client]:

@@ -10,11 +10,13 @@ from idp import app as application
 from idp.clock import utcnow
 from idp.commands.base import Context, command, fail, json_option, show
 from idp.config import ConfigError
-from idp.oidc import client_diff, client_entry, client_schema
-from idp.oidc.client_file import read_file
-from idp.oidc.client_registry import expired_clients, load_clients, read_with_origins
-from idp.oidc.clients import Client
-from idp.oidc.keys import KeyRing
+from idp.oidc.clients import diff as client_diff
+from idp.oidc.clients import new_entry as client_entry
+from idp.oidc.clients import schema as client_schema
+from idp.oidc.clients.client import Client
+from idp.oidc.clients.file import read_file
+from idp.oidc.clients.registry import expired_clients, load_clients, read_with_origins
+from idp.oidc.keys.ring import KeyRing
 from idp.tokens import new_token, sha256_hex
 
 

@@ -10,7 +10,8 @@ from idp.clock import utcnow
 from idp.commands.base import Context, command, database, fail, json_option, show
 from idp.config import Settings
 from idp.db import db
-from idp.oidc import key_files, key_rotation
+from idp.oidc.keys import files as key_files
+from idp.oidc.keys import rotation as key_rotation
 
 
 @click.group()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from idp.demo.folder import Kept, write_private
-from idp.oidc.clients import Client
+from idp.oidc.clients.client import Client
 
 
 @dataclass(frozen=True)

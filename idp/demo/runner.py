@@ -22,8 +22,9 @@ from idp.crypto import PersonalNumberKeys
 from idp.db import db
 from idp.demo import folder, parts, relying_apps, seed
 from idp.demo.folder import Kept
-from idp.oidc import key_files, key_rotation
-from idp.oidc.client_registry import load_clients
+from idp.oidc.clients.registry import load_clients
+from idp.oidc.keys import files as key_files
+from idp.oidc.keys import rotation as key_rotation
 from idp.password.hashing import PasswordHasher
 
 ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - where such a server is reached from here

@@ -11,7 +11,7 @@ from uuid import UUID
 from flask_babel import LazyString, lazy_gettext
 
 from idp.oidc.claims_request import ClaimsRequest
-from idp.oidc.clients import Client
+from idp.oidc.clients.client import Client
 from idp.tokens import base64url
 from idp.users.personal_number import PersonalNumber
 

@@ -8,12 +8,12 @@ from typing import Any, get_args
 from authlib.oauth2.base import OAuth2Error
 from joserfc import jwe
 
-from idp.oidc import entry_notes
-from idp.oidc.client_auth import ClientKeysUnavailable
-from idp.oidc.client_fields import ContentEncryption, KeyEncryption
-from idp.oidc.client_jwks import ClientKey
-from idp.oidc.client_keys import ClientKeys, KeysUnavailable
-from idp.oidc.clients import Client
+from idp.oidc.authentication.client_auth import ClientKeysUnavailable
+from idp.oidc.clients import entry_notes
+from idp.oidc.clients.client import Client
+from idp.oidc.clients.field_types import ContentEncryption, KeyEncryption
+from idp.oidc.clients.jwks import ClientKey
+from idp.oidc.clients.keys import ClientKeys, KeysUnavailable
 
 KEY_ALGS: tuple[str, ...] = get_args(KeyEncryption)
 CONTENT_ENCS: tuple[str, ...] = get_args(ContentEncryption)

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 
 from idp.leftovers import Leftovers
 from idp.login.models import BrowserSession
-from idp.oidc import notices
+from idp.oidc.logout import notices
 from idp.oidc.models import AccessToken, Grant, PushedRequest, RefreshToken, UsedAssertion
 
 KEEP_GRANTS = timedelta(days=1)

@@ -2,8 +2,12 @@
 
 from typing import Any
 
-from idp.oidc import client_assertion, client_auth, dpop, encryption, request_object
-from idp.oidc.authorize import RESPONSE_MODES
+from idp.oidc import encryption
+from idp.oidc.authentication import client_assertion, client_auth, dpop
+from idp.oidc.authorization import request_object
+from idp.oidc.authorization.authorize import RESPONSE_MODES
+from idp.oidc.authorization.requested_login import PROMPTS
+from idp.oidc.authorization.user_message import MIME_TYPES
 from idp.oidc.claims import (
     AUTHN_PROVIDER,
     CLAIMS_OF_A_NUMBER,
@@ -12,10 +16,8 @@ from idp.oidc.claims import (
     SCOPE_CLAIMS,
     of_scopes,
 )
-from idp.oidc.grants import GRANTS
-from idp.oidc.keys import CONTENT_ENCS
-from idp.oidc.requested_login import PROMPTS
-from idp.oidc.user_message import MIME_TYPES
+from idp.oidc.keys.ring import CONTENT_ENCS
+from idp.oidc.tokens.grants import GRANTS
 
 SWEDISH_DISCO = "https://id.oidc.se/disco/"
 ENDPOINTS = {

@@ -6,9 +6,9 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from idp.oidc.client_keys import ClientKeys
-from idp.oidc.client_registry import ClientRegistry
-from idp.oidc.keys import KeyRing
+from idp.oidc.clients.keys import ClientKeys
+from idp.oidc.clients.registry import ClientRegistry
+from idp.oidc.keys.ring import KeyRing
 from idp.ratelimit import RateLimiter
 from idp.users.personal_number import PersonalNumber
 

@@ -14,8 +14,8 @@ from idp.db import db, execute_alone
 from idp.login import service as login
 from idp.login.models import BrowserSession
 from idp.login.service import LiveSession
-from idp.oidc import par
-from idp.oidc.authorize import AuthorizationRequest
+from idp.oidc.authorization import par
+from idp.oidc.authorization.authorize import AuthorizationRequest
 from idp.oidc.claims import AskedClaims, Person
 from idp.oidc.models import AccessToken, Consent, Grant
 from idp.tokens import new_token, s256_challenge, sha256_hex

@@ -9,13 +9,17 @@ from flask import Response, current_app, request
 
 from idp import web
 from idp.clock import utcnow
-from idp.oidc import client_auth, dpop, entry_notes, introspection, service, tokens
-from idp.oidc import userinfo as userinfo_answer
+from idp.oidc import service
+from idp.oidc.authentication import client_auth, dpop
+from idp.oidc.authentication.client_auth import InvalidClient
 from idp.oidc.blueprint import blueprint, provider
-from idp.oidc.client_auth import InvalidClient
-from idp.oidc.clients import Client
-from idp.oidc.server import NO_STORE, TokenServer
-from idp.oidc.token_request import TokenRequest, read_form
+from idp.oidc.clients import entry_notes
+from idp.oidc.clients.client import Client
+from idp.oidc.tokens import content as tokens
+from idp.oidc.tokens import introspection
+from idp.oidc.tokens import userinfo as userinfo_answer
+from idp.oidc.tokens.server import NO_STORE, TokenServer
+from idp.oidc.tokens.token_request import TokenRequest, read_form
 
 DPOP_PATHS = frozenset({"/token", "/userinfo", "/par"})
 DPOP_CHALLENGE = f'DPoP algs="{" ".join(dpop.ALGS)}"'

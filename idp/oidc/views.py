@@ -27,20 +27,10 @@ from idp.login import service as login
 from idp.login.models import Interaction
 from idp.login.service import LiveSession
 from idp.login.views import logged_out, sign_logout_state
-from idp.oidc import (
-    authorize,
-    claims,
-    client_auth,
-    decision,
-    dpop,
-    entry_notes,
-    logout,
-    metadata,
-    par,
-    request_object,
-    service,
-)
-from idp.oidc.authorize import (
+from idp.oidc import claims, metadata, service
+from idp.oidc.authentication import client_auth, dpop
+from idp.oidc.authorization import authorize, decision, par, request_object
+from idp.oidc.authorization.authorize import (
     AuthorizationError,
     AuthorizationRequest,
     BadAuthorizationRequest,
@@ -49,12 +39,14 @@ from idp.oidc.authorize import (
     Pushed,
     ReturnTo,
 )
+from idp.oidc.authorization.requested_login import UUID_TEXT, Hint
 from idp.oidc.blueprint import blueprint, provider
-from idp.oidc.clients import Client
-from idp.oidc.keys import JWKS_MAX_AGE_SECONDS
-from idp.oidc.requested_login import UUID_TEXT, Hint
-from idp.oidc.server import NO_STORE, TokenServer
-from idp.oidc.token_request import read_form
+from idp.oidc.clients import entry_notes
+from idp.oidc.clients.client import Client
+from idp.oidc.keys.ring import JWKS_MAX_AGE_SECONDS
+from idp.oidc.logout import rp_initiated as logout
+from idp.oidc.tokens.server import NO_STORE, TokenServer
+from idp.oidc.tokens.token_request import read_form
 
 log = structlog.get_logger("idp.oidc")
 DISCOVERY_SECONDS = 600

@@ -24,9 +24,9 @@ from idp.clock import utcnow
 from idp.config import Settings
 from idp.db import db
 from idp.login import service as login
-from idp.oidc import notices
-from idp.oidc.backchannel import LOGOUT_EVENT, Courier
-from idp.oidc.notices import LogoutNotice
+from idp.oidc.logout import notices
+from idp.oidc.logout.backchannel import LOGOUT_EVENT, Courier
+from idp.oidc.logout.notices import LogoutNotice
 from idp.outbound import Outbound
 from tests.conftest import DATABASES
 from tests.factories import PASSWORD, make_client, make_user

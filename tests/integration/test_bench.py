@@ -29,7 +29,7 @@ from bench.usage import cpu_ms, process_tree
 from bench.visitor import Account, Client, FlowError, LoginPage, Provider, Visitor
 from bench.waiting import LONGEST_RENEWAL_POLLS, WaitingVisitor
 from bench.wire import Answer, Browser, CookieJar, WireError
-from idp.oidc.client_registry import load_clients
+from idp.oidc.clients.registry import load_clients
 
 ISSUER = "http://127.0.0.1:8000"
 KEY = RSAKey.generate_key(2048, parameters={"kid": "one", "alg": "RS256", "use": "sig"}, auto_kid=False)

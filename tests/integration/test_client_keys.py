@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from idp.oidc import client_keys
-from idp.oidc.client_keys import ClientKeys, KeysUnavailable
-from idp.oidc.clients import Client
+from idp.oidc.clients import keys as client_keys
+from idp.oidc.clients.client import Client
+from idp.oidc.clients.keys import ClientKeys, KeysUnavailable
 from idp.outbound import Answer, Outbound, OutboundError
 from tests.factories import NOON
 from tests.fakes.assertions import public

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from idp.oidc import client_schema
+from idp.oidc.clients import schema as client_schema
 from tests.factories import make_client
 
 Run = Callable[..., Any]

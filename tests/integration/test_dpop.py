@@ -12,7 +12,7 @@ from flask import Flask
 from werkzeug.test import TestResponse
 
 from idp.db import db
-from idp.oidc import dpop
+from idp.oidc.authentication import dpop
 from idp.oidc.models import AccessToken
 from tests.factories import make_client, make_public_client
 from tests.fakes.proofs import JKT, claims, proof, sign, with_token

@@ -9,9 +9,9 @@ from joserfc import jwe
 from joserfc.jwk import RSAKey
 
 from idp.clock import utcnow
-from idp.oidc import key_rotation
-from idp.oidc.key_files import DECRYPTION_ALGS
-from idp.oidc.keys import CONTENT_ENCS
+from idp.oidc.keys import rotation as key_rotation
+from idp.oidc.keys.files import DECRYPTION_ALGS
+from idp.oidc.keys.ring import CONTENT_ENCS
 from tests.conftest import ISSUER
 from tests.factories import PASSWORD, SECRET, make_client
 from tests.fakes.relying_party import HTTPS, RelyingParty, basic_value

@@ -11,7 +11,7 @@ from flask.testing import FlaskClient
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from idp.oidc.parameters import MAX_PARAMETER, MAX_REQUEST_OBJECT
+from idp.oidc.authorization.parameters import MAX_PARAMETER, MAX_REQUEST_OBJECT
 from tests.factories import SECRET
 from tests.fakes import assertions
 from tests.servers.provider import UNLIMITED

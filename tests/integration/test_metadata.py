@@ -7,7 +7,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from idp.oidc import requested_login
+from idp.oidc.authorization import requested_login
 from idp.oidc.claims import NUMBER_SCOPE, SCOPE_CLAIMS
 from tests.factories import make_client
 from tests.fakes.relying_party import HTTPS, RelyingParty

@@ -20,9 +20,9 @@ from idp.audit import Event, newest
 from idp.clock import utcnow
 from idp.db import db
 from idp.login import service as login
-from idp.oidc import refresh
 from idp.oidc.models import AccessToken, Grant, RefreshToken
-from idp.oidc.refresh import Presented
+from idp.oidc.tokens import refresh
+from idp.oidc.tokens.refresh import Presented
 from idp.tokens import sha256_hex
 from idp.users import service as users
 from tests.factories import SECRET, make_client, make_public_client

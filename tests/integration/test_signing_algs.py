@@ -11,8 +11,8 @@ from joserfc import jws, jwt
 from joserfc.jwk import KeySet
 
 from idp.clock import utcnow
-from idp.oidc import key_rotation
-from idp.oidc.key_files import SIGNING_ALGS
+from idp.oidc.keys import rotation as key_rotation
+from idp.oidc.keys.files import SIGNING_ALGS
 from idp.tokens import base64url
 from tests.factories import make_client
 from tests.fakes.relying_party import HTTPS, RelyingParty

@@ -11,8 +11,8 @@ import pytest
 
 from idp.login.requirement import AuthnRequirement
 from idp.login.service import InteractionOver
-from idp.oidc import authorize, decision, parameters
-from idp.oidc.authorize import (
+from idp.oidc.authorization import authorize, decision, parameters
+from idp.oidc.authorization.authorize import (
     AuthorizationError,
     AuthorizationRequest,
     BadAuthorizationRequest,
@@ -21,9 +21,9 @@ from idp.oidc.authorize import (
     Pushed,
     UnknownClient,
 )
-from idp.oidc.clients import Client
-from idp.oidc.parameters import AUTHN_PROVIDER, Refused
-from idp.oidc.requested_login import Hint
+from idp.oidc.authorization.parameters import AUTHN_PROVIDER, Refused
+from idp.oidc.authorization.requested_login import Hint
+from idp.oidc.clients.client import Client
 from idp.tokens import s256_challenge
 from tests.factories import NOON, make_client
 

@@ -8,11 +8,12 @@ import pytest
 
 from idp.login.event import AuthenticationEvent
 from idp.login.requirement import AuthnRequirement
-from idp.oidc import claims_request, decision
+from idp.oidc import claims_request
+from idp.oidc.authorization import decision
+from idp.oidc.authorization.decision import AskLogin, Decision, Issue, Refuse
+from idp.oidc.authorization.parameters import MAX_PARAMETER
 from idp.oidc.claims import NUMBER_SCOPE, SWEDISH, AskedClaims
 from idp.oidc.claims_request import ClaimsRequest, MalformedClaims, Spec
-from idp.oidc.decision import AskLogin, Decision, Issue, Refuse
-from idp.oidc.parameters import MAX_PARAMETER
 from tests.unit.test_authorize import ACR, ANNA, LOA3, client, parse, refused
 from tests.unit.test_decide import BERTIL, EVENT
 

@@ -8,10 +8,10 @@ import pytest
 from joserfc.jwk import ECKey, OKPKey
 
 from idp.config import ConfigError
-from idp.oidc import client_jws
-from idp.oidc.client_jwks import KINDS
-from idp.oidc.client_registry import load_clients
-from idp.oidc.clients import Client
+from idp.oidc.clients import jws as client_jws
+from idp.oidc.clients.client import Client
+from idp.oidc.clients.jwks import KINDS
+from idp.oidc.clients.registry import load_clients
 from idp.tokens import base64url
 from tests.fakes.assertions import KEYS, claims, public, sign
 

@@ -15,9 +15,12 @@ from click.testing import CliRunner
 
 from idp.cli import main
 from idp.config import ConfigError
-from idp.oidc import client_file, client_problems, client_registry, client_yaml
-from idp.oidc.client_registry import ClientRegistry, expired_clients, load_clients
-from idp.oidc.clients import Client
+from idp.oidc.clients import file as client_file
+from idp.oidc.clients import problems as client_problems
+from idp.oidc.clients import registry as client_registry
+from idp.oidc.clients import yaml_nodes as client_yaml
+from idp.oidc.clients.client import Client
+from idp.oidc.clients.registry import ClientRegistry, expired_clients, load_clients
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 SECRET = "kUbV6Yt0r3o-XxM1cN8sQeJ5aZpLw2dG7hTfRiB4uEy"

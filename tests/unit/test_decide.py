@@ -8,9 +8,9 @@ from uuid import UUID
 import pytest
 
 from idp.login.event import AuthenticationEvent
-from idp.oidc import decision
-from idp.oidc.clients import Client
-from idp.oidc.decision import AskConsent, AskLogin, Issue, Refuse
+from idp.oidc.authorization import decision
+from idp.oidc.authorization.decision import AskConsent, AskLogin, Issue, Refuse
+from idp.oidc.clients.client import Client
 from tests.factories import NOON
 from tests.unit.test_authorize import ACR, ANNA, client, parse
 

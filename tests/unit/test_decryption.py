@@ -10,10 +10,10 @@ import pytest
 from joserfc import jwe
 from joserfc.jwk import ECKey, RSAKey
 
-from idp.oidc import key_rotation
-from idp.oidc.key_files import DECRYPTION_ALGS
-from idp.oidc.key_rotation import PUBLISHED_SECONDS
-from idp.oidc.keys import CONTENT_ENCS, KeyRing
+from idp.oidc.keys import rotation as key_rotation
+from idp.oidc.keys.files import DECRYPTION_ALGS
+from idp.oidc.keys.ring import CONTENT_ENCS, KeyRing
+from idp.oidc.keys.rotation import PUBLISHED_SECONDS
 from idp.tokens import base64url
 from tests.factories import NOON
 

@@ -8,8 +8,8 @@ import pytest
 import time_machine
 from joserfc.jwk import ECKey, OctKey
 
-from idp.oidc import dpop
-from idp.oidc.dpop import InvalidProof, NonceNeeded
+from idp.oidc.authentication import dpop
+from idp.oidc.authentication.dpop import InvalidProof, NonceNeeded
 from idp.tokens import base64url
 from tests.factories import NOON
 from tests.fakes.assertions import ISSUER, KEYS

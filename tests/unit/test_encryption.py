@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 from joserfc.jwk import ECKey
 
-from idp.oidc import client_jwks, encryption
-from idp.oidc.client_jwks import ClientKey
-from idp.oidc.client_keys import ClientKeys
-from idp.oidc.clients import Client
+from idp.oidc import encryption
+from idp.oidc.clients import jwks as client_jwks
+from idp.oidc.clients.client import Client
+from idp.oidc.clients.jwks import ClientKey
+from idp.oidc.clients.keys import ClientKeys
 from idp.outbound import Outbound
 from tests.factories import NOON
 from tests.fakes import encrypted

@@ -14,10 +14,11 @@ from joserfc.jwk import ECKey, KeySet, OctKey, OKPKey, RSAKey
 from joserfc.util import json_b64encode, urlsafe_b64decode, urlsafe_b64encode
 
 from idp.config import ConfigError
-from idp.oidc import key_files, key_rotation
-from idp.oidc.key_files import RETENTION
-from idp.oidc.key_rotation import PUBLISHED_SECONDS, RefusedError
-from idp.oidc.keys import JWKS_MAX_AGE_SECONDS, KeyRing
+from idp.oidc.keys import files as key_files
+from idp.oidc.keys import rotation as key_rotation
+from idp.oidc.keys.files import RETENTION
+from idp.oidc.keys.ring import JWKS_MAX_AGE_SECONDS, KeyRing
+from idp.oidc.keys.rotation import PUBLISHED_SECONDS, RefusedError
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 LATER = NOW + timedelta(seconds=PUBLISHED_SECONDS)

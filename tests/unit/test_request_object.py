@@ -6,12 +6,13 @@ from typing import Any
 import pytest
 from joserfc.jwk import ECKey
 
-from idp.oidc import client_jws, request_object
-from idp.oidc.client_jwks import read_set
-from idp.oidc.client_jws import Unverified
-from idp.oidc.client_keys import KeysUnavailable
-from idp.oidc.clients import Client
-from idp.oidc.parameters import Refused
+from idp.oidc.authorization import request_object
+from idp.oidc.authorization.parameters import Refused
+from idp.oidc.clients import jws as client_jws
+from idp.oidc.clients.client import Client
+from idp.oidc.clients.jwks import read_set
+from idp.oidc.clients.jws import Unverified
+from idp.oidc.clients.keys import KeysUnavailable
 from tests.factories import NOON
 from tests.fakes.request_objects import JWKS, keyed_by_the_public_key, sign, unsigned
 from tests.unit.test_authorize import ISSUER, VALID, client

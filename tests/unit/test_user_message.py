@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from idp.login.user_message import UserMessage
-from idp.oidc import user_message
-from idp.oidc.parameters import USER_MESSAGE
-from idp.oidc.user_message import MAX_BYTES, MalformedMessage
+from idp.oidc.authorization import user_message
+from idp.oidc.authorization.parameters import USER_MESSAGE
+from idp.oidc.authorization.user_message import MAX_BYTES, MalformedMessage
 from tests.unit.test_authorize import parse, refused
 
 SWEDISH, ENGLISH = "Du loggar in för att se löner.", "You log in to see salaries."

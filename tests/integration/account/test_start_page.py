@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from idp.account import start_page
 from idp.db import db
-from idp.oidc.clients import Client
+from idp.oidc.clients.client import Client
 from idp.users.models import User
 from tests.conftest import ISSUER
 from tests.factories import make_client

@@ -13,7 +13,7 @@ from idp.db import db
 from idp.login import service as login
 from idp.login.models import Interaction
 from idp.login.user_message import UserMessage
-from idp.oidc.parameters import AUTHN_PROVIDER, USER_MESSAGE
+from idp.oidc.authorization.parameters import AUTHN_PROVIDER, USER_MESSAGE
 from tests.factories import PASSWORD
 from tests.fakes.relying_party import HTTPS, RelyingParty
 

@@ -1,0 +1,359 @@
+"""The authorization request: read it and check it (OIDC Core §3.1.2, RFC 9101, RFC 9126). No I/O, no clock.
+
+A request arrives in one of three ways: sent with the browser (`parse`), pushed beforehand (`parse_pushed`,
+which `parse` then finds again), or, in the midst of a login, stored (`read_stored`).
+"""
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from idp.errors import IdpError
+from idp.login.requirement import AuthnRequirement
+from idp.login.user_message import UserMessage
+from idp.oidc import claims_request
+from idp.oidc.authentication import dpop
+from idp.oidc.authorization import parameters, requested_login, user_message
+from idp.oidc.authorization.parameters import USER_MESSAGE, Refused, Sent
+from idp.oidc.authorization.requested_login import Hint
+from idp.oidc.authorization.user_message import MalformedMessage
+from idp.oidc.claims import SCOPE_CLAIMS, AskedClaims
+from idp.oidc.claims_request import ClaimsRequest, MalformedClaims
+from idp.oidc.clients import entry_notes
+from idp.oidc.clients.client import Client
+
+RESPONSE_MODES = ("query", "form_post")
+PUSHED_URN = "urn:ietf:params:oauth:request_uri:"
+CODE_CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}")
+
+
+@dataclass(frozen=True)
+class ReturnTo:
+    """Where and how the response goes: known once client and redirect_uri hold.
+
+    `pushed` is the hash of the pushed request that the response uses up, None when it was not pushed.
+    """
+
+    client: Client
+    redirect_uri: str
+    response_mode: str
+    state: str | None
+    pushed: str | None = None
+
+
+@dataclass(frozen=True)
+class AuthorizationRequest:
+    """A request that holds. `parameters` is what was sent, so that it can be stored and read again.
+
+    Somebody known to the client by one of `subjects` must answer it; empty: anybody.
+    """
+
+    to: ReturnTo
+    scope: str
+    claims: AskedClaims
+    subjects: tuple[str, ...]
+    nonce: str | None
+    code_challenge: str | None
+    dpop_jkt: str | None
+    prompt: frozenset[str]
+    requirement: AuthnRequirement
+    user_message: UserMessage | None
+    parameters: Mapping[str, str]
+    received_at: datetime
+
+    @property
+    def client(self) -> Client:
+        return self.to.client
+
+    @property
+    def shared(self) -> str:
+        """What a consent must cover: the scopes asked for, and what stands for the claims asked for."""
+        return " ".join(dict.fromkeys([*self.scope.split(), *self.claims.consent_items(self.client)]))
+
+
+class UnknownClient(IdpError):
+    code = "unknown_client"
+    status = 400
+
+
+class BadRedirectUri(IdpError):
+    code = "bad_redirect_uri"
+    status = 400
+
+
+class BadAuthorizationRequest(IdpError):
+    """The request is wrong before anything is known about where errors should go.
+
+    `error` is what a client that pushes it is told instead of seeing a page.
+    """
+
+    code = "bad_authorization_request"
+    status = 400
+
+    def __init__(self, detail: str, *, error: str = "invalid_request") -> None:
+        super().__init__(detail)
+        self.error = error
+
+
+class AuthorizationError(Exception):
+    """An error that goes back to the client (RFC 6749 §4.1.2.1). `description` is ASCII without quotes."""
+
+    def __init__(self, to: ReturnTo, error: str, description: str) -> None:
+        super().__init__(error)
+        self.to = to
+        self.error = error
+        self.description = description
+
+
+@dataclass(frozen=True)
+class Pushed:
+    """A pushed request that was found: its hash, and its parameters as they were checked."""
+
+    hash: str
+    parameters: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Environment:
+    """What parsing compares against."""
+
+    find_client: Callable[[str], Client | None]
+    acrs: Mapping[str, str]  # login method → the acr it reaches
+    read_hint: Callable[[str, Client], Hint]  # raises ValueError for a token that is not ours
+    open_request: Callable[[str, Client], Mapping[str, str]]  # raises Refused for a bad request object
+    find_pushed: Callable[[str, Client], Pushed]  # raises when there is none that this client may use
+    now: datetime
+
+
+def parse(sent: Iterable[tuple[str, str]], environment: Environment) -> AuthorizationRequest:
+    """The request that a browser brings, checked in this order: client, redirect_uri, the rest.
+
+    Raises `UnknownClient`, `BadRedirectUri` or `BadAuthorizationRequest` (shown on our own page) before
+    the first two hold, `AuthorizationError` (sent to the client) after, and what `find_pushed` raises.
+    """
+    found = parameters.collect(sent)
+    client = _client(found, environment)
+    reference = found.parameters.get("request_uri", "")
+    if reference.startswith(PUSHED_URN):
+        # The client_id beside it is needed, all else is not looked at (RFC 9126 §4).
+        if "request_uri" in found.repeated or "request" in found.parameters:
+            raise BadAuthorizationRequest("request_uri is given more than once, or beside a request object")
+        pushed = environment.find_pushed(reference, client)
+        return _read(Sent(pushed.parameters), client, environment, pushed=pushed.hash)
+    request = _read_sent(found, client, environment)
+    if client.require_pushed_authorization_requests:
+        error = AuthorizationError(
+            request.to, "invalid_request", "this client must push its requests (RFC 9126)"
+        )
+        raise entry_notes.about(error, client, "require_pushed_authorization_requests")
+    return request
+
+
+def parse_pushed(
+    sent: Iterable[tuple[str, str]], client: Client, environment: Environment
+) -> AuthorizationRequest:
+    """The request that an authenticated client pushes (RFC 9126 §2.1), checked as `parse` does."""
+    found = parameters.collect(sent)
+    if "request_uri" in found.parameters:
+        raise BadAuthorizationRequest("a pushed request holds no request_uri")
+    # A request object holds the client_id itself: none is needed beside it (RFC 9126 §3).
+    left_out = client.client_id if "request" in found.parameters else None
+    if found.parameters.get("client_id", left_out) != client.client_id or "client_id" in found.repeated:
+        raise BadAuthorizationRequest("client_id is missing, or not the one of the authenticated client")
+    return _read_sent(found, client, environment)
+
+
+def read_stored(
+    stored: Mapping[str, str], environment: Environment, *, pushed: str | None
+) -> AuthorizationRequest:
+    """A request's `parameters` read again, in the midst of a login: the client's entry may have changed.
+
+    `pushed` is the hash of the pushed request that they came from. Raises as `parse` does.
+    """
+    found = parameters.collect(stored.items())
+    return _read(found, _client(found, environment), environment, pushed=pushed)
+
+
+def _client(sent: Sent, environment: Environment) -> Client:
+    client_id = sent.parameters.get("client_id")
+    if client_id is None:
+        raise BadAuthorizationRequest("client_id is missing")
+    if "client_id" in sent.repeated:
+        raise BadAuthorizationRequest("client_id is given more than once")
+    client = environment.find_client(client_id)
+    if client is None:
+        raise UnknownClient(f"clients.yaml has no client {client_id[:100]!r}")
+    return client
+
+
+def _read_sent(sent: Sent, client: Client, environment: Environment) -> AuthorizationRequest:
+    """A request that has just been sent: by a request object, if there is one (RFC 9101 §6)."""
+    if "request" not in sent.parameters:
+        request = _read(sent, client, environment)
+        if client.require_signed_request_object:
+            error = AuthorizationError(
+                request.to, "invalid_request", "this client must send a signed request object (RFC 9101)"
+            )
+            raise entry_notes.about(error, client, "require_signed_request_object")
+        return request
+    try:
+        sent.check()
+        if "request_uri" in sent.parameters:
+            raise Refused("invalid_request", "request and request_uri do not go together")
+        opened = environment.open_request(sent.parameters["request"], client)
+        for name in ("client_id", "response_type"):
+            if sent.parameters.get(name, opened.get(name)) != opened.get(name):
+                raise Refused("invalid_request", f"{name} differs from the one in the request object")
+    except Refused as refused:
+        try:
+            to = _return_to(sent, client)
+        except BadRedirectUri:
+            bad = BadAuthorizationRequest(f"request: {refused.description}", error=refused.error)
+            raise entry_notes.carry(refused, bad) from None
+        raise _answered(refused, to) from None
+    return _read(parameters.collect(opened.items()), client, environment)
+
+
+def _read(
+    sent: Sent, client: Client, environment: Environment, *, pushed: str | None = None
+) -> AuthorizationRequest:
+    to = _return_to(sent, client, pushed)
+    try:
+        sent.check()
+        return _rest(to, sent.parameters, environment)
+    except Refused as refused:
+        raise _answered(refused, to) from None
+
+
+def _answered(refused: Refused, to: ReturnTo) -> AuthorizationError:
+    return entry_notes.carry(refused, AuthorizationError(to, refused.error, refused.description))
+
+
+def _return_to(sent: Sent, client: Client, pushed: str | None = None) -> ReturnTo:
+    mode = sent.parameters.get("response_mode", "query")
+    return ReturnTo(
+        client=client,
+        redirect_uri=_redirect_uri(client, sent),
+        response_mode=mode if mode in RESPONSE_MODES else "query",
+        state=sent.state(),
+        pushed=pushed,
+    )
+
+
+def _redirect_uri(client: Client, sent: Sent) -> str:
+    redirect_uri = sent.parameters.get("redirect_uri")
+    if redirect_uri is None:
+        raise BadRedirectUri("redirect_uri is missing: OpenID Connect requires it (Core §3.1.2.1)")
+    if "redirect_uri" in sent.repeated:
+        raise BadRedirectUri("redirect_uri is given more than once")
+    if not client.redirect_uri_matches(redirect_uri):
+        registered = ", ".join(client.redirect_uris)
+        raise BadRedirectUri(
+            f"redirect_uri {redirect_uri[:300]!r} is not among clients.{client.client_id}.redirect_uris: "
+            f"{registered}"
+        )
+    return redirect_uri
+
+
+def _rest(to: ReturnTo, given: Mapping[str, str], environment: Environment) -> AuthorizationRequest:
+    """All that is checked after client and redirect_uri. Raises `Refused`."""
+    client = to.client
+    if "request_uri" in given:
+        raise Refused("request_uri_not_supported", "request_uri is for pushed requests only")
+    if "registration" in given:
+        raise Refused("registration_not_supported", "registration is not supported")
+    if not client.check_grant_type("authorization_code"):
+        refused = Refused("unauthorized_client", "this client is not registered for the authorization code")
+        raise entry_notes.about(refused, client, "grant_types", "authorization_code")
+    if "response_type" not in given:
+        raise Refused("invalid_request", "response_type is missing")
+    if given["response_type"] != "code":
+        raise Refused("unsupported_response_type", "the only response_type is code")
+    if given.get("response_mode", "query") not in RESPONSE_MODES:
+        raise Refused("invalid_request", "response_mode must be query or form_post")
+    asked = _claims(given)
+    wanted = requested_login.wanted(client, given, asked=asked, read_hint=environment.read_hint)
+    prompt = requested_login.prompt(given)
+    return AuthorizationRequest(
+        to=to,
+        scope=_scope(client, given),
+        claims=AskedClaims.allowed(asked, client),
+        subjects=wanted.subjects,
+        nonce=given.get("nonce"),
+        code_challenge=_code_challenge(client, given),
+        dpop_jkt=_dpop_jkt(given),
+        prompt=prompt,
+        requirement=requested_login.requirement(
+            client,
+            given,
+            asked=asked,
+            user_id=wanted.user_id,
+            acrs=environment.acrs,
+            now=environment.now,
+        ),
+        user_message=_user_message(given, prompt),
+        parameters=given,
+        received_at=environment.now,
+    )
+
+
+def _scope(client: Client, given: Mapping[str, str]) -> str:
+    """The known ones of the scopes asked for, in their order (unknown: ignored, OIDC Core §3.1.2.1)."""
+    asked = list(dict.fromkeys(given.get("scope", "").split()))
+    if "openid" not in asked:
+        raise Refused("invalid_scope", "scope must hold openid")
+    known = [name for name in asked if name in SCOPE_CLAIMS]
+    for name in known:
+        if name not in client.scopes:
+            refused = Refused("invalid_scope", f"this client is not registered for the scope {name}")
+            raise entry_notes.about(refused, client, "scope", name)
+    if not client.check_grant_type("refresh_token"):  # nothing to go on with: ignored (OIDC Core §11)
+        known = [name for name in known if name != "offline_access"]
+    return " ".join(known)
+
+
+def _code_challenge(client: Client, given: Mapping[str, str]) -> str | None:
+    """The PKCE challenge (RFC 7636 §4.3); only S256, for a plain one protects nothing (RFC 9700 §2.1.1)."""
+    challenge = given.get("code_challenge")
+    method = given.get("code_challenge_method")
+    if challenge is None:
+        if method is not None:
+            raise Refused("invalid_request", "code_challenge_method without code_challenge")
+        if client.require_pkce:
+            refused = Refused("invalid_request", "PKCE is required: send code_challenge with method S256")
+            raise entry_notes.about(refused, client, "require_pkce")
+        return None
+    if method != "S256":
+        raise Refused("invalid_request", "code_challenge_method must be S256")
+    if not CODE_CHALLENGE.fullmatch(challenge):
+        raise Refused("invalid_request", "code_challenge is not the base64url form of a SHA-256 value")
+    return challenge
+
+
+def _dpop_jkt(given: Mapping[str, str]) -> str | None:
+    """The thumbprint of the key that the code is to be bound to (RFC 9449 §10)."""
+    jkt = given.get("dpop_jkt")
+    if jkt is not None and not dpop.THUMBPRINT.fullmatch(jkt):
+        raise Refused("invalid_request", "dpop_jkt is not the SHA-256 thumbprint of a key")
+    return jkt
+
+
+def _claims(given: Mapping[str, str]) -> ClaimsRequest:
+    if "claims" not in given:
+        return ClaimsRequest()
+    try:
+        return claims_request.parse(given["claims"])
+    except MalformedClaims as error:
+        raise Refused("invalid_request", f"claims {error}") from None
+
+
+def _user_message(given: Mapping[str, str], prompt: frozenset[str]) -> UserMessage | None:
+    """The message to show at the login; never without one (Swedish extensions §2.1)."""
+    if USER_MESSAGE not in given:
+        return None
+    try:
+        message = user_message.parse(given[USER_MESSAGE])
+    except MalformedMessage as error:
+        raise Refused("invalid_request", f"userMessage {error}") from None
+    return None if "none" in prompt else message

@@ -1,0 +1,161 @@
+"""What an authorization request asks of the login: how strong, how fresh, by which method, of whom. Pure."""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from idp.login.requirement import AuthnRequirement
+from idp.oidc.authorization.parameters import AUTHN_PROVIDER, Refused
+from idp.oidc.claims_request import ClaimsRequest, Spec
+from idp.oidc.clients import entry_notes
+from idp.oidc.clients.client import Client
+
+PROMPTS = ("none", "login", "consent", "select_account")
+MAX_AGE_DIGITS = 9
+UUID_TEXT = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+@dataclass(frozen=True)
+class Hint:
+    """Whom an `id_token_hint` names: by `subject` always, by `user_id` where we can tell the account."""
+
+    subject: str
+    user_id: UUID | None
+    active: bool = True  # False: the account may not log in any more
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Who must answer: this account, and somebody the client knows by one of `subjects`; empty: anybody."""
+
+    user_id: UUID | None
+    subjects: tuple[str, ...]
+
+
+def prompt(parameters: Mapping[str, str]) -> frozenset[str]:
+    """The values of `prompt`. Raises `Refused`."""
+    values = frozenset(parameters.get("prompt", "").split())
+    if not values <= set(PROMPTS):
+        raise Refused("invalid_request", "prompt holds an unknown value")
+    if "none" in values and len(values) > 1:
+        raise Refused("invalid_request", "prompt none goes with no other value")
+    return values
+
+
+def wanted(
+    client: Client,
+    parameters: Mapping[str, str],
+    *,
+    asked: ClaimsRequest,
+    read_hint: Callable[[str, Client], Hint],
+) -> Wanted:
+    """Who must answer. `read_hint` raises `ValueError` for a token that is not ours. Raises `Refused`."""
+    subjects = _subjects(client, asked)
+    # A login can be asked of one account that we can tell; else the answer alone is checked.
+    user_id = UUID(subjects[0]) if client.subject_type == "public" and len(subjects) == 1 else None
+    if "id_token_hint" not in parameters:
+        return Wanted(user_id, subjects)
+    try:
+        hint = read_hint(parameters["id_token_hint"], client)
+    except ValueError:
+        raise Refused("invalid_request", "id_token_hint is not an ID token issued to this client") from None
+    if not hint.active:
+        raise Refused("login_required", "the person of the id_token_hint cannot log in any more")
+    different = Refused("login_required", "id_token_hint and claims name different people")
+    if hint.user_id is None:
+        if subjects and hint.subject not in subjects:
+            raise different
+        return Wanted(None, (hint.subject,))
+    if user_id not in (None, hint.user_id):
+        raise different
+    return Wanted(hint.user_id, subjects)
+
+
+def requirement(
+    client: Client,
+    parameters: Mapping[str, str],
+    *,
+    asked: ClaimsRequest,
+    user_id: UUID | None,
+    acrs: Mapping[str, str],
+    now: datetime,
+) -> AuthnRequirement:
+    """What the login must be. prompt=login and max_age are the same question: how old may it be?
+
+    `acrs` says what each registered login method reaches. Raises `Refused`.
+    """
+    not_before: datetime | None = None
+    max_age = _max_age(client, parameters)
+    if max_age is not None:
+        not_before = now - timedelta(seconds=max_age)
+    if prompt(parameters) & {"login", "select_account"}:
+        not_before = now
+    methods = _methods(client, parameters, acrs)
+    return AuthnRequirement(
+        acr_values=_acr_values(
+            client,
+            parameters,
+            asked.id_token.get("acr", Spec()),
+            {acrs[method] for method in methods if method in acrs},
+        ),
+        methods=methods,
+        not_before=not_before,
+        user_id=user_id,
+    )
+
+
+def _subjects(client: Client, asked: ClaimsRequest) -> tuple[str, ...]:
+    """Who may answer, as the client knows them: the `sub` that claims asks for (OIDC Core §5.5.1)."""
+    values = asked.id_token.get("sub", Spec()).values
+    found = tuple(value for value in values if isinstance(value, str))
+    if client.subject_type == "public":
+        found = tuple(value for value in found if UUID_TEXT.fullmatch(value))
+    if values and not found:
+        raise Refused("login_required", "no account has the sub that claims asks for")
+    return found
+
+
+def _methods(client: Client, parameters: Mapping[str, str], acrs: Mapping[str, str]) -> tuple[str, ...]:
+    """The login methods that will do: the client's, or the one it asks for (Swedish extensions §2.2)."""
+    asked = parameters.get(AUTHN_PROVIDER)
+    if asked is None:
+        return tuple(client.login_methods)
+    if asked not in client.login_methods or asked not in acrs:
+        refused = Refused(
+            "unmet_authentication_requirements", "no login method of this client goes by that authnProvider"
+        )
+        raise entry_notes.about(refused, client, "login_methods", asked)
+    return (asked,)
+
+
+def _acr_values(
+    client: Client, parameters: Mapping[str, str], claim: Spec, reachable: set[str]
+) -> tuple[str, ...]:
+    """The acrs that will do, most wanted first; empty: any.
+
+    An essential acr claim is a demand (OIDC Core §5.5.1.1). All else is a wish (§3.1.2.1): values that no
+    method reaches ask for nothing.
+    """
+    wished = tuple(value for value in claim.values if isinstance(value, str) and value in reachable)
+    if claim.essential and claim.values:
+        if not wished:
+            refused = Refused(
+                "unmet_authentication_requirements", "no login method reaches the essential acr"
+            )
+            raise entry_notes.about(refused, client, "login_methods", claim.values)
+        return wished
+    if "acr_values" in parameters or not claim.values:
+        asked = parameters.get("acr_values", " ".join(client.default_acr_values)).split()
+        return tuple(acr for acr in asked if acr in reachable)
+    return wished
+
+
+def _max_age(client: Client, parameters: Mapping[str, str]) -> int | None:
+    text = parameters.get("max_age")
+    if text is None:
+        return client.default_max_age
+    if not (text.isascii() and text.isdigit()) or len(text) > MAX_AGE_DIGITS:
+        raise Refused("invalid_request", "max_age must be a whole number of seconds")
+    return int(text)

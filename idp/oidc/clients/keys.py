@@ -1,0 +1,137 @@
+"""The clients' public keys: listed in clients.yaml, or fetched from their jwks_uri and kept for a while."""
+
+import re
+import threading
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import structlog
+
+from idp.oidc.clients import jws as client_jws
+from idp.oidc.clients.client import Client
+from idp.oidc.clients.jwks import ClientKey, read_fetched
+from idp.oidc.clients.jws import Unverified
+from idp.outbound import Answer, Outbound, OutboundError
+
+log = structlog.get_logger("idp.oidc")
+
+FRESH = timedelta(hours=1)  # unless the answer's Cache-Control says otherwise, within these limits
+LEAST_FRESH, MOST_FRESH = timedelta(minutes=5), timedelta(hours=24)
+STALE = timedelta(hours=24)  # so long past that, keys still count while no new ones can be had
+UNKNOWN_KID_PAUSE = timedelta(minutes=1)  # anybody can send a kid that nobody has
+FAILURE_PAUSE = timedelta(seconds=10)
+FETCHES_AT_ONCE = 2  # threads of a worker that may be busy with keys; it has more
+WAITING_AT_ONCE = 2  # and so many that may wait for one of those
+WAIT_SECONDS = 2.0
+
+_MAX_AGE = re.compile(r"(?:^|[\s,])max-age=\"?([0-9]{1,9})")
+
+
+class KeysUnavailable(Exception):
+    """The client's keys could not be had now; later they may."""
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """What was last fetched from a jwks_uri, and when it was last tried."""
+
+    uri: str
+    keys: tuple[ClientKey, ...] = ()
+    fresh_until: datetime | None = None
+    tried_at: datetime | None = None
+    failed: bool = False
+
+    def usable(self, now: datetime) -> bool:
+        return self.fresh_until is not None and now < self.fresh_until + STALE
+
+    def needs_fetch(self, kid: str | None, now: datetime) -> bool:
+        """Whether to ask again for this kid: not if that was tried a moment ago."""
+        if self.tried_at is None or self.fresh_until is None:
+            return self.tried_at is None or now >= self.tried_at + FAILURE_PAUSE
+        if now >= self.fresh_until:
+            return not self.failed or now >= self.tried_at + FAILURE_PAUSE
+        unknown = kid is not None and all(key.kid != kid for key in self.keys)
+        return unknown and now >= self.tried_at + UNKNOWN_KID_PAUSE
+
+
+class ClientKeys:
+    """Finds clients' keys; safe to share between threads.
+
+    A worker fetches for one client once at a time, and with few of its threads altogether: a slow jwks_uri
+    delays its own client, nobody else. `outbound` makes the requests.
+    """
+
+    def __init__(self, outbound: Outbound) -> None:
+        self._outbound = outbound
+        self._kept: dict[str, _Kept] = {}
+        self._locks: dict[str, threading.Lock] = {}
+        self._slots = threading.BoundedSemaphore(FETCHES_AT_ONCE)
+        self._places = threading.BoundedSemaphore(WAITING_AT_ONCE)
+
+    def verify(self, client: Client, found: Unverified, now: datetime) -> dict[str, Any]:
+        """The claims of what the client signed. Raises `ValueError`, and `KeysUnavailable`."""
+        return client_jws.verify(found, self.keys_of(client, found.kid, now))
+
+    def keys_of(self, client: Client, kid: str | None, now: datetime) -> tuple[ClientKey, ...]:
+        """The client's keys, fetched when they are old or none has this kid. Raises `KeysUnavailable`."""
+        if client.jwks_uri is None:
+            return client.jwks.keys if client.jwks else ()
+        kept = self._current(client.client_id, client.jwks_uri)
+        if kept.needs_fetch(kid, now):
+            self._fetch_once(client.client_id, client.jwks_uri, kid, now)
+            kept = self._current(client.client_id, client.jwks_uri)
+        if not kept.usable(now):
+            raise KeysUnavailable
+        return kept.keys
+
+    def _current(self, client_id: str, uri: str) -> _Kept:
+        kept = self._kept.get(client_id)
+        return kept if kept is not None and kept.uri == uri else _Kept(uri)
+
+    def _fetch_once(self, client_id: str, uri: str, kid: str | None, now: datetime) -> None:
+        """Fetch, or wait for the thread that does; not at all when too many threads are busy with keys.
+
+        The client's own lock comes first: who waits for a fetch takes no other client's place.
+        """
+        lock = self._locks.setdefault(client_id, threading.Lock())
+        if not self._acquire(lock):
+            return
+        try:
+            kept = self._current(client_id, uri)
+            if kept.needs_fetch(kid, now) and self._slots.acquire(blocking=False):
+                try:
+                    self._kept[client_id] = self._fetched(client_id, kept, now)
+                finally:
+                    self._slots.release()
+        finally:
+            lock.release()
+
+    def _acquire(self, lock: threading.Lock) -> bool:
+        if lock.acquire(blocking=False):
+            return True
+        if not self._places.acquire(blocking=False):
+            return False
+        try:
+            return lock.acquire(timeout=WAIT_SECONDS)
+        finally:
+            self._places.release()
+
+    def _fetched(self, client_id: str, kept: _Kept, now: datetime) -> _Kept:
+        try:
+            answer = self._outbound.request(
+                "GET", kept.uri, headers={"Accept": "application/jwk-set+json, application/json"}
+            )
+            if answer.status != 200:
+                raise OutboundError(f"the answer has status {answer.status}")
+            keys = read_fetched(answer.body).keys
+        except (OutboundError, ValueError) as error:
+            log.warning("jwks_uri_failed", client_id=client_id, uri=kept.uri, reason=str(error))
+            return _Kept(kept.uri, kept.keys, kept.fresh_until, tried_at=now, failed=True)
+        log.info("jwks_uri_fetched", client_id=client_id, kids=[key.kid for key in keys])
+        return _Kept(kept.uri, keys, fresh_until=now + _fresh_for(answer), tried_at=now)
+
+
+def _fresh_for(answer: Answer) -> timedelta:
+    found = _MAX_AGE.search(answer.headers.get("cache-control", "").lower())
+    return min(max(timedelta(seconds=int(found[1])), LEAST_FRESH), MOST_FRESH) if found else FRESH

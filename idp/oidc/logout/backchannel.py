@@ -1,0 +1,115 @@
+"""Telling relying apps directly that a session has ended (OpenID Connect Back-Channel Logout 1.0)."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from urllib.parse import urlencode
+
+import structlog
+from authlib.oauth2.base import OAuth2Error
+
+from idp.clock import utcnow
+from idp.oidc import claims, encryption
+from idp.oidc.clients.client import Client
+from idp.oidc.clients.keys import ClientKeys
+from idp.oidc.clients.registry import ClientRegistry
+from idp.oidc.keys.ring import KeyRing
+from idp.oidc.logout import notices
+from idp.oidc.logout.notices import Claim
+from idp.outbound import Outbound, OutboundError
+from idp.tokens import new_token
+
+LOGOUT_TOKEN_TYP = "logout+jwt"  # noqa: S105 - Back-Channel Logout §2.4
+LOGOUT_EVENT = "http://schemas.openid.net/event/backchannel-logout"
+LIFETIME_SECONDS = 120
+MAX_REFUSALS = 3
+
+log = structlog.get_logger("idp.oidc")
+
+
+class Undelivered(Exception):
+    """The relying app has not taken the notice: the text says why. `refused`: it says that it never will."""
+
+    def __init__(self, reason: str, *, refused: bool = False) -> None:
+        super().__init__(reason)
+        self.refused = refused
+
+
+@dataclass(frozen=True)
+class Courier:
+    """Delivers logout notices; safe to share between threads."""
+
+    issuer: str
+    clients: ClientRegistry
+    keys: KeyRing
+    subject_key: bytes
+    outbound: Outbound
+    client_keys: ClientKeys
+
+    def deliver_next(self) -> bool:
+        """Try to deliver one notice that is due. False: there was none."""
+        claimed = notices.claim(now=utcnow())
+        if claimed is None:
+            return False
+        client = self.clients.get(claimed.client_id)
+        if client is None or client.backchannel_logout_uri is None:
+            notices.remove(claimed)
+            return True
+        try:
+            self._post(client, client.backchannel_logout_uri, claimed)
+        except Undelivered as error:
+            _not_now(claimed, error)
+        else:
+            notices.remove(claimed)
+            log.info("logout_notice_delivered", **_facts(claimed))
+        return True
+
+    def logout_token(self, client: Client, claimed: Claim, *, now: datetime) -> str:
+        """What tells the client whose session has ended, and which (Back-Channel Logout §2.4).
+
+        Encrypted where the client's ID tokens are (§2.6). Raises `LookupError` when there is no key for the
+        client's algorithm, and as `encryption.recipient` does.
+        """
+        content = {
+            "iss": self.issuer,
+            "aud": client.client_id,
+            "sub": claims.subject(client, claimed.user_id, self.subject_key),
+            "sid": str(claimed.session_id),
+            "exp": int(now.timestamp()) + LIFETIME_SECONDS,
+            "jti": new_token(),
+            "events": {LOGOUT_EVENT: {}},
+        }
+        alg = client.id_token_signed_response_alg
+        token = self.keys.sign(content, alg=alg, typ=LOGOUT_TOKEN_TYP, now=now)
+        return encryption.as_id_token(token, self.client_keys, client, now)
+
+    def _post(self, client: Client, uri: str, claimed: Claim) -> None:
+        """Post the logout token (Back-Channel Logout §2.5, §2.8). Raises `Undelivered`."""
+        try:
+            token = self.logout_token(client, claimed, now=utcnow())
+            answer = self.outbound.request(
+                "POST",
+                uri,
+                headers={"Content-Type": "application/x-www-form-urlencoded"},
+                body=urlencode({"logout_token": token}).encode(),
+            )
+        except OAuth2Error as error:
+            raise Undelivered(error.description) from None
+        except (LookupError, OutboundError) as error:
+            raise Undelivered(str(error)) from None
+        if answer.status not in (200, 204):
+            raise Undelivered(f"the answer is {answer.status}", refused=answer.status == 400)
+
+
+def _not_now(claimed: Claim, error: Undelivered) -> None:
+    """Try again later, or give it up: one that is refused sooner than one that nobody hears."""
+    final = error.refused and claimed.attempt >= MAX_REFUSALS
+    again = None if final else notices.retry_later(claimed, now=utcnow())
+    if again is not None:
+        log.warning("logout_notice_deferred", reason=str(error), again=again.isoformat(), **_facts(claimed))
+        return
+    ended = notices.give_up(claimed, str(error), now=utcnow())
+    log.error("logout_notice_given_up", reason=str(error), notices=ended, **_facts(claimed))
+
+
+def _facts(claimed: Claim) -> dict[str, str | int]:
+    return {"notice": str(claimed.id), "client_id": claimed.client_id, "attempt": claimed.attempt}

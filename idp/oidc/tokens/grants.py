@@ -1,0 +1,259 @@
+"""The grants of the token endpoint: what is exchanged for tokens, and by whom."""
+
+import re
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import structlog
+from authlib.oauth2.base import OAuth2Error
+from authlib.oauth2.rfc6749.errors import (
+    InvalidGrantError,
+    InvalidRequestError,
+    InvalidScopeError,
+    UnauthorizedClientError,
+)
+from authlib.oauth2.rfc6749.grants import AuthorizationCodeGrant, BaseGrant, TokenEndpointMixin
+
+from idp.clock import utcnow
+from idp.oidc import encryption, service
+from idp.oidc.clients import entry_notes
+from idp.oidc.clients.client import Client
+from idp.oidc.provider import Provider
+from idp.oidc.service import OFFLINE, Granted
+from idp.oidc.tokens import content as tokens
+from idp.oidc.tokens import refresh
+from idp.oidc.tokens.refresh import Lifetime, Presented
+from idp.oidc.tokens.token_request import TokenRequest
+
+log = structlog.get_logger("idp.oidc")
+
+CODE_VERIFIER = re.compile(r"[A-Za-z0-9._~-]{43,128}")
+IDLE = timedelta(days=30)  # a refresh token's, unless its client or the login method says otherwise
+TokenAnswer = tuple[int, dict[str, Any], list[tuple[str, str]]]
+
+
+class CodeGrant(AuthorizationCodeGrant):  # type: ignore[misc]
+    """Exchange of an authorization code (RFC 6749 §4.1.3, RFC 7636 §4.5)."""
+
+    server: Any  # TokenServer, which knows this module
+    request: TokenRequest
+
+    def query_authorization_code(self, code: str, client: Client) -> "Exchanged":
+        """The code, claimed with every binding in one statement. Raises `InvalidGrantError`."""
+        form = self.request.form
+        redirect_uri = form.get("redirect_uri")
+        if redirect_uri is None:
+            raise InvalidRequestError("redirect_uri is missing")
+        verifier = form.get("code_verifier")
+        if verifier is not None and not CODE_VERIFIER.fullmatch(verifier):
+            raise InvalidRequestError("code_verifier is malformed")
+        if verifier is None and client.require_pkce:
+            missing = InvalidRequestError("code_verifier is missing")
+            raise entry_notes.about(missing, client, "require_pkce")
+        now = utcnow()
+        # No code is spent on an answer that cannot be written.
+        encryption.for_id_tokens(self.server.provider.client_keys, client, now)
+        exchanged = service.exchange_code(
+            code,
+            client_id=client.client_id,
+            redirect_uri=redirect_uri,
+            code_verifier=verifier,
+            jkt=self.request.jkt,
+            access_token_lifetime=timedelta(minutes=client.access_token_minutes),
+            now=now,
+        )
+        if exchanged is None:
+            replayed = service.revoke_if_replayed(code, client_id=client.client_id, now=now)
+            log.warning("code_refused", client_id=client.client_id, replayed=replayed)
+            raise InvalidGrantError(
+                "the code is unknown, expired, used, or was issued for another client, "
+                "redirect_uri, code_verifier or DPoP key"
+            )
+        granted, secret = exchanged
+        person = service.find_person(granted.user_id) if client.companies else None
+        _refuse_if_over(client, granted, person.company if person else None)
+        return Exchanged(refresh.narrowed(granted, _listed(client, granted)), secret, redirect_uri, now)
+
+    def create_token_response(self) -> TokenAnswer:
+        """Access token, ID token, and a refresh token where one may be had (OIDC Core §3.1.3.3, §11)."""
+        provider: Provider = self.server.provider
+        client: Client = self.request.client
+        exchanged: Exchanged = self.request.authorization_code
+        granted, refresh_token = exchanged.granted, None
+        if OFFLINE in granted.scope.split() and client.check_grant_type(RefreshGrant.GRANT_TYPE):
+            lifetime = Lifetime(
+                idle=idle(provider, client, granted), absolute=timedelta(hours=client.refresh_token_hours)
+            )
+            # A confidential client's is bound to the client by its authentication (RFC 9449 §5).
+            jkt = self.request.jkt if _is_public(client) else None
+            refresh_token = refresh.issue(granted.grant_id, lifetime, jkt=jkt, now=exchanged.at)
+        body = tokens.answer(
+            provider,
+            client,
+            granted,
+            secret=exchanged.secret,
+            refresh_token=refresh_token,
+            jkt=self.request.jkt,
+            now=exchanged.at,
+        )
+        return 200, body, []
+
+
+@dataclass(frozen=True)
+class Exchanged:
+    """An exchanged code, as Authlib's checks want to see it."""
+
+    granted: Granted
+    secret: str
+    redirect_uri: str
+    at: datetime
+
+    def get_redirect_uri(self) -> str:
+        return self.redirect_uri
+
+
+class RefreshGrant(BaseGrant, TokenEndpointMixin):  # type: ignore[misc]
+    """New tokens for a refresh token (RFC 6749 §6), which rotates for public clients (RFC 9700 §4.14.2)."""
+
+    GRANT_TYPE = "refresh_token"
+    server: Any
+    request: TokenRequest
+
+    def validate_token_request(self) -> None:
+        """The client, by its authentication; the token is looked at when it is used."""
+        self.request.client = _client_for(self)
+        if "refresh_token" not in self.request.form:
+            raise InvalidRequestError("refresh_token is missing")
+
+    def create_token_response(self) -> TokenAnswer:
+        """Access token, ID token and the refresh token to go on with. Raises `InvalidGrantError`."""
+        provider: Provider = self.server.provider
+        client: Client = self.request.client
+        now, used = utcnow(), None
+        encryption.for_id_tokens(provider.client_keys, client, now)  # before anything is used up
+        while used is None:  # again when a parallel request used the token between our look and our claim
+            presented = self._present(now)
+            try:
+                granted = refresh.narrowed(presented.granted, self._scope(presented))
+            except OAuth2Error:
+                refresh.withdraw(presented)
+                raise
+            used = refresh.use(
+                presented,
+                scope=granted.scope,
+                rotate=_is_public(client),
+                jkt=self.request.jkt,
+                idle=idle(provider, client, granted),
+                now=now,
+            )
+        secret, refresh_token = used
+        body = tokens.answer(
+            provider,
+            client,
+            granted,
+            secret=secret,
+            refresh_token=refresh_token,
+            jkt=self.request.jkt,
+            now=now,
+        )
+        return 200, body, []
+
+    def _present(self, now: datetime) -> Presented:
+        provider: Provider = self.server.provider
+        client: Client = self.request.client
+        found = refresh.present(
+            self.request.form["refresh_token"],
+            client_id=client.client_id,
+            key=provider.successor_key,
+            jkt=self.request.jkt,
+            access_token_lifetime=timedelta(minutes=client.access_token_minutes),
+            now=now,
+        )
+        if found is None:
+            log.warning("refresh_refused", client_id=client.client_id)
+            raise InvalidGrantError(
+                "the refresh token is unknown, expired, used, revoked, or another client's or DPoP key's"
+            )
+        return found
+
+    def _scope(self, presented: Presented) -> str:
+        """The scope of this answer: what was granted and still may be, or as little of it as is asked for.
+
+        Raises `InvalidGrantError` where the entry has no place for the login any more, `InvalidScopeError`.
+        """
+        client: Client = self.request.client
+        _refuse_if_over(client, presented.granted, presented.company)
+        if not {"openid", OFFLINE} <= client.scopes:
+            over = InvalidGrantError("this client may not have refresh tokens any more")
+            raise entry_notes.about(over, client, "scope", f"openid {OFFLINE}")
+        granted = _listed(client, presented.granted).split()
+        asked = self.request.form.get("scope", "").split()
+        if not set(asked) <= set(granted):
+            more = InvalidScopeError("scope holds more than was granted")
+            raise entry_notes.about(more, client, "scope", " ".join(asked))
+        return " ".join(scope for scope in granted if not asked or scope in asked)
+
+
+class ClientGrant(BaseGrant, TokenEndpointMixin):  # type: ignore[misc]
+    """An access token for the client itself (RFC 6749 §4.4): no person, no refresh token."""
+
+    GRANT_TYPE = "client_credentials"
+    server: Any
+    request: TokenRequest
+
+    def validate_token_request(self) -> None:
+        """The client, by its authentication. Every scope there is speaks of a person: none can be had."""
+        self.request.client = _client_for(self)
+        if "scope" in self.request.form:
+            raise InvalidScopeError("a client by itself can have no scope")
+
+    def create_token_response(self) -> TokenAnswer:
+        """The access token alone (RFC 6749 §4.4.3)."""
+        client: Client = self.request.client
+        now, jkt = utcnow(), self.request.jkt
+        lifetime = timedelta(minutes=client.access_token_minutes)
+        secret = service.issue_client_token(client.client_id, jkt=jkt, lifetime=lifetime, now=now)
+        return 200, tokens.client_answer(self.server.provider, client, secret, jkt=jkt, now=now), []
+
+
+GRANTS = (CodeGrant, RefreshGrant, ClientGrant)
+"""Every grant there is; a client may use those that its entry lists."""
+
+
+def idle(provider: Provider, client: Client, granted: Granted) -> timedelta:
+    """How long a refresh token may lie unused: as the client's entry says, else by the login's method."""
+    if client.refresh_token_idle_minutes is not None:
+        return timedelta(minutes=client.refresh_token_idle_minutes)
+    return provider.refresh_idle.get(granted.method or "", IDLE)
+
+
+def _refuse_if_over(client: Client, granted: Granted, company: str | None) -> None:
+    """Raise where the entry has no place for this login any more.
+
+    What clients.yaml says now counts, not what it said when the person logged in.
+    """
+    if client.companies and company not in client.companies:
+        over = InvalidGrantError("this person may not use this client any more")
+        raise entry_notes.about(over, client, "companies", company)
+    if granted.method is not None and granted.method not in client.login_methods:
+        over = InvalidGrantError("the login was by a method that this client does not take any more")
+        raise entry_notes.about(over, client, "login_methods", granted.method)
+
+
+def _listed(client: Client, granted: Granted) -> str:
+    """What of the granted scope the entry still lists."""
+    return " ".join(scope for scope in granted.scope.split() if scope in client.scopes)
+
+
+def _is_public(client: Client) -> bool:
+    return client.token_endpoint_auth_method == "none"  # noqa: S105
+
+
+def _client_for(grant: RefreshGrant | ClientGrant) -> Client:
+    """The authenticated client, if its entry lists the grant."""
+    client: Client = grant.authenticate_token_endpoint_client()
+    if not client.check_grant_type(grant.GRANT_TYPE):
+        error = UnauthorizedClientError(f"this client is not registered for the grant {grant.GRANT_TYPE}")
+        raise entry_notes.about(error, client, "grant_types", grant.GRANT_TYPE)
+    return client

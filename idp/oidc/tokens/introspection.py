@@ -1,0 +1,134 @@
+"""What a client may ask and do about its own tokens: introspection (RFC 7662) and revocation (RFC 7009)."""
+
+from datetime import datetime
+from typing import Any, cast
+
+import sqlalchemy as sa
+
+from idp import audit
+from idp.db import db, execute_alone
+from idp.oidc import claims
+from idp.oidc.clients.client import Client
+from idp.oidc.models import AccessToken, Grant, RefreshToken
+from idp.oidc.provider import Provider
+from idp.oidc.tokens import content as tokens
+from idp.tokens import sha256_hex
+from idp.users.models import IS_ACTIVE, User
+
+INACTIVE = {"active": False}
+
+_REFRESH, _TOKENS, _GRANTS, _USERS = (
+    cast(sa.Table, model.__table__) for model in (RefreshToken, AccessToken, Grant, User)
+)
+_refresh, _token, _grant, _user = _REFRESH.c, _TOKENS.c, _GRANTS.c, _USERS.c
+_NOW = sa.bindparam("now", type_=_token.expires_at.type)
+_IN_FORCE = sa.and_(_grant.revoked_at.is_(None), IS_ACTIVE)
+# Both kinds are searched: a hint may be wrong (RFC 7662 §2.1), and one token is never of both.
+_LOOK_UP = sa.union_all(
+    sa.select(
+        sa.literal("access").label("kind"),
+        sa.func.coalesce(_token.client_id, _grant.client_id).label("client_id"),
+        _grant.user_id,
+        _token.scope,
+        _token.dpop_jkt,
+        _token.issued_at,
+        _token.expires_at,
+    )
+    .select_from(_TOKENS)
+    .outerjoin(_GRANTS, _grant.id == _token.grant_id)
+    .outerjoin(_USERS, _user.id == _grant.user_id)
+    .where(
+        _token.token_hash == sa.bindparam("access_hash"),
+        _token.expires_at > _NOW,
+        sa.or_(_token.client_id.is_not(None), _IN_FORCE),
+    ),
+    sa.select(
+        sa.literal("refresh"),
+        _grant.client_id,
+        _grant.user_id,
+        _grant.scope,
+        _refresh.dpop_jkt,
+        _refresh.issued_at,
+        _refresh.expires_at,
+    )
+    .select_from(_REFRESH)
+    .join(_GRANTS, _grant.id == _refresh.grant_id)
+    .join(_USERS, _user.id == _grant.user_id)
+    .where(
+        _refresh.token_hash == sa.bindparam("refresh_hash"),
+        _refresh.expires_at > _NOW,
+        _refresh.used_at.is_(None),
+        _IN_FORCE,
+    ),
+)
+
+
+def introspect(provider: Provider, client: Client, token: str, *, now: datetime) -> dict[str, Any]:
+    """What a token of the client's stands for; `{"active": false}` for any other (RFC 7662 §2.2)."""
+    hashes = {"access_hash": tokens.stored_hash(provider, token), "refresh_hash": sha256_hex(token)}
+    rows = execute_alone(_LOOK_UP, {**hashes, "now": now})
+    if not rows or rows[0].client_id != client.client_id:
+        return INACTIVE
+    row = rows[0]
+    if row.kind == "refresh" and not client.check_grant_type("refresh_token"):
+        return INACTIVE
+    told: dict[str, Any] = {
+        "active": True,
+        "iss": provider.issuer,
+        "client_id": client.client_id,
+        "sub": client.client_id
+        if row.user_id is None
+        else claims.subject(client, row.user_id, provider.subject_key),
+        "exp": int(row.expires_at.timestamp()),
+    }
+    if row.kind == "access":
+        told |= {"aud": provider.issuer, "token_type": tokens.token_type(row.dpop_jkt)}
+    if row.dpop_jkt is not None:
+        told["cnf"] = {"jkt": row.dpop_jkt}  # RFC 9449 §6.2
+    if row.issued_at is not None:
+        told["iat"] = int(row.issued_at.timestamp())
+    if scope := " ".join(name for name in row.scope.split() if name in client.scopes):
+        told["scope"] = scope  # as far as the entry still lists it
+    return told
+
+
+def revoke(provider: Provider, client: Client, token: str, *, now: datetime) -> None:
+    """End a token of the client's: an access token by itself, a refresh token with its grant (RFC 7009 §2.1).
+
+    Any other token is left as it is, and nobody is told.
+    """
+    removed = db.session.execute(
+        sa.delete(AccessToken)
+        .where(
+            AccessToken.token_hash == tokens.stored_hash(provider, token),
+            sa.or_(
+                AccessToken.client_id == client.client_id,
+                sa.exists().where(Grant.id == AccessToken.grant_id, Grant.client_id == client.client_id),
+            ),
+        )
+        .returning(AccessToken.grant_id)
+        .execution_options(synchronize_session=False)
+    ).one_or_none()
+    of_token = sa.select(RefreshToken.grant_id).where(RefreshToken.token_hash == sha256_hex(token))
+    if removed is None:
+        ended = db.session.execute(
+            sa.update(Grant)
+            .where(
+                Grant.id == of_token.scalar_subquery(),
+                Grant.client_id == client.client_id,
+                Grant.revoked_at.is_(None),
+            )
+            .values(revoked_at=now)
+            .returning(Grant.user_id, Grant.session_id)
+            .execution_options(synchronize_session=False)
+        ).one_or_none()
+        if ended is not None:
+            audit.record(
+                audit.Event.TOKEN_REVOKED,
+                now=now,
+                user_id=ended.user_id,
+                session_id=ended.session_id,
+                client_id=client.client_id,
+                actor="client",
+            )
+    db.session.commit()
