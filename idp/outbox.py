@@ -23,8 +23,8 @@ from idp.audit import AuditRow
 from idp.config import Settings
 from idp.crypto import CannotOpen, Sealer
 from idp.db import Base, db
-from idp.leftovers import Leftovers
 from idp.mail import OutgoingMail
+from idp.retention import ExpiredRows
 
 LEASE = timedelta(minutes=10)
 """How long a worker has for one delivery; after that it counts as dead and another may try."""
@@ -82,7 +82,7 @@ def _forgotten(now: datetime) -> sa.ColumnElement[bool]:
     return QueuedMail.finished_at < now - FORGET_AFTER
 
 
-LEFTOVERS = (Leftovers(QueuedMail, QueuedMail.id, _forgotten),)
+EXPIRED_ROWS = (ExpiredRows(QueuedMail, QueuedMail.id, _forgotten),)
 
 
 @dataclass(frozen=True)

@@ -1,56 +1,56 @@
-"""Removing what is over, of every feature: by `idp purge`, and by the workers every hour.
+"""Removing expired rows of every feature: by `idp purge`, and by the workers every hour.
 
-Audit events are not among it: that table is only ever added to.
+Audit events are not among them: that table is only ever added to.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from idp import leftovers, outbox
-from idp.account import leftovers as account_leftovers
-from idp.bankid import leftovers as bankid_leftovers
-from idp.login import leftovers as login_leftovers
-from idp.oidc import leftovers as oidc_leftovers
-from idp.password import leftovers as password_leftovers
+from idp import outbox, retention
+from idp.account import retention as account_retention
+from idp.bankid import retention as bankid_retention
+from idp.login import retention as login_retention
+from idp.oidc import retention as oidc_retention
+from idp.password import retention as password_retention
 
 # In this order: a grant may go when its tokens have.
-LEFTOVERS = (
-    *account_leftovers.LEFTOVERS,
-    *oidc_leftovers.LEFTOVERS,
-    *login_leftovers.LEFTOVERS,
-    *bankid_leftovers.LEFTOVERS,
-    *password_leftovers.LEFTOVERS,
-    *outbox.LEFTOVERS,
+EXPIRED_ROWS = (
+    *account_retention.EXPIRED_ROWS,
+    *oidc_retention.EXPIRED_ROWS,
+    *login_retention.EXPIRED_ROWS,
+    *bankid_retention.EXPIRED_ROWS,
+    *password_retention.EXPIRED_ROWS,
+    *outbox.EXPIRED_ROWS,
 )
 
 
 @dataclass(frozen=True)
 class Removed:
-    """So many rows of one table."""
+    """A number of rows of one table."""
 
     table: str
     rows: int
 
 
-def look(*, now: datetime) -> list[Removed]:
-    """What `batches` would remove, of every table."""
-    return [Removed(one.table, leftovers.count(one, now=now)) for one in LEFTOVERS]
+def count_expired(*, now: datetime) -> list[Removed]:
+    """The number of rows that `batches` would remove, table by table."""
+    return [Removed(one.table, retention.count(one, now=now)) for one in EXPIRED_ROWS]
 
 
 def batches(*, now: datetime) -> Iterator[Removed]:
-    """Remove what is over, a batch at a time; what each batch was. Commits each.
+    """Remove expired rows, a batch at a time; yields what each batch was. Commits each.
 
     May be left off after any batch, and several may run at once.
     """
-    for one in LEFTOVERS:
-        for rows in leftovers.remove(one, now=now):
+    for one in EXPIRED_ROWS:
+        for rows in retention.remove(one, now=now):
             yield Removed(one.table, rows)
 
 
 def run(*, now: datetime) -> list[Removed]:
-    """Remove everything that is over; how much of every table."""
-    rows = dict.fromkeys((one.table for one in LEFTOVERS), 0)
+    """Remove every expired row; returns the number of each table."""
+    rows = dict.fromkeys((one.table for one in EXPIRED_ROWS), 0)
     for removed in batches(now=now):
         rows[removed.table] += removed.rows
     return [Removed(table, number) for table, number in rows.items()]

@@ -14,6 +14,6 @@ from idp.config import Settings
 @with_database
 def run_purge(_settings: Settings, dry_run: bool, as_json: bool) -> None:
     """Remove rows that are over; `idp worker` does the same every hour. Audit events stay for ever."""
-    found = purge.look(now=utcnow()) if dry_run else purge.run(now=utcnow())
+    found = purge.count_expired(now=utcnow()) if dry_run else purge.run(now=utcnow())
     column = "would_go" if dry_run else "removed"
     show([{"table": one.table, column: one.rows} for one in found], as_json=as_json, empty="")

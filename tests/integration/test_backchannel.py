@@ -18,7 +18,7 @@ from joserfc import jwt
 from joserfc.jwk import KeySet
 from time_machine import Traveller
 
-from idp import audit, leftovers, worker
+from idp import audit, retention, worker
 from idp.app import logout_courier
 from idp.clock import utcnow
 from idp.config import Settings
@@ -540,12 +540,12 @@ def test_a_worker_survives_what_nobody_thought_of(
 
 def test_what_no_worker_came_for_is_forgotten(clock: Traveller, app: Flask, rp: RelyingParty) -> None:
     log_out(rp, rp.tokens().id_token)
-    (over,) = notices.LEFTOVERS
+    (over,) = notices.EXPIRED_ROWS
     with app.app_context():
         clock.shift(notices.FORGET_AFTER)
-        assert list(leftovers.remove(over, now=utcnow())) == []
+        assert list(retention.remove(over, now=utcnow())) == []
         clock.shift(1)
-        assert list(leftovers.remove(over, now=utcnow())) == [1]
+        assert list(retention.remove(over, now=utcnow())) == [1]
 
 
 def test_settings_reach_the_courier(app: Flask, environ: dict[str, str]) -> None:

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from flask import Flask
 from time_machine import Traveller
 
-from idp import audit, leftovers, outbox
+from idp import audit, outbox, retention
 from idp.audit import AuditRow
 from idp.clock import utcnow
 from idp.config import Settings
@@ -208,10 +208,10 @@ def test_what_was_over_a_month_ago_is_forgotten(inside: Flask, clock: Traveller)
     add()
     outbox.delivered(take(), now=utcnow())
     clock.shift(outbox.FORGET_AFTER)
-    (over,) = outbox.LEFTOVERS
-    assert list(leftovers.remove(over, now=utcnow())) == []
+    (over,) = outbox.EXPIRED_ROWS
+    assert list(retention.remove(over, now=utcnow())) == []
     clock.shift(1)
-    assert list(leftovers.remove(over, now=utcnow())) == [1]
+    assert list(retention.remove(over, now=utcnow())) == [1]
     assert outbox.waiting() == 1, "what still waits is not forgotten"
 
 

@@ -11,9 +11,9 @@ from werkzeug.test import TestResponse
 
 from idp.clock import utcnow
 from idp.db import db
-from idp.leftovers import remove
-from idp.oidc.leftovers import LEFTOVERS
 from idp.oidc.models import Grant, PushedRequest
+from idp.oidc.retention import EXPIRED_ROWS
+from idp.retention import remove
 from idp.tokens import sha256_hex
 from tests.factories import PASSWORD, SECRET, make_client
 from tests.fakes.relying_party import HTTPS, RelyingParty, basic_value
@@ -187,8 +187,8 @@ def test_a_login_begun_in_time_may_take_its_own(rp: RelyingParty, anna: str, clo
     page = rp.follow(arrive(rp, pushed(rp)))
     clock.shift(300)
     with rp.app.app_context():
-        for leftovers in LEFTOVERS:
-            list(remove(leftovers, now=utcnow()))
+        for expired in EXPIRED_ROWS:
+            list(remove(expired, now=utcnow()))
     assert "code" in rp.answer(rp.follow(rp.submit(page, email="anna@example.se", password=PASSWORD)))
 
 

@@ -19,7 +19,7 @@ from joserfc.jwk import ECKey, RSAKey
 from idp.audit import Event, newest
 from idp.clock import utcnow
 from idp.db import db
-from idp.oidc import leftovers
+from idp.oidc import retention
 from idp.oidc.models import UsedAssertion
 from idp.tokens import base64url
 from tests.factories import SECRET, make_client
@@ -270,16 +270,18 @@ def test_an_assertion_is_kept_as_long_as_it_counts(
 ) -> None:
     assertion = sign(claims())
     assert rp.exchange(rp.code(), **form(assertion)).status == 200
-    kept = next(left for left in leftovers.LEFTOVERS if left.model is UsedAssertion)
-    for seconds, is_left_over, refusal in (
+    rows = next(rows for rows in retention.EXPIRED_ROWS if rows.model is UsedAssertion)
+    for seconds, is_expired, refusal in (
         (119, False, "used before"),
         (2, False, "expired"),
         (3600, True, "expired"),
     ):
         clock.shift(seconds)
         with app.app_context():
-            found = db.session.scalars(sa.select(UsedAssertion.assertion_hash).where(kept.are_over(utcnow())))
-            assert bool(found.all()) is is_left_over
+            found = db.session.scalars(
+                sa.select(UsedAssertion.assertion_hash).where(rows.are_expired(utcnow()))
+            )
+            assert bool(found.all()) is is_expired
         assert refusal in rp.exchange(rp.code(), **form(assertion)).body["error_description"]
 
 

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from flask import Flask
 from time_machine import Traveller
 
-from idp import leftovers, mail_transport, outbox, purge, worker
+from idp import mail_transport, outbox, purge, retention, worker
 from idp.bankid.models import Evidence, Order
 from idp.clock import utcnow
 from idp.db import Base, db
@@ -47,10 +47,10 @@ def count(model: type[Base]) -> int:
 
 def removed(now: datetime) -> dict[str, int]:
     """What a purge removes, by table; tables that lose nothing left out. A look beforehand says the same."""
-    expected = {one.table: one.rows for one in purge.look(now=now)}
+    expected = {one.table: one.rows for one in purge.count_expired(now=now)}
     found = {one.table: one.rows for one in purge.run(now=now)}
     assert found == expected
-    assert not any(one.rows for one in purge.look(now=now))
+    assert not any(one.rows for one in purge.count_expired(now=now))
     return {table: rows for table, rows in found.items() if rows}
 
 
@@ -197,8 +197,8 @@ def test_a_clients_own_token_keeps_no_grant(inside: Flask, clock: Traveller) -> 
 def test_every_grant_is_looked_at_however_many_stay(
     inside: Flask, clock: Traveller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(leftovers, "LOOK", 3)
-    monkeypatch.setattr(leftovers, "BATCH", 2)
+    monkeypatch.setattr(retention, "STRETCH", 3)
+    monkeypatch.setattr(retention, "BATCH", 2)
     now = utcnow()
     old = now - 2 * DAY
     # Seven made at one moment, more than are looked at in one go, among such as are alone in theirs.
@@ -263,7 +263,7 @@ def test_reset_links_go_after_a_week(inside: Flask, clock: Traveller) -> None:
 
 
 def test_more_than_a_batch_goes(inside: Flask, clock: Traveller, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(leftovers, "BATCH", 3)
+    monkeypatch.setattr(retention, "BATCH", 3)
     now = utcnow()
     add(*(token(uuid4(), now - HOUR) for _ in range(7)), token(uuid4(), now))
     assert [batch.rows for batch in purge.batches(now=now)] == [3, 3, 1]
@@ -310,7 +310,7 @@ def test_the_command_tells_what_it_removes(app: Flask, run: Callable[..., Any], 
 
 
 def test_the_worker_purges_and_mails_go_on_leaving(inside: Flask, tmp_path: Path, monkeypatch: Any) -> None:
-    monkeypatch.setattr(leftovers, "BATCH", 2)
+    monkeypatch.setattr(retention, "BATCH", 2)
     now = utcnow()
     add(*(token(uuid4(), now - HOUR) for _ in range(4)))
     content = "Date: Sun, 22 Nov 2026 12:00:00 +0000\r\nTo: a@example.se\r\n\r\n"
@@ -322,7 +322,7 @@ def test_the_worker_purges_and_mails_go_on_leaving(inside: Flask, tmp_path: Path
 
 
 def test_a_worker_that_is_stopped_leaves_the_rest(inside: Flask, tmp_path: Path, monkeypatch: Any) -> None:
-    monkeypatch.setattr(leftovers, "BATCH", 2)
+    monkeypatch.setattr(retention, "BATCH", 2)
     add(*(token(uuid4(), utcnow() - HOUR) for _ in range(4)))
     transport = mail_transport.transport(f"file:{tmp_path}", sender="no-reply@example.se")
     worker.tidy(transport, fine=True, stopping=lambda: True)
@@ -331,7 +331,7 @@ def test_a_worker_that_is_stopped_leaves_the_rest(inside: Flask, tmp_path: Path,
 
 @pytest.mark.parametrize("database_url", DATABASES[1:], indirect=True)
 def test_two_at_once_share_the_work(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(leftovers, "BATCH", 20)
+    monkeypatch.setattr(retention, "BATCH", 20)
     now = utcnow()
     total = 400
     with app.app_context():

@@ -15,9 +15,9 @@ from sqlalchemy.orm import Mapped, aliased, mapped_column
 from idp import audit
 from idp.audit import AuditRow
 from idp.db import Base, db
-from idp.leftovers import Leftovers
 from idp.oidc.models import Grant
 from idp.oidc.provider import Provider
+from idp.retention import ExpiredRows
 
 LEASE = timedelta(minutes=2)
 """How long a worker has for one delivery; after that it counts as dead and another may try."""
@@ -48,7 +48,7 @@ def _forgotten(now: datetime) -> sa.ColumnElement[bool]:
     return LogoutNotice.queued_at < now - FORGET_AFTER
 
 
-LEFTOVERS = (Leftovers(LogoutNotice, LogoutNotice.id, _forgotten),)
+EXPIRED_ROWS = (ExpiredRows(LogoutNotice, LogoutNotice.id, _forgotten),)
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,10 @@ from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 
-from idp.leftovers import Leftovers
 from idp.login.models import BrowserSession
 from idp.oidc.logout import notices
 from idp.oidc.models import AccessToken, Grant, PushedRequest, RefreshToken, UsedAssertion
+from idp.retention import ExpiredRows
 
 KEEP_GRANTS = timedelta(days=1)
 """So long a code that is sent again is known for a used one, and audited."""
@@ -69,11 +69,11 @@ def _grants(now: datetime) -> sa.ColumnElement[bool]:
     )
 
 
-LEFTOVERS = (
-    Leftovers(AccessToken, AccessToken.token_hash, _access_tokens),
-    Leftovers(RefreshToken, RefreshToken.token_hash, _refresh_tokens),
-    Leftovers(Grant, Grant.id, _grants, walk=Grant.created_at),
-    Leftovers(PushedRequest, PushedRequest.request_hash, _pushed_requests),
-    Leftovers(UsedAssertion, UsedAssertion.assertion_hash, _assertions),
-    *notices.LEFTOVERS,
+EXPIRED_ROWS = (
+    ExpiredRows(AccessToken, AccessToken.token_hash, _access_tokens),
+    ExpiredRows(RefreshToken, RefreshToken.token_hash, _refresh_tokens),
+    ExpiredRows(Grant, Grant.id, _grants, walk=Grant.created_at),
+    ExpiredRows(PushedRequest, PushedRequest.request_hash, _pushed_requests),
+    ExpiredRows(UsedAssertion, UsedAssertion.assertion_hash, _assertions),
+    *notices.EXPIRED_ROWS,
 )

@@ -4,8 +4,8 @@ from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 
-from idp.leftovers import Leftovers
 from idp.password.models import ResetLink
+from idp.retention import ExpiredRows
 
 KEEP_LINKS = timedelta(days=7)
 """So long somebody who follows an old link is told that it was used, or came too late."""
@@ -15,4 +15,4 @@ def _links(now: datetime) -> sa.ColumnElement[bool]:
     return ResetLink.expires_at < now - KEEP_LINKS
 
 
-LEFTOVERS = (Leftovers(ResetLink, ResetLink.token_hash, _links),)
+EXPIRED_ROWS = (ExpiredRows(ResetLink, ResetLink.token_hash, _links),)

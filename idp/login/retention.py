@@ -4,8 +4,8 @@ from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 
-from idp.leftovers import Leftovers
 from idp.login.models import BrowserSession, Interaction
+from idp.retention import ExpiredRows
 
 KEEP_INTERACTIONS = timedelta(days=1)
 """So long a page that was left open says what became of its request, instead of knowing nothing of it."""
@@ -23,7 +23,7 @@ def _sessions(now: datetime) -> sa.ColumnElement[bool]:
     return BrowserSession.expires_at < now - KEEP_SESSIONS
 
 
-LEFTOVERS = (
-    Leftovers(Interaction, Interaction.uid, _interactions),
-    Leftovers(BrowserSession, BrowserSession.id, _sessions),
+EXPIRED_ROWS = (
+    ExpiredRows(Interaction, Interaction.uid, _interactions),
+    ExpiredRows(BrowserSession, BrowserSession.id, _sessions),
 )

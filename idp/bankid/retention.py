@@ -6,7 +6,7 @@ import sqlalchemy as sa
 
 from idp.bankid.completed import LINK_WITHIN
 from idp.bankid.models import Evidence, Order
-from idp.leftovers import Leftovers
+from idp.retention import ExpiredRows
 
 KEEP_ORDERS = timedelta(days=1)
 """Longer than any interaction lives: an order can be used as long as the one it belongs to is open."""
@@ -23,7 +23,7 @@ def _evidence(now: datetime) -> sa.ColumnElement[bool]:
     return Evidence.delete_after <= now
 
 
-LEFTOVERS = (
-    Leftovers(Order, Order.id, _orders),
-    Leftovers(Evidence, Evidence.order_id, _evidence),
+EXPIRED_ROWS = (
+    ExpiredRows(Order, Order.id, _orders),
+    ExpiredRows(Evidence, Evidence.order_id, _evidence),
 )
