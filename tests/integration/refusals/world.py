@@ -1,0 +1,120 @@
+"""One provider for all cases of a group; each case takes a browser, and often a person, of its own."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import yaml
+from flask import Flask
+from flask.testing import FlaskClient
+from time_machine import Traveller
+from werkzeug.test import TestResponse
+
+from tests.factories import PASSWORD, SECRET, make_user
+from tests.fakes.relying_party import HTTPS, RelyingParty, Tokens
+from tests.fakes.reset_pages import csrf
+
+ANNA = "anna@example.se"
+MANY = {
+    f"IDP_LIMIT_{name}": "1000000/hour"
+    for name in (
+        *("LOGIN_PER_ACCOUNT", "LOGIN_PER_ADDRESS", "LOGIN_OVERALL", "CLIENT_AUTHENTICATION"),
+        *(
+            "BANKID_PER_ADDRESS",
+            "RESET_PER_ACCOUNT",
+            "RESET_PER_ADDRESS",
+            "EMAIL_CHANGE",
+            "USERS_PER_COMPANY",
+        ),
+    )
+}
+"""Settings that let one address make every request of a group."""
+
+
+@dataclass
+class World:
+    """The provider in `app`, where anna@example.se can log in; time stands still unless `later` moves it."""
+
+    app: Flask
+    clock: Traveller
+    clients_file: Path
+    clients: Mapping[str, dict[str, Any]]
+    phone: Any = None  # the BankID app, in groups that have one
+    _numbers: Iterator[int] = field(default_factory=count)
+
+    def browser(self) -> FlaskClient:
+        return self.app.test_client()
+
+    def rp(self, client_id: str = "portal", browser: FlaskClient | None = None) -> RelyingParty:
+        """The relying app, with a browser that nobody has used."""
+        entry = self.clients[client_id]
+        secret = SECRET if "client_secrets" in entry else None
+        redirect_uri = entry.get("redirect_uris", [""])[0]
+        return RelyingParty(self.app, browser or self.browser(), client_id, redirect_uri, secret)
+
+    def logged_in(self, client_id: str = "portal", email: str = ANNA) -> RelyingParty:
+        """The relying app, with a browser on which somebody has logged in."""
+        rp = self.rp(client_id)
+        page = rp.browser.get("/login/password", **HTTPS)
+        assert rp.submit(page, email=email, password=PASSWORD).status_code == 303
+        return rp
+
+    def code(self, client_id: str = "portal", email: str = ANNA, **changes: Any) -> tuple[RelyingParty, str]:
+        """The relying app and a code that it may exchange."""
+        rp = self.logged_in(client_id, email)
+        return rp, rp.answer(rp.authorize(**changes))["code"]
+
+    def tokens(
+        self, client_id: str = "portal", email: str = ANNA, **changes: Any
+    ) -> tuple[RelyingParty, Tokens]:
+        """The relying app and tokens that it may use."""
+        rp, code = self.code(client_id, email, **changes)
+        tokens = rp.exchange(code)
+        assert tokens.status == 200, tokens
+        return rp, tokens
+
+    def person(self, **facts: Any) -> str:
+        """The address of somebody whom no other case knows."""
+        email = f"person{next(self._numbers)}@example.se"
+        with self.app.app_context():
+            make_user(**{"email": email, "name": "Bo Ek", **facts})
+        return email
+
+    @contextmanager
+    def later(self, seconds: float) -> Iterator[None]:
+        """Let so much time pass, and come back."""
+        self.clock.shift(seconds)
+        try:
+            yield
+        finally:
+            self.clock.shift(-seconds)
+
+    @contextmanager
+    def entry(self, client_id: str, **changes: Any) -> Iterator[None]:
+        """Let clients.yaml say something else of a client meanwhile; without changes: nothing."""
+        before = self.clients_file.read_text()
+        file = yaml.load(before, Loader=yaml.CSafeLoader)
+        changed = {**file["clients"].pop(client_id), **changes}
+        if changes:
+            file["clients"][client_id] = {name: value for name, value in changed.items() if value is not None}
+        self._clients_are(yaml.dump(file, Dumper=yaml.CSafeDumper))
+        try:
+            yield
+        finally:
+            self._clients_are(before)
+
+    def _clients_are(self, text: str) -> None:
+        registry = self.app.extensions["idp.provider"].clients
+        self.clients_file.write_text(text)
+        registry.refresh()
+        assert registry.problems == []
+
+
+def post(browser: FlaskClient, path: str, **fields: Any) -> TestResponse:
+    """The answer to a form of a page of ours, sent with the browser's CSRF token."""
+    token = csrf(browser.get("/login/password", **HTTPS))
+    data = {name: value for name, value in fields.items() if value is not None}
+    return browser.post(path, data={"csrf_token": token, **data}, **HTTPS)
