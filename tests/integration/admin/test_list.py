@@ -19,7 +19,7 @@ from idp.users.models import NEVER, Role, User
 from tests.factories import make_user
 from tests.fakes.statements import Statements
 from tests.integration.admin.conftest import Company, Person
-from tests.integration.test_budget import reads_and_writes
+from tests.integration.db.test_budget import reads_and_writes
 
 CROWD = 2017
 KEYS = ("name_key", "title_key", "email_key")
