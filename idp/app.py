@@ -37,9 +37,9 @@ from idp.db import db
 from idp.login import guard, methods
 from idp.login import service as login_service
 from idp.login import views as login_views
+from idp.oidc import endpoints as oidc_endpoints
 from idp.oidc import service as oidc_service
-from idp.oidc import token_views
-from idp.oidc import views as oidc_views
+from idp.oidc.blueprint import is_machine_endpoint
 from idp.oidc.clients.bankid import ClientBankId
 from idp.oidc.clients.client import Client
 from idp.oidc.clients.keys import ClientKeys
@@ -147,14 +147,10 @@ def create_app(settings: Settings) -> Flask:
 
     metrics.register(app, settings)
     web.register(app, settings, readiness=lambda: readiness(keys, clients))
-    errors.register(app, is_protocol_endpoint=oidc_views.is_machine_endpoint)
-    web.csrf.exempt(oidc_views.authorize_endpoint)
-    web.csrf.exempt(oidc_views.end_session)
-    web.csrf.exempt(oidc_views.push)
-    for endpoint in (token_views.token, token_views.userinfo, token_views.introspect, token_views.revoke):
-        web.csrf.exempt(endpoint)
+    errors.register(app, is_protocol_endpoint=is_machine_endpoint)
+    oidc_endpoints.register(app)
     pages = (account_views, email_views, activity_views, admin_views)
-    for views in (login_views, password_views, oidc_views, *pages):
+    for views in (login_views, password_views, *pages):
         app.register_blueprint(views.blueprint)
 
     @app.context_processor

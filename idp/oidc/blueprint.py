@@ -1,8 +1,17 @@
-"""What the protocol's views share: their blueprint and the provider."""
+"""What all endpoints of the protocol share: the blueprint with its hooks, and the provider."""
 
-from flask import Blueprint, current_app
+from flask import Blueprint, Response, current_app, request
+from werkzeug.exceptions import MethodNotAllowed
 
+from idp.oidc.authentication import dpop
+from idp.oidc.metadata import DISCOVERY_PATHS
 from idp.oidc.provider import Provider
+
+ACTING_ENDPOINTS = frozenset({"oidc.resume", "oidc.consent", "oidc.end_session", "oidc.end_posted"})
+CORS_ENDPOINTS = frozenset({"oidc.discovery", "oidc.jwks", "oidc.token", "oidc.userinfo", "oidc.revoke"})
+MACHINE_PATHS = frozenset(
+    {*DISCOVERY_PATHS, "/jwks", "/par", "/token", "/userinfo", "/introspect", "/revoke"}
+)
 
 blueprint = Blueprint("oidc", __name__)
 
@@ -10,3 +19,29 @@ blueprint = Blueprint("oidc", __name__)
 def provider() -> Provider:
     found: Provider = current_app.extensions["idp.provider"]
     return found
+
+
+def is_machine_endpoint() -> bool:
+    """Whether errors of this request are answered in JSON."""
+    return request.path in MACHINE_PATHS  # a wrong method has no endpoint
+
+
+@blueprint.before_request
+def act_on_get_and_post_alone() -> None:
+    """A HEAD, which a link checker may send, answers no request and ends no session."""
+    if request.method == "HEAD" and request.endpoint in ACTING_ENDPOINTS:
+        raise MethodNotAllowed(valid_methods=["GET", "POST"])
+
+
+@blueprint.after_app_request
+def allow_cross_origin(response: Response) -> Response:
+    """CORS for what browser apps call, without credentials."""
+    if request.endpoint in CORS_ENDPOINTS and "Origin" in request.headers:
+        response.headers["Access-Control-Allow-Origin"] = "*"
+        response.headers["Access-Control-Expose-Headers"] = f"WWW-Authenticate, {dpop.NONCE_HEADER}"
+        if request.method == "OPTIONS":
+            allowed = request.url_rule.methods if request.url_rule else None
+            response.headers["Access-Control-Allow-Methods"] = ", ".join(sorted(allowed or ()))
+            response.headers["Access-Control-Allow-Headers"] = f"Authorization, Content-Type, {dpop.HEADER}"
+            response.headers["Access-Control-Max-Age"] = "3600"
+    return response

@@ -19,6 +19,7 @@ from idp.oidc.claims import (
 from idp.oidc.keys.ring import CONTENT_ENCS
 from idp.oidc.tokens.grants import GRANTS
 
+DISCOVERY_PATHS = ("/.well-known/openid-configuration", "/.well-known/oauth-authorization-server")
 SWEDISH_DISCO = "https://id.oidc.se/disco/"
 ENDPOINTS = {
     "authorization_endpoint": "/authorize",

@@ -1,8 +1,9 @@
-"""The endpoints that relying apps call by themselves with or about tokens."""
+"""The endpoints that relying apps call by themselves: with or about tokens, and to push requests."""
 
 import json
 from collections.abc import Mapping
 
+import structlog
 from authlib.oauth2.base import OAuth2Error
 from authlib.oauth2.rfc6749.errors import InvalidRequestError
 from flask import Response, current_app, request
@@ -12,15 +13,19 @@ from idp.clock import utcnow
 from idp.oidc import service
 from idp.oidc.authentication import client_auth, dpop
 from idp.oidc.authentication.client_auth import InvalidClient
+from idp.oidc.authorization import authorize, par
+from idp.oidc.authorization.authorize import AuthorizationError, BadAuthorizationRequest, BadRedirectUri
 from idp.oidc.blueprint import blueprint, provider
 from idp.oidc.clients import entry_notes
 from idp.oidc.clients.client import Client
+from idp.oidc.environment import environment
 from idp.oidc.tokens import content as tokens
 from idp.oidc.tokens import introspection
 from idp.oidc.tokens import userinfo as userinfo_answer
 from idp.oidc.tokens.server import NO_STORE, TokenServer
 from idp.oidc.tokens.token_request import TokenRequest, read_form
 
+log = structlog.get_logger("idp.oidc")
 DPOP_PATHS = frozenset({"/token", "/userinfo", "/par"})
 DPOP_CHALLENGE = f'DPoP algs="{" ".join(dpop.ALGS)}"'
 
@@ -165,6 +170,43 @@ def _about_token(endpoint: str) -> tuple[Client, str, str]:
     if "token" not in form:
         raise InvalidRequestError("token is missing")
     return client, form["token"], method
+
+
+@blueprint.post("/par", endpoint="par")
+def push() -> Response:
+    """Check a request and keep it for the browser that will bring its request_uri (RFC 9126)."""
+    sent, now = web.form_pairs(), utcnow()
+    try:
+        client, _ = client_auth.authenticate(
+            provider(),
+            read_form([(name, value) for name, value in sent if name in par.CREDENTIALS]),
+            request.headers.get("Authorization"),
+            web.address_key(request.remote_addr),
+            now,
+            endpoint="/par",
+        )
+        proof = request.headers.get(dpop.HEADER)
+        jkt = dpop.proven_key(provider(), proof, method="POST", path="/par", now=now)
+        asked = authorize.parse_pushed(sent, client, environment(now))
+        parameters = par.with_key(asked.parameters, jkt)
+    except OAuth2Error as error:
+        return _server().refuse(error)
+    except AuthorizationError as error:
+        return _refuse_push(client, error.error, error.description, entry_notes.of(error))
+    except BadAuthorizationRequest as error:
+        return _refuse_push(client, error.error, error.detail, entry_notes.of(error))
+    except BadRedirectUri as error:
+        log.warning("redirect_uri_refused", client_id=client.client_id, detail=str(error))
+        return _refuse_push(client, "invalid_request", "redirect_uri is not a registered one, given once")
+    request_uri = par.push(client.client_id, parameters, now=now)
+    answer = {"request_uri": request_uri, "expires_in": par.LIFETIME_SECONDS}
+    return Response(json.dumps(answer), status=201, mimetype="application/json", headers=NO_STORE)
+
+
+def _refuse_push(client: Client, error: str, description: str, entry: str | None = None) -> Response:
+    log.info("push_refused", client_id=client.client_id, error=error, description=description, entry=entry)
+    body = {"error": error, "error_description": description}
+    return Response(json.dumps(body), status=400, mimetype="application/json", headers=NO_STORE)
 
 
 def _server() -> TokenServer:

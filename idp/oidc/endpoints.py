@@ -1,0 +1,30 @@
+"""The protocol's endpoints together, for the application."""
+
+from types import ModuleType
+
+from flask import Flask
+
+from idp import web
+from idp.oidc import authorization_views, logout_views, metadata_views, token_views
+from idp.oidc.blueprint import blueprint
+
+VIEWS: tuple[ModuleType, ...] = (authorization_views, logout_views, metadata_views, token_views)
+"""Imported here, they have put their routes on the blueprint."""
+
+WITHOUT_FORM_TOKEN = (
+    authorization_views.authorize_endpoint,
+    logout_views.end_session,
+    token_views.push,
+    token_views.token,
+    token_views.userinfo,
+    token_views.introspect,
+    token_views.revoke,
+)
+"""Posted to by other sites and by relying apps, which cannot have a form token of ours."""
+
+
+def register(app: Flask) -> None:
+    """Give the application the protocol's endpoints."""
+    for view in WITHOUT_FORM_TOKEN:
+        web.csrf.exempt(view)
+    app.register_blueprint(blueprint)

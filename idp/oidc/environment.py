@@ -1,0 +1,63 @@
+"""What requests are compared against on this server: its clients, keys, accounts and pushed requests."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from flask import current_app
+
+from idp.clock import utcnow
+from idp.login import service as login
+from idp.oidc import metadata, service
+from idp.oidc.authorization import par, request_object
+from idp.oidc.authorization.authorize import Environment, Pushed
+from idp.oidc.authorization.requested_login import UUID_TEXT, Hint
+from idp.oidc.blueprint import provider
+from idp.oidc.clients.client import Client
+
+
+def environment(now: datetime) -> Environment:
+    return Environment(
+        find_client=provider().clients.get,
+        acrs=current_app.extensions["idp.acrs"],
+        read_hint=_read_hint,
+        open_request=_open_request,
+        find_pushed=_find_pushed,
+        now=now,
+    )
+
+
+def _read_hint(token: str, client: Client) -> Hint:
+    """Whom an ID token of ours, issued to this client, speaks of; its age does not matter.
+
+    A pairwise subject tells no account; its session does, as long as it is remembered.
+    """
+    found = verify_id_token(token)
+    if found.get("iss") != provider().issuer or found.get("aud") != client.client_id:
+        raise ValueError("issued by or to somebody else")
+    subject = str(found["sub"])
+    user_id = UUID(subject) if UUID_TEXT.fullmatch(subject) else login.person_of(str(found["sid"]))
+    return Hint(subject, user_id, active=user_id is None or service.find_person(user_id) is not None)
+
+
+def _find_pushed(request_uri: str, client: Client) -> Pushed:
+    return par.find(request_uri, client.client_id, now=utcnow())
+
+
+def _open_request(text: str, client: Client) -> dict[str, str]:
+    return request_object.read(
+        text,
+        client=client,
+        decrypt=provider().keys.decrypt,
+        verify=lambda found: provider().client_keys.verify(client, found, utcnow()),
+        audiences=(provider().issuer, provider().issuer + metadata.ENDPOINTS["authorization_endpoint"]),
+        now=utcnow(),
+    )
+
+
+def verify_id_token(token: str) -> dict[str, Any]:
+    """The claims of an ID token of ours, however old. Raises `ValueError` for anything else."""
+    found = provider().keys.verify_hint(token)
+    if "sid" not in found:
+        raise ValueError("is a signed userinfo answer")
+    return found

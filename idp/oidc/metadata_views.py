@@ -1,0 +1,57 @@
+"""What relying apps read about this provider, as HTTP: the discovery document and the public keys."""
+
+import json
+from typing import Any
+
+from flask import Response, current_app
+
+from idp import i18n
+from idp.login import methods
+from idp.oidc import metadata
+from idp.oidc.blueprint import blueprint, provider
+from idp.oidc.keys.ring import JWKS_MAX_AGE_SECONDS
+from idp.oidc.metadata import DISCOVERY_PATHS
+
+DISCOVERY_SECONDS = 600
+
+
+@blueprint.get(DISCOVERY_PATHS[0])
+@blueprint.get(DISCOVERY_PATHS[1], endpoint="discovery")
+def discovery() -> Response:
+    return _cacheable(_prepared("discovery", _discovery_document), DISCOVERY_SECONDS)
+
+
+@blueprint.get("/jwks")
+def jwks() -> Response:
+    return _cacheable(provider().keys.jwks(), JWKS_MAX_AGE_SECONDS)
+
+
+def _discovery_document() -> bytes:
+    made = metadata.document(
+        provider().issuer,
+        algs=provider().keys.algs,
+        decryption_algs=provider().keys.decryption_algs,
+        acrs=tuple(method.acr for method in methods.registered()),
+        languages=tuple(i18n.LANGUAGES),
+        numbers=provider().person_number is not None,
+        evidence=bool(provider().event_claims),
+        messages=any(method.shows_messages for method in methods.registered()),
+    )
+    return json.dumps(made).encode()
+
+
+def _prepared(name: str, make: Any) -> bytes:
+    """A document made once for each state of the key ring."""
+    generation = provider().keys.generation
+    kept: dict[str, tuple[int, bytes]] = current_app.extensions["idp.documents"]
+    if name not in kept or kept[name][0] != generation:
+        kept[name] = (generation, make())
+    return kept[name][1]
+
+
+def _cacheable(body: bytes, seconds: int) -> Response:
+    return Response(
+        body,
+        mimetype="application/json",
+        headers={"Cache-Control": f"public, max-age={seconds}", "Access-Control-Allow-Origin": "*"},
+    )
