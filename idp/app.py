@@ -34,8 +34,7 @@ from idp.clock import utcnow
 from idp.config import ConfigError, Settings
 from idp.crypto import PersonalNumberKeys
 from idp.db import db
-from idp.login import guard, methods
-from idp.login import service as login_service
+from idp.login import guard, interactions, methods, sessions
 from idp.login import views as login_views
 from idp.oidc import endpoints as oidc_endpoints
 from idp.oidc import service as oidc_service
@@ -95,10 +94,10 @@ def create_tool_app(settings: Settings) -> Flask:
     users_service.user_disabled.connect(_end_sessions)
     users_service.password_set.connect(email_change.void)
     bankid_links.bankid_taken_away.connect(_end_bankid_sessions)
-    login_service.new_method.connect(_tell_of_new_method)
-    login_service.sessions_ended.connect(oidc_service.revoke_grants_of_sessions)
-    login_service.sessions_ended.connect(notices.queue)
-    login_service.logins_void.connect(oidc_service.revoke_grants_of_person)
+    sessions.new_method.connect(_tell_of_new_method)
+    sessions.sessions_ended.connect(oidc_service.revoke_grants_of_sessions)
+    sessions.sessions_ended.connect(notices.queue)
+    sessions.logins_void.connect(oidc_service.revoke_grants_of_person)
     db.init_app(app)
     Migrate(app, db, directory=str(MIGRATIONS), render_as_batch=True)
     return app
@@ -238,7 +237,7 @@ def _add_bankid(app: Flask, settings: Settings) -> None:
     )
     app.register_blueprint(bankid_views.blueprint)
     app.register_blueprint(linking_views.blueprint)
-    login_service.moved_on.connect(_abandon_order)
+    interactions.moved_on.connect(_abandon_order)
 
 
 def _load(settings: Settings) -> tuple[KeyRing, ClientRegistry]:
@@ -293,13 +292,11 @@ def _bankid_terms(asked: ClientBankId) -> Terms:
 
 
 def _end_sessions(_sender: object, *, user_id: Any, now: Any) -> None:
-    login_service.end_all_of(user_id, now=now, reason="user disabled")
+    sessions.end_all_of(user_id, now=now, reason="user disabled")
 
 
 def _end_bankid_sessions(_sender: object, *, user_id: Any, keep_session: Any, now: Any) -> None:
-    login_service.end_made_by(
-        user_id, bankid_views.METHOD, keep=keep_session, now=now, reason="BankID unlinked"
-    )
+    sessions.end_made_by(user_id, bankid_views.METHOD, keep=keep_session, now=now, reason="BankID unlinked")
 
 
 def _tell_of_new_method(

@@ -20,10 +20,9 @@ from idp.config import SessionSettings
 from idp.db import db, execute_alone
 from idp.errors import NotFound
 from idp.i18n import current_language, gettext, moment
-from idp.login import guard, methods, overview
-from idp.login import service as login
+from idp.login import guard, methods, overview, sessions
 from idp.login.models import BrowserSession
-from idp.login.service import LiveSession
+from idp.login.sessions import LiveSession
 from idp.oidc import consents
 from idp.oidc.provider import Provider
 
@@ -129,7 +128,7 @@ def end_session(live: LiveSession, session_id: UUID, *, now: datetime) -> None:
 
     Raises `NotFound` for a session of somebody else and for one that never was.
     """
-    if login.person_of(str(session_id)) != live.event.user_id:
+    if sessions.person_of(str(session_id)) != live.event.user_id:
         raise NotFound("no such session of this person")
     _end([session_id], now=now)
 
@@ -146,7 +145,7 @@ def end_others(live: LiveSession, *, now: datetime) -> None:
 
 def _end(session_ids: list[UUID], *, now: datetime) -> None:
     consents.revoke_everything_of_sessions(session_ids, now=now)
-    login.end_these(session_ids, now=now, reason=REASON)  # commits
+    sessions.end_these(session_ids, now=now, reason=REASON)  # commits
 
 
 def history(user_id: UUID) -> list[Happening]:

@@ -12,11 +12,11 @@ from idp.bankid.models import Order
 from idp.bankid.values import BankId, VerifiedPerson
 from idp.crypto import PersonalNumberKeys
 from idp.db import db
-from idp.login import service as login
+from idp.login import interactions
 from idp.login.guard import FRESH_LOGIN
 from idp.login.models import Interaction
 from idp.login.requirement import AuthnRequirement
-from idp.login.service import LiveSession
+from idp.login.sessions import LiveSession
 from idp.users import bankid_links
 from idp.users.mails import Notice
 from idp.users.personal_number import PersonalNumber
@@ -67,7 +67,7 @@ def kept(live: LiveSession, device: str) -> dict[str, Any]:
 
 def begin(live: LiveSession, *, device: str, browser: str, now: datetime) -> str:
     """The uid of a new interaction that links a BankID to the account of this session."""
-    return login.begin(
+    return interactions.begin(
         AuthnRequirement(user_id=live.event.user_id),
         return_endpoint=ENDPOINT,
         request=kept(live, device),
@@ -83,12 +83,12 @@ def load(uid: str, live: LiveSession, *, browser: str, now: datetime) -> Interac
 
     Raises `InteractionOver`, for another session's too, and `ForeignBrowser`.
     """
-    interaction = login.load(uid, browser=browser, now=now)
+    interaction = interactions.load(uid, browser=browser, now=now)
     asked = interaction.request
     if live.event.auth_time < now - LOGIN_WITHIN:
-        raise login.InteractionOver("expired")
+        raise interactions.InteractionOver("expired")
     if asked.get("purpose") != PURPOSE or asked.get("session") != str(live.id):
-        raise login.InteractionOver("unknown")
+        raise interactions.InteractionOver("unknown")
     return interaction
 
 
@@ -119,7 +119,7 @@ def confirm(
     claimed = order.user_id == user_id and completed.use(
         order, state="used", user_id=user_id, now=now, not_before=now - completed.LINK_WITHIN
     )
-    if claimed and login.answer(order.interaction_uid, now=now):
+    if claimed and interactions.answer(order.interaction_uid, now=now):
         linked = bankid_links.link(
             user_id,
             proposal.number,

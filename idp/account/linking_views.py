@@ -16,11 +16,10 @@ from idp.bankid.models import Order
 from idp.bankid.order_page import Place, bankid
 from idp.clock import utcnow
 from idp.crypto import PersonalNumberKeys
-from idp.login import guard
-from idp.login import service as login
+from idp.login import guard, interactions
 from idp.login.models import Interaction
 from idp.login.requirement import AuthnRequirement
-from idp.login.service import LiveSession
+from idp.login.sessions import LiveSession
 from idp.users import bankid_links
 from idp.users import service as users
 
@@ -109,7 +108,7 @@ def confirm(live: LiveSession, interaction: Interaction) -> BaseResponse:
         return redirect(url_for("linking.order", uid=interaction.uid), 303)
     if request.form.get("answer") != "link":
         service.cancel(bankid(), interaction.uid, browser=guard.browser(), now=utcnow())
-        login.close(interaction.uid, now=utcnow())
+        interactions.close(interaction.uid, now=utcnow())
         return _to_section()
     refused = _refused(_place(live, interaction.uid), order)
     if refused is not None:
@@ -155,7 +154,7 @@ def _live() -> LiveSession:
 def _load(uid: str, live: LiveSession) -> Interaction:
     try:
         return linking.load(uid, live, browser=guard.browser(), now=utcnow())
-    except (login.InteractionOver, login.ForeignBrowser):
+    except (interactions.InteractionOver, interactions.ForeignBrowser):
         raise LinkingOver from None
 
 

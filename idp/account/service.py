@@ -15,7 +15,7 @@ from idp.account.models import EmailChange
 from idp.config import Settings
 from idp.crypto import PersonalNumberKeys
 from idp.db import db, execute_alone
-from idp.login import service as login
+from idp.login import sessions
 from idp.password import mails as password_mails
 from idp.password.hashing import PasswordHasher
 from idp.password.reset import NOTICE_KIND
@@ -172,7 +172,7 @@ def _change_password(
         db.session.rollback()
         raise ChangedMeanwhile
     audit.record(audit.Event.PASSWORD_CHANGED, now=now, user_id=person.user_id, by="account page")
-    handle = login.end_others(person.user_id, keep=session_id, now=now, reason="password changed")
+    handle = sessions.end_others(person.user_id, keep=session_id, now=now, reason="password changed")
     notice = password_mails.password_notice(
         person.email,
         person.name,

@@ -17,9 +17,9 @@ from idp.bankid import order_page
 from idp.clock import utcnow
 from idp.crypto import CannotOpen, PersonalNumberKeys
 from idp.errors import Busy, NotFound, TooManyTries
-from idp.login import guard
-from idp.login import service as login
-from idp.login.service import InteractionOver, LiveSession
+from idp.login import guard, interactions
+from idp.login.interactions import InteractionOver
+from idp.login.sessions import LiveSession
 from idp.oidc.provider import Provider
 from idp.users.service import ChangedMeanwhile
 
@@ -110,12 +110,12 @@ def resume(uid: str) -> Response:
     """The filled-in form again, after the login that saving it asked for."""
     live = guard.current_session()
     try:
-        interaction = login.load(uid, browser=guard.browser(), now=utcnow())
-    except (InteractionOver, login.ForeignBrowser):
+        interaction = interactions.load(uid, browser=guard.browser(), now=utcnow())
+    except (InteractionOver, interactions.ForeignBrowser):
         return redirect(url_for("account.index"), 303)
     if interaction.return_endpoint != "account.resume":
         raise NotFound("another interaction's uid")
-    waiting = login.waiting(interaction)
+    waiting = interactions.waiting(interaction)
     if live is None or not waiting.requirement.satisfied_by(live.event):
         return redirect(url_for("login.choose", uid=uid), 303)
     i18n.prefer(live.locale)
@@ -238,11 +238,11 @@ def _close(uid: str) -> None:
     if "\0" in uid:
         return  # PostgreSQL refuses to look for a NUL
     try:
-        interaction = login.load(uid, browser=guard.browser(), now=utcnow())
-    except (InteractionOver, login.ForeignBrowser):
+        interaction = interactions.load(uid, browser=guard.browser(), now=utcnow())
+    except (InteractionOver, interactions.ForeignBrowser):
         return
     if interaction.return_endpoint == "account.resume":
-        login.close(uid, now=utcnow())
+        interactions.close(uid, now=utcnow())
 
 
 def _details(live: LiveSession) -> Details:

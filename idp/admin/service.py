@@ -14,7 +14,7 @@ from idp.admin import mails
 from idp.config import Settings
 from idp.db import db, execute_alone
 from idp.errors import NotFound
-from idp.login import service as login
+from idp.login import sessions
 from idp.users import bankid_links
 from idp.users import service as users
 from idp.users.mails import WELCOME_KIND, Notice
@@ -227,7 +227,7 @@ def _change_email(admin: Administrator, target: User, email: str, settings: Sett
     if not users.set_email(user_id, email, instead_of=target.email_key, verified=False, now=now):
         raise ChangedMeanwhile
     audit.record(audit.Event.EMAIL_CHANGED, now=now, user_id=user_id, administrator=admin.id)
-    login.end_all_of(user_id, now=now, reason="e-mail address changed by an administrator")
+    sessions.end_all_of(user_id, now=now, reason="e-mail address changed by an administrator")
     for to in (old_email, email):
         notice = mails.address_changed(
             to, name, locale, old=old_email, new=email, by=admin.name, now=now, settings=settings

@@ -20,9 +20,9 @@ from idp.admin.service import Administrator, Details
 from idp.clock import utcnow
 from idp.errors import NotFound, TooManyTries
 from idp.i18n import gettext, lazy_gettext
-from idp.login import guard
-from idp.login import service as login
-from idp.login.service import InteractionOver, LiveSession
+from idp.login import guard, interactions
+from idp.login.interactions import InteractionOver
+from idp.login.sessions import LiveSession
 from idp.ratelimit import RateLimiter
 from idp.users.models import Role, User
 from idp.users.service import AddressTaken, ChangedMeanwhile
@@ -212,13 +212,13 @@ def welcome(visit: Visit, user_id: UUID) -> Response:
 def resume(uid: str) -> Response:
     """Where a login that a page asked for leads: the page, with what was filled in. Stores nothing."""
     try:
-        interaction = login.load(uid, browser=guard.browser(), now=utcnow())
-    except (InteractionOver, login.ForeignBrowser):
+        interaction = interactions.load(uid, browser=guard.browser(), now=utcnow())
+    except (InteractionOver, interactions.ForeignBrowser):
         return redirect(url_for("admin.index"), 303)
     if interaction.return_endpoint != "admin.resume":
         raise NotFound("another interaction's uid")
     live = guard.current_session()
-    if live is None or not login.waiting(interaction).requirement.satisfied_by(live.event):
+    if live is None or not interactions.waiting(interaction).requirement.satisfied_by(live.event):
         return redirect(url_for("login.choose", uid=uid), 303)
     kept = interaction.request
     if "path" in kept:

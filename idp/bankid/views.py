@@ -27,12 +27,12 @@ from idp.bankid.values import VerifiedPerson
 from idp.clock import utcnow
 from idp.crypto import PersonalNumberKeys
 from idp.db import db
-from idp.login import guard, methods
-from idp.login import service as login
+from idp.login import guard, interactions, methods
 from idp.login.event import AuthenticationEvent
+from idp.login.interactions import Waiting
 from idp.login.methods import LoginMethod
 from idp.login.requirement import AuthnRequirement
-from idp.login.service import LoginRefused, Waiting
+from idp.login.sessions import LoginRefused
 from idp.users import bankid_links
 from idp.users.models import User
 from idp.users.personal_number import PersonalNumber
@@ -79,10 +79,10 @@ def poll(uid: str) -> Response:
     if pending is not None:
         return pending
     try:
-        interaction = login.load(uid, browser=guard.browser(), now=utcnow())
-    except (login.InteractionOver, login.ForeignBrowser):
+        interaction = interactions.load(uid, browser=guard.browser(), now=utcnow())
+    except (interactions.InteractionOver, interactions.ForeignBrowser):
         return order_page.answer_poll(state="gone", url=url_for("bankid.login", uid=uid))
-    waiting = login.waiting(interaction)
+    waiting = interactions.waiting(interaction)
     i18n.prefer(waiting.ui_locales)
     return order_page.poll(_place(waiting))
 
@@ -126,7 +126,7 @@ def _place(waiting: Waiting) -> Place:
 
 
 def _direct_interaction() -> str:
-    return login.begin(
+    return interactions.begin(
         AuthnRequirement(),
         return_endpoint=guard.direct_login().return_endpoint,
         request={},

@@ -9,7 +9,7 @@ from idp.clock import utcnow
 from idp.commands.base import existing_user, fail, json_option, show, with_database
 from idp.config import Settings
 from idp.login import overview
-from idp.login import service as login
+from idp.login.sessions import end as end_session
 from idp.oidc import consents
 
 REASON = "ended by the operator"
@@ -58,7 +58,7 @@ def end(_settings: Settings, email: str | None, session_id: UUID | None, everybo
         fail("say whose: one of --user EMAIL, --id ID, --all")
     if session_id is not None:
         revoke_everything([session_id])
-        if not login.end(session_id, now=utcnow(), reason=REASON):
+        if not end_session(session_id, now=utcnow(), reason=REASON):
             fail(f"there is no session {session_id} that has not ended")
         click.echo("ended 1 session")
         return

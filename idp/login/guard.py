@@ -27,10 +27,11 @@ from idp import i18n, web
 from idp.clock import utcnow
 from idp.config import Settings
 from idp.errors import IdpError, SessionNeeded
-from idp.login import methods, service
+from idp.login import interactions, methods, sessions
 from idp.login.event import AuthenticationEvent
+from idp.login.interactions import Waiting
 from idp.login.requirement import AuthnRequirement
-from idp.login.service import LiveSession, Waiting
+from idp.login.sessions import LiveSession
 from idp.reference import reference
 from idp.tokens import new_token, sha256_hex
 
@@ -122,7 +123,7 @@ def current_session() -> LiveSession | None:
     """Who is logged in on this browser; asked of the database once a request."""
     if "live_session" not in g:
         value = handle()
-        g.live_session = service.current(value, settings=settings().session, now=utcnow()) if value else None
+        g.live_session = sessions.current(value, settings=settings().session, now=utcnow()) if value else None
     live: LiveSession | None = g.live_session
     return live
 
@@ -154,7 +155,7 @@ def forget(response: BaseResponse) -> None:
 def person_of_before() -> UUID | None:
     """Whose session this browser had, if it is over and they may log in again: what they typed is theirs."""
     value = handle()
-    return service.person_behind(value) if value and current_session() is None else None
+    return sessions.person_behind(value) if value and current_session() is None else None
 
 
 def session_needed() -> SessionNeeded:
@@ -195,7 +196,7 @@ def log_in_as(person: UUID, *, return_endpoint: str, kept: dict[str, Any]) -> Ba
 
 
 def _to_login(requirement: AuthnRequirement, return_endpoint: str, kept: dict[str, Any]) -> BaseResponse:
-    uid = service.begin(
+    uid = interactions.begin(
         requirement,
         return_endpoint=return_endpoint,
         request=kept,
@@ -238,12 +239,12 @@ def login_page(view: Callable[[Waiting], Any]) -> Callable[..., Any]:
         if uid is None:
             return view(direct_login())
         try:
-            interaction = service.load(uid, browser=browser(), now=utcnow())
-        except service.ForeignBrowser:
+            interaction = interactions.load(uid, browser=browser(), now=utcnow())
+        except interactions.ForeignBrowser:
             return copy_here(uid, "login.choose")
-        except service.InteractionOver as over:
+        except interactions.InteractionOver as over:
             return over_page(over)
-        waiting = service.waiting(interaction)
+        waiting = interactions.waiting(interaction)
         i18n.prefer(waiting.ui_locales)
         if waiting.leads_to:
             web.allow_form_to(waiting.leads_to)
@@ -273,11 +274,11 @@ def copy_here(uid: str, endpoint: str) -> BaseResponse:
     """
     if "copied" in request.args:
         raise CookiesNeeded("the browser sends no cookies back")
-    copy = service.copy_for(uid, browser=browser(), lifetime=interaction_lifetime(), now=utcnow())
+    copy = interactions.copy_for(uid, browser=browser(), lifetime=interaction_lifetime(), now=utcnow())
     return redirect(url_for(endpoint, uid=copy, copied=1), 303)
 
 
-def over_page(over: service.InteractionOver) -> Response:
+def over_page(over: interactions.InteractionOver) -> Response:
     """The page for an interaction that is over: what happened and the way back."""
     log.info("login_over", client_id=over.client_id, reason=over.reason)
     asker = describe_asker(over.client_id)
@@ -314,13 +315,13 @@ def page_facts(waiting: Waiting, active: str) -> dict[str, Any]:
 
 
 def complete(waiting: Waiting, event: AuthenticationEvent) -> BaseResponse:
-    """Log the browser in and send it on to whoever waited. Raises `service.LoginRefused`.
+    """Log the browser in and send it on to whoever waited. Raises `sessions.LoginRefused`.
 
     Where that ends the session of somebody else, a page in between tells the relying apps of theirs that
     want to hear of it in the browser.
     """
     before = current_session()
-    value = service.finish(
+    value = sessions.finish(
         waiting.requirement,
         event,
         client_id=waiting.client_id,
@@ -347,7 +348,7 @@ def complete(waiting: Waiting, event: AuthenticationEvent) -> BaseResponse:
 def take_to(waiting: Waiting, method: str) -> None:
     """Tell the other methods that the person has taken to this one."""
     if waiting.uid is not None:
-        service.moved_on.send(uid=waiting.uid, method=method, now=utcnow())
+        interactions.moved_on.send(uid=waiting.uid, method=method, now=utcnow())
 
 
 def account_key(account: str) -> str:
@@ -355,7 +356,7 @@ def account_key(account: str) -> str:
     return sha256_hex(f"{settings().secret_key.get_secret_value()}:account:{account}")[:24]
 
 
-def refusal_text(refused: service.LoginRefused) -> str:
+def refusal_text(refused: sessions.LoginRefused) -> str:
     """What to tell somebody whose login was genuine but not what was asked for."""
     if refused.lacks == "user":
         return str(

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from idp.config import SessionSettings
 from idp.db import db, execute_alone
-from idp.login import service
+from idp.login import sessions
 from idp.login.models import BrowserSession
 from idp.users.models import Status, User
 
@@ -98,6 +98,6 @@ def end_all(
     ids = list(db.session.scalars(query))
     while ids:
         also(ids)
-        ended += service.end_these(ids, now=now, reason=reason)
+        ended += sessions.end_these(ids, now=now, reason=reason)
         ids = list(db.session.scalars(query.where(BrowserSession.id > ids[-1])))
     return ended

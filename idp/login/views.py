@@ -10,8 +10,8 @@ from werkzeug.wrappers import Response as BaseResponse
 from idp import web
 from idp.clock import utcnow
 from idp.errors import IdpError
-from idp.login import guard, methods, service
-from idp.login.service import Waiting
+from idp.login import guard, methods, sessions
+from idp.login.interactions import Waiting
 
 blueprint = Blueprint("login", __name__)
 LOGOUT_STATE_SECONDS = 3600
@@ -58,7 +58,7 @@ def logout() -> BaseResponse:
         state, asker = {}, None  # nobody waits any more; logging out goes on
     if request.method == "POST":
         if live is not None:
-            service.end(live.id, now=utcnow(), reason="logged out")
+            sessions.end(live.id, now=utcnow(), reason="logged out")
         return logged_out(state, ended=live.id if live else None)
     if live is None:
         return logged_out(state)

@@ -8,10 +8,9 @@ from werkzeug.wrappers import Response as BaseResponse
 
 from idp import i18n, web
 from idp.clock import utcnow
-from idp.login import guard
-from idp.login import service as login
+from idp.login import guard, interactions
 from idp.login.models import Interaction
-from idp.login.service import LiveSession
+from idp.login.sessions import LiveSession
 from idp.oidc import claims, service
 from idp.oidc.authorization import authorize, decision, par
 from idp.oidc.authorization.authorize import AuthorizationError, AuthorizationRequest, ReturnTo
@@ -29,7 +28,7 @@ def authorize_endpoint() -> BaseResponse:
     sent = request.form if request.method == "POST" else request.args
     try:
         asked = authorize.parse(sent.items(multi=True), environment(utcnow()))
-    except login.InteractionOver as over:
+    except interactions.InteractionOver as over:
         return guard.over_page(over)
     except AuthorizationError as error:
         return _refuse(error)
@@ -47,7 +46,7 @@ def resume(uid: str) -> BaseResponse:
     if isinstance(loaded, BaseResponse):
         return loaded
     interaction, asked = loaded
-    login.ask(interaction, asked.requirement)  # the client's entry may take other logins by now
+    interactions.ask(interaction, asked.requirement)  # the client's entry may take other logins by now
     if "cancel" in request.args:
         cancelled = AuthorizationError(asked.to, "access_denied", "the person cancelled the login")
         return _refuse(cancelled, interaction=uid)
@@ -75,7 +74,7 @@ def consent(uid: str) -> BaseResponse:
         return redirect(url_for("oidc.resume", uid=uid), 303)
     if request.method == "POST" and request.form.get("answer") == "deny":
         if not service.deny_consent(user_id, client.client_id, uid, now=utcnow()):
-            return guard.over_page(login.InteractionOver("answered", client.client_id))
+            return guard.over_page(interactions.InteractionOver("answered", client.client_id))
         return _refuse(AuthorizationError(asked.to, "access_denied", "the person said no"))
     web.allow_form_to(asked.to.redirect_uri)
     page = render_template(
@@ -94,11 +93,11 @@ def consent(uid: str) -> BaseResponse:
 def _load(uid: str) -> tuple[Interaction, AuthorizationRequest] | BaseResponse:
     """The interaction and the request that it stores; or what to answer where they cannot be gone on with."""
     try:
-        interaction = login.load(uid, browser=guard.browser(), now=utcnow())
+        interaction = interactions.load(uid, browser=guard.browser(), now=utcnow())
         asked = _stored(interaction)
-    except login.ForeignBrowser:
+    except interactions.ForeignBrowser:
         return guard.copy_here(uid, "oidc.resume")
-    except login.InteractionOver as over:
+    except interactions.InteractionOver as over:
         return guard.over_page(over)
     except AuthorizationError as error:
         return _refuse(error)
@@ -122,7 +121,7 @@ def _answer(asked: AuthorizationRequest, *, interaction: str | None) -> BaseResp
                 guard.session_has_ended()
                 return _answer(asked, interaction=interaction)  # as one whom nobody is logged in for
             if code is None:
-                return guard.over_page(login.InteractionOver("answered", asked.client.client_id))
+                return guard.over_page(interactions.InteractionOver("answered", asked.client.client_id))
             return _respond(asked.to, decision.success(asked.to, code, provider().issuer))
         case decision.Refuse(error, description):
             refused = AuthorizationError(asked.to, error, description)
@@ -146,7 +145,7 @@ def _stored(interaction: Interaction) -> AuthorizationRequest:
 
 
 def _store(asked: AuthorizationRequest, *, browser: str | None) -> str:
-    return login.begin(
+    return interactions.begin(
         asked.requirement,
         return_endpoint="oidc.resume",
         request=_kept(asked),
@@ -163,7 +162,7 @@ def _kept(asked: AuthorizationRequest) -> dict[str, Any]:
     if asked.to.pushed is not None:
         kept[PUSHED] = asked.to.pushed
     if asked.user_message is not None:
-        kept[login.USER_MESSAGE] = asked.user_message.to_json()
+        kept[interactions.USER_MESSAGE] = asked.user_message.to_json()
     return kept
 
 
@@ -182,9 +181,9 @@ def _refuse(error: AuthorizationError, *, interaction: str | None = None) -> Bas
         entry=entry_notes.of(error),
     )
     if interaction is not None:
-        login.close(interaction, now=utcnow())
+        interactions.close(interaction, now=utcnow())
     if error.to.pushed is not None and not par.use_alone(error.to.pushed, now=utcnow()):
-        return guard.over_page(login.InteractionOver("answered", error.to.client.client_id))
+        return guard.over_page(interactions.InteractionOver("answered", error.to.client.client_id))
     return _respond(error.to, decision.failure(error, provider().issuer))
 
 

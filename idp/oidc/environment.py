@@ -7,7 +7,7 @@ from uuid import UUID
 from flask import current_app
 
 from idp.clock import utcnow
-from idp.login import service as login
+from idp.login import sessions
 from idp.oidc import metadata, service
 from idp.oidc.authorization import par, request_object
 from idp.oidc.authorization.authorize import Environment, Pushed
@@ -36,7 +36,7 @@ def _read_hint(token: str, client: Client) -> Hint:
     if found.get("iss") != provider().issuer or found.get("aud") != client.client_id:
         raise ValueError("issued by or to somebody else")
     subject = str(found["sub"])
-    user_id = UUID(subject) if UUID_TEXT.fullmatch(subject) else login.person_of(str(found["sid"]))
+    user_id = UUID(subject) if UUID_TEXT.fullmatch(subject) else sessions.person_of(str(found["sid"]))
     return Hint(subject, user_id, active=user_id is None or service.find_person(user_id) is not None)
 
 

@@ -9,9 +9,8 @@ from werkzeug.wrappers import Response as BaseResponse
 
 from idp import i18n
 from idp.clock import utcnow
-from idp.login import guard
-from idp.login import service as login
-from idp.login.service import LiveSession
+from idp.login import guard, sessions
+from idp.login.sessions import LiveSession
 from idp.login.views import logged_out, sign_logout_state
 from idp.oidc import claims
 from idp.oidc.blueprint import blueprint, provider
@@ -57,7 +56,7 @@ def end_posted() -> BaseResponse:
     asked = logout.LogoutRequest.from_json(kept, provider().clients.get)
     if guard.handle() is None and asked.session_id is not None:
         # No cookie here either: the hint alone names the session.
-        login.end(asked.session_id, now=utcnow(), reason=LOGGED_OUT)
+        sessions.end(asked.session_id, now=utcnow(), reason=LOGGED_OUT)
         i18n.prefer(asked.ui_locales)
         return logged_out(_logout_state(asked), ended=asked.session_id)
     return _end_session(asked)
@@ -77,13 +76,13 @@ def _end_session(asked: logout.LogoutRequest) -> BaseResponse:
     i18n.prefer(asked.ui_locales)
     live, handle = guard.current_session(), guard.handle()
     if live is not None and _is_of(asked, live):
-        login.end(live.id, now=utcnow(), reason=LOGGED_OUT)
+        sessions.end(live.id, now=utcnow(), reason=LOGGED_OUT)
         return logged_out(state, ended=live.id)
     if (
         live is None
         and handle is not None
         and asked.session_id is not None
-        and login.end_held(asked.session_id, handle, now=utcnow(), reason=LOGGED_OUT)
+        and sessions.end_held(asked.session_id, handle, now=utcnow(), reason=LOGGED_OUT)
     ):
         # It had run out while the app went on: the other apps had yet to hear that this is over.
         return logged_out(state, ended=asked.session_id)

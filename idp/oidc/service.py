@@ -11,9 +11,9 @@ from sqlalchemy.exc import IntegrityError
 
 from idp import audit
 from idp.db import db, execute_alone
-from idp.login import service as login
+from idp.login import interactions
 from idp.login.models import BrowserSession
-from idp.login.service import LiveSession
+from idp.login.sessions import LiveSession
 from idp.oidc.authorization import par
 from idp.oidc.authorization.authorize import AuthorizationRequest
 from idp.oidc.claims import AskedClaims, Person
@@ -193,7 +193,7 @@ def issue_code(
         if not execute_alone(_GRANT, values):
             raise SessionOver
         return code
-    if (interaction is not None and not login.answer(interaction, now=now)) or (
+    if (interaction is not None and not interactions.answer(interaction, now=now)) or (
         pushed is not None and not par.use(pushed, now=now)
     ):
         db.session.rollback()
@@ -405,7 +405,7 @@ def give_consent(user_id: UUID, client_id: str, scope: str, *, now: datetime) ->
 
 def deny_consent(user_id: UUID, client_id: str, interaction: str, *, now: datetime) -> bool:
     """Answer the interaction with a no. False: it has been answered before."""
-    if not login.answer(interaction, now=now):
+    if not interactions.answer(interaction, now=now):
         db.session.rollback()
         return False
     audit.record(audit.Event.CONSENT_DENIED, now=now, user_id=user_id, client_id=client_id)

@@ -13,7 +13,7 @@ from idp import audit, outbox
 from idp.config import Settings
 from idp.db import db
 from idp.errors import TooManyTries
-from idp.login import service as login
+from idp.login import sessions
 from idp.mail import OutgoingMail
 from idp.outbox import Urgency
 from idp.password import mails
@@ -145,7 +145,7 @@ def choose_password(
         db.session.rollback()
         raise LinkOver("used")
     audit.record(audit.Event.PASSWORD_CHANGED, now=now, user_id=link.user_id, by="reset link")
-    login.end_all_of(link.user_id, now=now, reason="password changed")
+    sessions.end_all_of(link.user_id, now=now, reason="password changed")
     notice = mails.password_notice(
         link.email, link.name, link.locale, now=now, address=address, settings=settings
     )

@@ -11,8 +11,9 @@ from idp.errors import TooManyTries
 from idp.i18n import gettext, lazy_gettext
 from idp.login import guard
 from idp.login.event import AuthenticationEvent
+from idp.login.interactions import Waiting
 from idp.login.methods import LoginMethod
-from idp.login.service import LoginRefused, Waiting
+from idp.login.sessions import LoginRefused
 from idp.password import reset, service
 from idp.password.forms import ForgotForm, LoginForm, NewPasswordForm
 from idp.password.hashing import PasswordHasher

@@ -7,7 +7,7 @@ from typing import Any, cast
 import sqlalchemy as sa
 
 from idp.db import db, execute_alone
-from idp.login.service import InteractionOver
+from idp.login.interactions import InteractionOver
 from idp.oidc.authentication.dpop import InvalidProof
 from idp.oidc.authorization.authorize import PUSHED_URN, Pushed
 from idp.oidc.models import PushedRequest

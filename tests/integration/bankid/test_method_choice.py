@@ -10,7 +10,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from idp.db import db
-from idp.login import service as login
+from idp.login import interactions
 from idp.login.models import Interaction
 from idp.login.user_message import UserMessage
 from idp.oidc.authorization.parameters import AUTHN_PROVIDER, USER_MESSAGE
@@ -62,11 +62,11 @@ def test_bankid_does_not_do_where_a_password_is_asked_for(rp: RelyingParty, anna
 def test_login_pages_are_given_the_message(rp: RelyingParty, prompt: str | None) -> None:
     uid = uid_of(rp, prompt=prompt, **{USER_MESSAGE: MESSAGE})
     with rp.app.app_context():
-        waiting = login.waiting(db.session.get_one(Interaction, uid))
+        waiting = interactions.waiting(db.session.get_one(Interaction, uid))
     assert waiting.user_message == UserMessage({"sv": "Hej på dig"})
 
 
 def test_a_browser_cannot_slip_one_in_beside_the_checks(rp: RelyingParty) -> None:
     uid = uid_of(rp, user_message='{"texts": {"": "<b>"}, "mime_type": "text/html"}')
     with rp.app.app_context():
-        assert login.waiting(db.session.get_one(Interaction, uid)).user_message is None
+        assert interactions.waiting(db.session.get_one(Interaction, uid)).user_message is None

@@ -16,8 +16,7 @@ from idp.account import activity
 from idp.audit import Event
 from idp.clock import utcnow
 from idp.db import db
-from idp.login import guard, overview
-from idp.login import service as login
+from idp.login import guard, overview, sessions
 from idp.login.models import BrowserSession
 from idp.oidc.models import Grant
 from idp.users import service as users
@@ -206,7 +205,7 @@ def test_only_for_who_is_logged_in(app: Flask, rp: RelyingParty, phone: RelyingP
     mine, theirs = end_paths(rp)
     token = phone.tokens().access_token
     with app.app_context():
-        login.end_these(
+        sessions.end_these(
             list(
                 db.session.scalars(sa.select(BrowserSession.id).where(BrowserSession.address == "127.0.0.1"))
             ),

@@ -23,7 +23,7 @@ from idp.app import logout_courier
 from idp.clock import utcnow
 from idp.config import Settings
 from idp.db import db
-from idp.login import service as login
+from idp.login import sessions
 from idp.oidc.logout import notices
 from idp.oidc.logout.backchannel import LOGOUT_EVENT, Courier
 from idp.oidc.logout.notices import LogoutNotice
@@ -312,11 +312,11 @@ def test_a_login_that_runs_out_is_not_told_but_its_logout_is(
 def test_no_session_ends_without_its_notices(app: Flask, rp: RelyingParty, anna: str, post: Post) -> None:
     rp.code()
     with app.app_context():
-        login.end_all_of(UUID(anna), now=utcnow(), reason="test")
+        sessions.end_all_of(UUID(anna), now=utcnow(), reason="test")
         db.session.rollback()
     assert post.waiting() == []
     with app.app_context():
-        login.end_all_of(UUID(anna), now=utcnow(), reason="test")
+        sessions.end_all_of(UUID(anna), now=utcnow(), reason="test")
         db.session.commit()
     assert post.waiting() == [("portal", 0)]
 

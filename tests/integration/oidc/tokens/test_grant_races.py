@@ -10,7 +10,7 @@ from flask import Flask
 
 from idp.clock import utcnow
 from idp.db import db
-from idp.login import service as login
+from idp.login import sessions
 from idp.login.models import BrowserSession
 from idp.oidc import service
 from idp.oidc.models import Grant
@@ -20,7 +20,7 @@ from tests.fakes.relying_party import RelyingParty
 
 
 def end_sessions(user_id: UUID) -> None:
-    login.end_all_of(user_id, now=utcnow(), reason="test")
+    sessions.end_all_of(user_id, now=utcnow(), reason="test")
     db.session.commit()
 
 

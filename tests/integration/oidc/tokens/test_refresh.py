@@ -19,7 +19,7 @@ from idp.app import BANKID_REFRESH_IDLE
 from idp.audit import Event, newest
 from idp.clock import utcnow
 from idp.db import db
-from idp.login import service as login
+from idp.login import sessions
 from idp.oidc.models import AccessToken, Grant, RefreshToken
 from idp.oidc.tokens import refresh
 from idp.oidc.tokens.refresh import Presented
@@ -423,7 +423,7 @@ def choose_a_new_password(app: Flask, _file: Path) -> None:
     with app.app_context():
         user = users.find_by_email("anna@example.se")
         assert user is not None
-        login.end_all_of(user.id, now=utcnow(), reason="password changed")
+        sessions.end_all_of(user.id, now=utcnow(), reason="password changed")
         db.session.commit()
 
 

@@ -9,8 +9,8 @@ from uuid import UUID
 
 import pytest
 
+from idp.login.interactions import InteractionOver
 from idp.login.requirement import AuthnRequirement
-from idp.login.service import InteractionOver
 from idp.oidc.authorization import authorize, decision, parameters
 from idp.oidc.authorization.authorize import (
     AuthorizationError,

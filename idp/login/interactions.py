@@ -1,0 +1,161 @@
+"""Interactions: requests that wait for a login, each answered once."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+from blinker import Namespace
+
+from idp.db import db
+from idp.login.models import Interaction
+from idp.login.requirement import AuthnRequirement
+from idp.login.user_message import UserMessage
+from idp.tokens import new_token, sha256_hex
+
+moved_on = Namespace().signal("moved-on")
+"""Sent with `uid`, `method` and `now`, after the commit, when the person of an interaction has taken to a
+method, or to none because it is over: what other methods began for it may end."""
+
+USER_MESSAGE = "user_message"  # where an interaction's request keeps the asker's `UserMessage`
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """An interaction as pages see it. A direct login has no `uid` and nobody who waits."""
+
+    uid: str | None
+    requirement: AuthnRequirement
+    client_id: str | None
+    login_hint: str
+    ui_locales: str
+    return_endpoint: str
+    leads_to: str | None  # the address outside this site where the pages' forms end in the end
+    user_message: UserMessage | None = None  # what the asker wants the person to read
+
+
+class InteractionOver(Exception):
+    """The interaction cannot be used: `reason` is `unknown`, `expired` or `answered`."""
+
+    def __init__(self, reason: str, client_id: str | None = None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.client_id = client_id
+
+
+class ForeignBrowser(Exception):
+    """The interaction belongs to another browser."""
+
+
+def begin(
+    requirement: AuthnRequirement,
+    *,
+    return_endpoint: str,
+    request: dict[str, Any],
+    client_id: str | None,
+    browser: str | None,
+    lifetime: timedelta,
+    now: datetime,
+) -> str:
+    """The uid of a new stored interaction. `browser` None: the first browser to open it takes it."""
+    uid = new_token()
+    db.session.execute(
+        sa.insert(Interaction).values(
+            uid=uid,
+            browser_hash=sha256_hex(browser) if browser else None,
+            requirement=requirement.to_json(),
+            return_endpoint=return_endpoint,
+            request=request,
+            client_id=client_id,
+            created_at=now,
+            expires_at=now + lifetime,
+        )
+    )
+    db.session.commit()
+    return uid
+
+
+def load(uid: str, *, browser: str, now: datetime) -> Interaction:
+    """The open interaction, if it is this browser's.
+
+    Raises `InteractionOver` when it is unknown, expired or answered, and `ForeignBrowser`.
+    """
+    interaction = db.session.get(Interaction, uid)
+    if interaction is None:
+        raise InteractionOver("unknown")
+    if interaction.browser_hash is None:
+        _take(interaction, browser)
+    if interaction.answered_at is not None:
+        raise InteractionOver("answered", interaction.client_id)
+    if interaction.expires_at <= now:
+        raise InteractionOver("expired", interaction.client_id)
+    if interaction.browser_hash != sha256_hex(browser):
+        raise ForeignBrowser
+    return interaction
+
+
+def waiting(interaction: Interaction) -> Waiting:
+    """What the login pages need of an interaction."""
+    message = interaction.request.get(USER_MESSAGE)
+    return Waiting(
+        uid=interaction.uid,
+        requirement=AuthnRequirement.from_json(interaction.requirement),
+        client_id=interaction.client_id,
+        login_hint=interaction.request.get("login_hint", ""),
+        ui_locales=interaction.request.get("ui_locales", ""),
+        return_endpoint=interaction.return_endpoint,
+        leads_to=interaction.request.get("redirect_uri"),
+        user_message=UserMessage.from_json(message) if message else None,
+    )
+
+
+def ask(interaction: Interaction, requirement: AuthnRequirement) -> None:
+    """Let the interaction ask for what its asker wants now, which may have changed since it began."""
+    wanted = requirement.to_json()
+    if interaction.requirement != wanted:
+        interaction.requirement = wanted
+        db.session.commit()
+
+
+def copy_for(uid: str, *, browser: str, lifetime: timedelta, now: datetime) -> str:
+    """The uid of the same request begun anew in another browser; nothing of the first one comes along."""
+    original = db.session.get_one(Interaction, uid)
+    return begin(
+        AuthnRequirement.from_json(original.requirement),
+        return_endpoint=original.return_endpoint,
+        request=original.request,
+        client_id=original.client_id,
+        browser=browser,
+        lifetime=lifetime,
+        now=now,
+    )
+
+
+def answer(uid: str, *, now: datetime) -> bool:
+    """Claim the interaction's one answer, in the caller's transaction. False: somebody else already did."""
+    statement = (
+        sa.update(Interaction)
+        .where(Interaction.uid == uid, Interaction.answered_at.is_(None), Interaction.expires_at > now)
+        .values(answered_at=now)
+        .returning(Interaction.uid)
+    )
+    return db.session.scalar(statement) is not None
+
+
+def close(uid: str, *, now: datetime) -> bool:
+    """Claim the interaction's one answer and commit: it was an error."""
+    claimed = answer(uid, now=now)
+    db.session.commit()
+    moved_on.send(uid=uid, method=None, now=now)
+    return claimed
+
+
+def _take(interaction: Interaction, browser: str) -> None:
+    statement = (
+        sa.update(Interaction)
+        .where(Interaction.uid == interaction.uid, Interaction.browser_hash.is_(None))
+        .values(browser_hash=sha256_hex(browser))
+    )
+    db.session.execute(statement)
+    db.session.commit()
+    db.session.refresh(interaction)
