@@ -119,7 +119,7 @@ def confirm(
     claimed = order.user_id == user_id and completed.use(
         order, state="used", user_id=user_id, now=now, not_before=now - completed.LINK_WITHIN
     )
-    if claimed and interactions.answer(order.interaction_uid, now=now):
+    if claimed and interactions.claim_answer(order.interaction_uid, now=now):
         linked = bankid_links.link(
             user_id,
             proposal.number,

@@ -274,7 +274,7 @@ def copy_here(uid: str, endpoint: str) -> BaseResponse:
     """
     if "copied" in request.args:
         raise CookiesNeeded("the browser sends no cookies back")
-    copy = interactions.copy_for(uid, browser=browser(), lifetime=interaction_lifetime(), now=utcnow())
+    copy = interactions.copy_to_browser(uid, browser=browser(), lifetime=interaction_lifetime(), now=utcnow())
     return redirect(url_for(endpoint, uid=copy, copied=1), 303)
 
 
@@ -321,7 +321,7 @@ def complete(waiting: Waiting, event: AuthenticationEvent) -> BaseResponse:
     want to hear of it in the browser.
     """
     before = current_session()
-    value = sessions.finish(
+    value = sessions.log_in(
         waiting.requirement,
         event,
         client_id=waiting.client_id,

@@ -84,7 +84,7 @@ def load(uid: str, *, browser: str, now: datetime) -> Interaction:
     if interaction is None:
         raise InteractionOver("unknown")
     if interaction.browser_hash is None:
-        _take(interaction, browser)
+        _bind_to_browser(interaction, browser)
     if interaction.answered_at is not None:
         raise InteractionOver("answered", interaction.client_id)
     if interaction.expires_at <= now:
@@ -109,15 +109,15 @@ def waiting(interaction: Interaction) -> Waiting:
     )
 
 
-def ask(interaction: Interaction, requirement: AuthnRequirement) -> None:
-    """Let the interaction ask for what its asker wants now, which may have changed since it began."""
+def update_requirement(interaction: Interaction, requirement: AuthnRequirement) -> None:
+    """Store what the client asks for now, which may have changed since the interaction began."""
     wanted = requirement.to_json()
     if interaction.requirement != wanted:
         interaction.requirement = wanted
         db.session.commit()
 
 
-def copy_for(uid: str, *, browser: str, lifetime: timedelta, now: datetime) -> str:
+def copy_to_browser(uid: str, *, browser: str, lifetime: timedelta, now: datetime) -> str:
     """The uid of the same request begun anew in another browser; nothing of the first one comes along."""
     original = db.session.get_one(Interaction, uid)
     return begin(
@@ -131,7 +131,7 @@ def copy_for(uid: str, *, browser: str, lifetime: timedelta, now: datetime) -> s
     )
 
 
-def answer(uid: str, *, now: datetime) -> bool:
+def claim_answer(uid: str, *, now: datetime) -> bool:
     """Claim the interaction's one answer, in the caller's transaction. False: somebody else already did."""
     statement = (
         sa.update(Interaction)
@@ -144,13 +144,13 @@ def answer(uid: str, *, now: datetime) -> bool:
 
 def close(uid: str, *, now: datetime) -> bool:
     """Claim the interaction's one answer and commit: it was an error."""
-    claimed = answer(uid, now=now)
+    claimed = claim_answer(uid, now=now)
     db.session.commit()
     moved_on.send(uid=uid, method=None, now=now)
     return claimed
 
 
-def _take(interaction: Interaction, browser: str) -> None:
+def _bind_to_browser(interaction: Interaction, browser: str) -> None:
     statement = (
         sa.update(Interaction)
         .where(Interaction.uid == interaction.uid, Interaction.browser_hash.is_(None))

@@ -75,7 +75,7 @@ def person_behind(handle: str) -> UUID | None:
     return db.session.scalar(query)
 
 
-def finish(
+def log_in(
     requirement: AuthnRequirement,
     event: AuthenticationEvent,
     *,

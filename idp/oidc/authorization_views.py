@@ -46,7 +46,8 @@ def resume(uid: str) -> BaseResponse:
     if isinstance(loaded, BaseResponse):
         return loaded
     interaction, asked = loaded
-    interactions.ask(interaction, asked.requirement)  # the client's entry may take other logins by now
+    # The client's entry may take other logins by now.
+    interactions.update_requirement(interaction, asked.requirement)
     if "cancel" in request.args:
         cancelled = AuthorizationError(asked.to, "access_denied", "the person cancelled the login")
         return _refuse(cancelled, interaction=uid)

@@ -193,7 +193,7 @@ def issue_code(
         if not execute_alone(_GRANT, values):
             raise SessionOver
         return code
-    if (interaction is not None and not interactions.answer(interaction, now=now)) or (
+    if (interaction is not None and not interactions.claim_answer(interaction, now=now)) or (
         pushed is not None and not par.use(pushed, now=now)
     ):
         db.session.rollback()
@@ -405,7 +405,7 @@ def give_consent(user_id: UUID, client_id: str, scope: str, *, now: datetime) ->
 
 def deny_consent(user_id: UUID, client_id: str, interaction: str, *, now: datetime) -> bool:
     """Answer the interaction with a no. False: it has been answered before."""
-    if not interactions.answer(interaction, now=now):
+    if not interactions.claim_answer(interaction, now=now):
         db.session.rollback()
         return False
     audit.record(audit.Event.CONSENT_DENIED, now=now, user_id=user_id, client_id=client_id)
