@@ -34,7 +34,8 @@ from idp.clock import utcnow
 from idp.config import ConfigError, Settings
 from idp.crypto import PersonalNumberKeys
 from idp.db import db
-from idp.login import guard, interactions, methods, sessions
+from idp.extensions import current_settings
+from idp.login import guard, interactions, methods, sessions, waiting_client
 from idp.login import views as login_views
 from idp.oidc import endpoints as oidc_endpoints
 from idp.oidc import service as oidc_service
@@ -267,11 +268,11 @@ def _subject_key(settings: Settings) -> bytes:
     return hmac.new(secret.encode(), b"pairwise subjects", hashlib.sha256).digest()
 
 
-def _describe(clients: ClientRegistry, client_id: str, language: str) -> guard.Asker | None:
+def _describe(clients: ClientRegistry, client_id: str, language: str) -> waiting_client.Asker | None:
     client = clients.get(client_id)
     if client is None:
         return None
-    return guard.Asker(
+    return waiting_client.Asker(
         name=client.name(language),
         restart_url=client.initiate_login_uri or client.client_uri,
         terms={bankid_views.METHOD: _bankid_terms(client.bankid)},
@@ -304,8 +305,7 @@ def _tell_of_new_method(
 ) -> None:
     user = users_service.find(user_id)
     if user is not None:
-        settings: Settings = current_app.extensions["idp.settings"]
-        notice = Notice(settings, address, launch.detect(user_agent).described)
+        notice = Notice(current_settings(), address, launch.detect(user_agent).described)
         user_mails.queue_method_notice(user, method, notice=notice, now=now)
 
 

@@ -4,6 +4,7 @@ import difflib
 import ipaddress
 import re
 from collections.abc import Mapping
+from datetime import timedelta
 from email.utils import getaddresses
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -208,6 +209,10 @@ class SessionSettings(Part):
     idle_minutes: Annotated[int, Field(ge=1)] = 60
     hours: Annotated[int, Field(ge=1)] = 10
     interaction_minutes: Annotated[int, Field(ge=1, le=1440)] = 60
+
+    @property
+    def interaction_lifetime(self) -> timedelta:
+        return timedelta(minutes=self.interaction_minutes)
 
 
 class BankIdSettings(Part):

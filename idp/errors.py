@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import structlog
-from flask import Flask, Response, current_app, g, jsonify, make_response, render_template, request
+from flask import Flask, Response, g, jsonify, make_response, render_template, request
 from flask_babel import LazyString, gettext, lazy_gettext
 from flask_wtf.csrf import CSRFError
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
 
+from idp.extensions import current_settings
 from idp.reference import reference
 
 log = structlog.get_logger("idp.errors")
@@ -170,7 +171,7 @@ def render(error: IdpError) -> Response:
         message=text.message,
         advice=text.advice,
         reference=reference(),
-        details=_details(error) if current_app.extensions["idp.settings"].is_loopback else [],
+        details=_details(error) if current_settings().is_loopback else [],
         back_url=error.page if isinstance(error, SessionNeeded) else None,
         back_label=gettext("Logga in"),
     )

@@ -19,8 +19,9 @@ from idp.clock import utcnow
 from idp.config import SessionSettings
 from idp.db import db, execute_alone
 from idp.errors import NotFound
+from idp.extensions import current_settings
 from idp.i18n import current_language, gettext, moment
-from idp.login import guard, methods, overview, sessions
+from idp.login import methods, overview, sessions
 from idp.login.models import BrowserSession
 from idp.login.sessions import LiveSession
 from idp.oidc import consents
@@ -77,7 +78,7 @@ def facts(live: LiveSession) -> dict[str, Any]:
             "seen": moment(one.seen_at),
             "apps": ", ".join(app_name(client_id) for client_id in one.apps) if one.apps else None,
         }
-        for one in own_sessions(live, settings=guard.settings().session, now=utcnow())
+        for one in own_sessions(live, settings=current_settings().session, now=utcnow())
     ]
     return {"sessions": sessions}
 

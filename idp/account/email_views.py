@@ -7,6 +7,7 @@ from idp import i18n
 from idp.account import email_change
 from idp.account.email_change import LinkOver, OpenLink
 from idp.clock import utcnow
+from idp.extensions import current_settings
 from idp.login import guard
 
 blueprint = Blueprint("email_change", __name__)
@@ -19,7 +20,7 @@ def confirm(token: str) -> Response:
         link = email_change.open_link(token, now=utcnow())
         i18n.prefer(link.locale)
         if request.method == "POST":
-            email_change.confirm(link, address=request.remote_addr, settings=guard.settings(), now=utcnow())
+            email_change.confirm(link, address=request.remote_addr, settings=current_settings(), now=utcnow())
             response: Response = redirect(url_for("email_change.confirmed"), 303)
         else:
             response = make_response(_confirm_page(link))

@@ -16,7 +16,8 @@ from idp.bankid.models import Order
 from idp.bankid.order_page import Place, bankid
 from idp.clock import utcnow
 from idp.crypto import PersonalNumberKeys
-from idp.login import guard, interactions
+from idp.extensions import current_settings
+from idp.login import guard, interactions, this_browser
 from idp.login.models import Interaction
 from idp.login.requirement import AuthnRequirement
 from idp.login.sessions import LiveSession
@@ -39,7 +40,7 @@ def begin() -> BaseResponse:
     device = "this" if request.form.get("device") == "this" else "other"
     if not guard.is_fresh(live):
         return guard.log_in_again(live, return_endpoint=linking.ENDPOINT, kept=linking.kept(live, device))
-    uid = linking.begin(live, device=device, browser=guard.browser(), now=utcnow())
+    uid = linking.begin(live, device=device, browser=this_browser.value(), now=utcnow())
     return redirect(url_for("linking.order", uid=uid, device=device), 303)
 
 
@@ -103,11 +104,11 @@ def cancel(live: LiveSession, interaction: Interaction) -> BaseResponse:
 @_linking_page
 def confirm(live: LiveSession, interaction: Interaction) -> BaseResponse:
     """Link the person who completed the order, or leave it."""
-    order = service.current(interaction.uid, purpose=linking.PURPOSE, browser=guard.browser())
+    order = service.current(interaction.uid, purpose=linking.PURPOSE, browser=this_browser.value())
     if order is None or order.state != "complete":
         return redirect(url_for("linking.order", uid=interaction.uid), 303)
     if request.form.get("answer") != "link":
-        service.cancel(bankid(), interaction.uid, browser=guard.browser(), now=utcnow())
+        service.cancel(bankid(), interaction.uid, browser=this_browser.value(), now=utcnow())
         interactions.close(interaction.uid, now=utcnow())
         return _to_section()
     refused = _refused(_place(live, interaction.uid), order)
@@ -153,13 +154,13 @@ def _live() -> LiveSession:
 
 def _load(uid: str, live: LiveSession) -> Interaction:
     try:
-        return linking.load(uid, live, browser=guard.browser(), now=utcnow())
+        return linking.load(uid, live, browser=this_browser.value(), now=utcnow())
     except (interactions.InteractionOver, interactions.ForeignBrowser):
         raise LinkingOver from None
 
 
 def _place(live: LiveSession, uid: str) -> Place:
-    brand, email = guard.settings().brand.name, live.email
+    brand, email = current_settings().brand.name, live.email
     stated = bankid_links.stated_number(live.event.user_id, keys=_keys())
     return Place(
         purpose="link",

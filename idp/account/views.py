@@ -17,7 +17,8 @@ from idp.bankid import order_page
 from idp.clock import utcnow
 from idp.crypto import CannotOpen, PersonalNumberKeys
 from idp.errors import Busy, NotFound, TooManyTries
-from idp.login import guard, interactions
+from idp.extensions import current_settings
+from idp.login import guard, interactions, this_browser
 from idp.login.interactions import InteractionOver
 from idp.login.sessions import LiveSession
 from idp.oidc.provider import Provider
@@ -80,7 +81,7 @@ def _save() -> Response:
             limiter=current_app.extensions["idp.limiter"],
             keys=_keys(),
             address=request.remote_addr,
-            settings=guard.settings(),
+            settings=current_settings(),
             now=utcnow(),
         )
     except ChangedMeanwhile:
@@ -101,7 +102,7 @@ def _save() -> Response:
         guard.remember(response, handle)
     # Whatever language was chosen for this browser before.
     if wanted.profile.choices and wanted.profile.choices.locale != i18n.current_language():
-        i18n.choose(response, wanted.profile.choices.locale, secure=guard.settings().is_https)
+        i18n.choose(response, wanted.profile.choices.locale, secure=current_settings().is_https)
     return response
 
 
@@ -110,7 +111,7 @@ def resume(uid: str) -> Response:
     """The filled-in form again, after the login that saving it asked for."""
     live = guard.current_session()
     try:
-        interaction = interactions.load(uid, browser=guard.browser(), now=utcnow())
+        interaction = interactions.load(uid, browser=this_browser.value(), now=utcnow())
     except (InteractionOver, interactions.ForeignBrowser):
         return redirect(url_for("account.index"), 303)
     if interaction.return_endpoint != "account.resume":
@@ -120,7 +121,7 @@ def resume(uid: str) -> Response:
         return redirect(url_for("login.choose", uid=uid), 303)
     i18n.prefer(live.locale)
     before = _details(live)
-    secret_key = guard.settings().secret_key
+    secret_key = current_settings().secret_key
     try:
         typed = kept.unseal(interaction.request, user_id=before.user_id, secret_key=secret_key)
     except CannotOpen:
@@ -141,7 +142,7 @@ def landing() -> Response:
     live = _live()
     chosen = _details(live).choices.start_page
     client = _provider().clients.get(chosen) if chosen else None
-    address = start_page.address(client, company=live.company, issuer=guard.settings().issuer)
+    address = start_page.address(client, company=live.company, issuer=current_settings().issuer)
     if client is None or address is None:
         return redirect(url_for("account.index"), 303)
     if "text/html" not in request.headers.get("Accept", ""):
@@ -219,7 +220,7 @@ def _form(live: LiveSession, before: Details, typed: MultiDict[str, str]) -> Acc
     form = AccountForm(
         before,
         _apps(live),
-        own_data=(before.email, before.profile.name, before.company, guard.settings().brand.name),
+        own_data=(before.email, before.profile.name, before.company, current_settings().brand.name),
         today=utcnow().date(),
         typed=typed,
     )
@@ -230,7 +231,7 @@ def _form(live: LiveSession, before: Details, typed: MultiDict[str, str]) -> Acc
 
 def _filled_in(user_id: UUID) -> dict[str, Any]:
     """The form as it was sent, for nobody else to read."""
-    return kept.seal(request.form, user_id=user_id, secret_key=guard.settings().secret_key)
+    return kept.seal(request.form, user_id=user_id, secret_key=current_settings().secret_key)
 
 
 def _close(uid: str) -> None:
@@ -238,7 +239,7 @@ def _close(uid: str) -> None:
     if "\0" in uid:
         return  # PostgreSQL refuses to look for a NUL
     try:
-        interaction = interactions.load(uid, browser=guard.browser(), now=utcnow())
+        interaction = interactions.load(uid, browser=this_browser.value(), now=utcnow())
     except (InteractionOver, interactions.ForeignBrowser):
         return
     if interaction.return_endpoint == "account.resume":

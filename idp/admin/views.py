@@ -19,8 +19,9 @@ from idp.admin.listing import Wanted
 from idp.admin.service import Administrator, Details
 from idp.clock import utcnow
 from idp.errors import NotFound, TooManyTries
+from idp.extensions import current_settings
 from idp.i18n import gettext, lazy_gettext
-from idp.login import guard, interactions
+from idp.login import guard, interactions, this_browser
 from idp.login.interactions import InteractionOver
 from idp.login.sessions import LiveSession
 from idp.ratelimit import RateLimiter
@@ -108,7 +109,7 @@ def new(visit: Visit) -> Response:
         return _log_in_again(visit, {"typed": form.typed_values()})
     try:
         _count_address(visit.admin)
-        user_id = service.create(visit.admin, details, settings=guard.settings(), now=utcnow())
+        user_id = service.create(visit.admin, details, settings=current_settings(), now=utcnow())
     except AddressTaken as taken:
         _explain_taken(visit.admin, form, taken)
         return _new_page(form, status=409)
@@ -139,7 +140,7 @@ def edit(visit: Visit, user_id: UUID) -> Response:
             user_id,
             details,
             version=form.seen_version,
-            settings=guard.settings(),
+            settings=current_settings(),
             now=utcnow(),
         )
     except AddressTaken as taken:
@@ -167,7 +168,7 @@ def disable(visit: Visit, user_id: UUID) -> Response:
         if not colleague.is_active:
             return redirect(url_for("admin.edit", user_id=user_id), 303)
         return make_response(render_template("admin/disable.html", user=colleague))
-    service.disable(visit.admin, user_id, settings=guard.settings(), now=utcnow())
+    service.disable(visit.admin, user_id, settings=current_settings(), now=utcnow())
     return _done(user_id, "disabled")
 
 
@@ -175,7 +176,7 @@ def disable(visit: Visit, user_id: UUID) -> Response:
 @for_administrators
 def enable(visit: Visit, user_id: UUID) -> Response:
     """Let a user in again."""
-    service.enable(visit.admin, user_id, settings=guard.settings(), now=utcnow())
+    service.enable(visit.admin, user_id, settings=current_settings(), now=utcnow())
     return _done(user_id, "enabled")
 
 
@@ -190,7 +191,7 @@ def unlink(visit: Visit, user_id: UUID) -> Response:
         if service.bankid_linked_at(user_id) is None:
             return redirect(url_for("admin.edit", user_id=user_id), 303)
         return make_response(render_template("admin/unlink.html", user=colleague))
-    service.unlink_bankid(visit.admin, user_id, settings=guard.settings(), now=utcnow())
+    service.unlink_bankid(visit.admin, user_id, settings=current_settings(), now=utcnow())
     return _done(user_id, "unlinked")
 
 
@@ -204,7 +205,7 @@ def welcome(visit: Visit, user_id: UUID) -> Response:
         limiter.hit("reset_per_account", f"welcome:{user_id}")
     except TooManyTries:
         return _done(user_id, "limited")
-    service.send_welcome(visit.admin, user_id, settings=guard.settings(), now=utcnow())
+    service.send_welcome(visit.admin, user_id, settings=current_settings(), now=utcnow())
     return _done(user_id, "welcomed")
 
 
@@ -212,7 +213,7 @@ def welcome(visit: Visit, user_id: UUID) -> Response:
 def resume(uid: str) -> Response:
     """Where a login that a page asked for leads: the page, with what was filled in. Stores nothing."""
     try:
-        interaction = interactions.load(uid, browser=guard.browser(), now=utcnow())
+        interaction = interactions.load(uid, browser=this_browser.value(), now=utcnow())
     except (InteractionOver, interactions.ForeignBrowser):
         return redirect(url_for("admin.index"), 303)
     if interaction.return_endpoint != "admin.resume":

@@ -27,7 +27,8 @@ from idp.bankid.values import (
 from idp.clock import utcnow
 from idp.db import db
 from idp.errors import TooManyTries
-from idp.login import guard
+from idp.extensions import current_settings
+from idp.login import this_browser
 from idp.ratelimit import RateLimiter
 from idp.tokens import new_token
 from idp.users.mails import Notice
@@ -72,7 +73,7 @@ def show(place: Place, finish: Callable[[Order], BaseResponse | None]) -> BaseRe
     """
     if "touch" in request.args:
         session["touch"] = True
-    order = service.current(place.uid, purpose=place.purpose, browser=guard.browser())
+    order = service.current(place.uid, purpose=place.purpose, browser=this_browser.value())
     wanted = MODES.get(request.args.get("device", ""))
     if order is not None and wanted in (None, order.started_by) and "again" not in request.args:
         order = _polled(place, order)
@@ -92,7 +93,7 @@ def poll_pending(uid: str, purpose: str) -> Response | None:
     """The answer to nearly every poll there is; None when there is more to it."""
     if request.args.get("nonce"):
         return None
-    pending = service.poll_pending(bankid(), uid, purpose=purpose, browser=guard.browser(), now=utcnow())
+    pending = service.poll_pending(bankid(), uid, purpose=purpose, browser=this_browser.value(), now=utcnow())
     if pending is None:
         return None
     i18n.prefer(pending.ui_locales)
@@ -101,7 +102,7 @@ def poll_pending(uid: str, purpose: str) -> Response | None:
 
 def poll(place: Place) -> Response:
     """How the order stands, for the page's script: `state`, `text`, the QR code's picture, where to go."""
-    order = service.current(place.uid, purpose=place.purpose, browser=guard.browser())
+    order = service.current(place.uid, purpose=place.purpose, browser=this_browser.value())
     if order is None:
         return answer_poll(state="gone", url=place.url)
     nonce = request.args.get("nonce")
@@ -122,7 +123,7 @@ def answer_poll(**facts: Any) -> Response:
 
 def cancel(place: Place) -> BaseResponse:
     """End the order here and in the app; the page then offers a new one."""
-    service.cancel(bankid(), place.uid, browser=guard.browser(), now=utcnow())
+    service.cancel(bankid(), place.uid, browser=this_browser.value(), now=utcnow())
     return redirect(place.url, 303)
 
 
@@ -157,7 +158,7 @@ def page(place: Place, order: Order, *, error: str | None = None, status: int = 
 
 def notice() -> Notice:
     """What the owner of an account is told of who changed its BankID."""
-    return Notice(guard.settings(), address=request.remote_addr, device=device().described)
+    return Notice(current_settings(), address=request.remote_addr, device=device().described)
 
 
 def device() -> launch.Device:
@@ -205,20 +206,20 @@ def _start(place: Place, started_by: str) -> BaseResponse:
 
 def _starter(place: Place, started_by: str) -> Starter:
     here = device()
-    page_url = guard.settings().issuer + place.url
+    page_url = current_settings().issuer + place.url
     if "device_id" not in session:
         session["device_id"] = new_token()
     return Starter(
         purpose=place.purpose,
         interaction_uid=place.uid,
-        browser=guard.browser(),
+        browser=this_browser.value(),
         client_id=place.client_id,
         visible_text=clipped(place.visible_text),
         visible_format=place.visible_format,
         end_user_ip=request.remote_addr or "",
         user_agent=request.user_agent.string,
         device_identifier=session["device_id"],
-        referring_domain=urlsplit(guard.settings().issuer).hostname or "",
+        referring_domain=urlsplit(current_settings().issuer).hostname or "",
         started_by=started_by,
         device=here.page_device,
         return_url=lambda nonce: launch.return_url(here, page_url, nonce),

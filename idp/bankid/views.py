@@ -27,7 +27,8 @@ from idp.bankid.values import VerifiedPerson
 from idp.clock import utcnow
 from idp.crypto import PersonalNumberKeys
 from idp.db import db
-from idp.login import guard, interactions, methods
+from idp.extensions import current_settings
+from idp.login import guard, interactions, journey, methods, this_browser, waiting_client
 from idp.login.event import AuthenticationEvent
 from idp.login.interactions import Waiting
 from idp.login.methods import LoginMethod
@@ -60,14 +61,14 @@ def login_method(acr: str) -> LoginMethod:
 
 @blueprint.get("/login/bankid", endpoint="login", defaults={"uid": None})
 @blueprint.get("/login/<uid>/bankid", endpoint="login")
-@guard.login_page
+@journey.login_page
 def show(waiting: Waiting) -> BaseResponse:
     """Show this login's order, starting one when there is none; go on when it is complete."""
     if waiting.uid is None:
         return redirect(
             url_for("bankid.login", uid=_direct_interaction(), device=request.args.get("device")), 303
         )
-    if not guard.offers(waiting, METHOD):
+    if not journey.offers(waiting, METHOD):
         return redirect(url_for("login.choose", uid=waiting.uid), 303)
     return order_page.show(_place(waiting), lambda order: _go_on(waiting, order))
 
@@ -79,7 +80,7 @@ def poll(uid: str) -> Response:
     if pending is not None:
         return pending
     try:
-        interaction = interactions.load(uid, browser=guard.browser(), now=utcnow())
+        interaction = interactions.load(uid, browser=this_browser.value(), now=utcnow())
     except (interactions.InteractionOver, interactions.ForeignBrowser):
         return order_page.answer_poll(state="gone", url=url_for("bankid.login", uid=uid))
     waiting = interactions.waiting(interaction)
@@ -88,25 +89,25 @@ def poll(uid: str) -> Response:
 
 
 @blueprint.post("/login/<uid>/bankid/cancel")
-@guard.login_page
+@journey.login_page
 def cancel(waiting: Waiting) -> BaseResponse:
     """End the order here and in the app; the page then offers a new one."""
     return order_page.cancel(_place(waiting))
 
 
 @blueprint.post("/login/<uid>/bankid/account")
-@guard.login_page
+@journey.login_page
 def choose_account(waiting: Waiting) -> BaseResponse:
     """Log in to one of the accounts that the completed order opens."""
-    order = service.current(waiting.uid or "", purpose=PURPOSE, browser=guard.browser())
+    order = service.current(waiting.uid or "", purpose=PURPOSE, browser=this_browser.value())
     if order is None or order.state != "complete":
         return redirect(url_for("bankid.login", uid=waiting.uid), 303)
     return _finish(waiting, order, chosen=request.form.get("account"))
 
 
 def _place(waiting: Waiting) -> Place:
-    asker = guard.describe_asker(waiting.client_id)
-    name = asker.name if asker else guard.settings().brand.name
+    asker = waiting_client.describe_asker(waiting.client_id)
+    name = asker.name if asker else current_settings().brand.name
     terms = asker.terms[METHOD] if asker else NO_DEMANDS
     message = waiting.user_message if terms.user_message else None
     text, text_format = visible.login_text(name, i18n.current_language(), message)
@@ -120,7 +121,7 @@ def _place(waiting: Waiting) -> Place:
         poll_endpoint="bankid.poll",
         cancel_endpoint="bankid.cancel",
         template="bankid/login.html",
-        facts=lambda: guard.page_facts(waiting, METHOD),
+        facts=lambda: journey.page_facts(waiting, METHOD),
         terms=terms,
     )
 
@@ -128,11 +129,11 @@ def _place(waiting: Waiting) -> Place:
 def _direct_interaction() -> str:
     return interactions.begin(
         AuthnRequirement(),
-        return_endpoint=guard.direct_login().return_endpoint,
+        return_endpoint=journey.direct_login().return_endpoint,
         request={},
         client_id=None,
-        browser=guard.browser(),
-        lifetime=guard.interaction_lifetime(),
+        browser=this_browser.value(),
+        lifetime=current_settings().session.interaction_lifetime,
         now=utcnow(),
     )
 
@@ -172,7 +173,7 @@ def _finish(waiting: Waiting, order: Order, *, chosen: str | None = None) -> Bas
     account = next((one for one in active if str(one.id) == chosen), None)
     if account is None and len(active) > 1:
         page = render_template(
-            "bankid/choose.html", accounts=active, uid=waiting.uid, **guard.page_facts(waiting, METHOD)
+            "bankid/choose.html", accounts=active, uid=waiting.uid, **journey.page_facts(waiting, METHOD)
         )
         return make_response(page)
     if account is None and len(active) == 1:
@@ -201,9 +202,9 @@ def _log_in(waiting: Waiting, order: Order, person: VerifiedPerson, account: Use
         reference=order.id,
     )
     try:
-        return guard.complete(waiting, event)
+        return journey.complete(waiting, event)
     except LoginRefused as refused:
-        return order_page.page(_place(waiting), order, error=guard.refusal_text(refused), status=403)
+        return order_page.page(_place(waiting), order, error=journey.refusal_text(refused), status=403)
 
 
 def _amr(order: Order, person: VerifiedPerson) -> tuple[str, ...]:
@@ -228,7 +229,7 @@ def _not_linked(waiting: Waiting, person: VerifiedPerson) -> BaseResponse:
         name=person.name,
         uid=waiting.uid,
         other_ways=[tab for tab in methods.offered(waiting.requirement) if tab.name != METHOD],
-        **guard.page_facts(waiting, METHOD),
+        **journey.page_facts(waiting, METHOD),
     )
     return make_response(page, 403)
 
@@ -245,7 +246,7 @@ def stop_after_login(waiting: Waiting, event: AuthenticationEvent) -> str | None
     if uid is None or event.method == METHOD or session.get("unmatched") != uid:
         return None
     del session["unmatched"]
-    order = unmatched.find(uid, browser=guard.browser(), now=utcnow())
+    order = unmatched.find(uid, browser=this_browser.value(), now=utcnow())
     if order is None:
         return None
     proven = PersonalNumber.from_bankid(completed.person_of(bankid(), order).personal_number)
@@ -259,19 +260,19 @@ def _may_link(user_id: UUID, proven: PersonalNumber) -> bool:
 
 
 @blueprint.route("/login/<uid>/bankid/link", methods=["GET", "POST"], endpoint="offer")
-@guard.login_page
+@journey.login_page
 def offer(waiting: Waiting) -> BaseResponse:
     """Ask whether to link the BankID that found no account; whatever the answer, the login goes on."""
     go_on = redirect(url_for(waiting.return_endpoint, uid=waiting.uid), 303)
     live = guard.current_session()
     now = utcnow()
-    order = unmatched.find(waiting.uid or "", browser=guard.browser(), now=now)
+    order = unmatched.find(waiting.uid or "", browser=this_browser.value(), now=now)
     if live is None or order is None or order.user_id != live.event.user_id:
         return go_on
     person = completed.person_of(bankid(), order)
     number = PersonalNumber.from_bankid(person.personal_number)
     if request.method != "POST":
-        asker = guard.describe_asker(waiting.client_id)
+        asker = waiting_client.describe_asker(waiting.client_id)
         page = render_template(
             "bankid/offer.html",
             name=person.name,

@@ -10,7 +10,8 @@ from werkzeug.wrappers import Response as BaseResponse
 from idp import web
 from idp.clock import utcnow
 from idp.errors import IdpError
-from idp.login import guard, methods, sessions
+from idp.extensions import current_settings
+from idp.login import guard, journey, methods, sessions, waiting_client
 from idp.login.interactions import Waiting
 
 blueprint = Blueprint("login", __name__)
@@ -26,11 +27,11 @@ class NoMethod(IdpError):
 def direct() -> BaseResponse:
     if guard.current_session() is not None:
         return redirect(url_for("account.landing"), 303)
-    return _to_tab(guard.direct_login())
+    return _to_tab(journey.direct_login())
 
 
 @blueprint.get("/login/<uid>")
-@guard.login_page
+@journey.login_page
 def choose(waiting: Waiting) -> BaseResponse:
     """Straight on to the method asked for or used last in this browser, else the first."""
     return _to_tab(waiting)
@@ -53,8 +54,8 @@ def logout() -> BaseResponse:
     live = guard.current_session()
     state = _logout_state()
     try:
-        asker = guard.describe_asker(state.get("client_id"))
-    except guard.AskerGone:
+        asker = waiting_client.describe_asker(state.get("client_id"))
+    except waiting_client.AskerGone:
         state, asker = {}, None  # nobody waits any more; logging out goes on
     if request.method == "POST":
         if live is not None:
@@ -86,7 +87,7 @@ def logged_out(state: dict[str, Any], *, ended: UUID | None = None) -> BaseRespo
         response: BaseResponse = redirect(return_to, 303)
     else:
         web.allow_frames(frames)
-        asker = guard.describe_asker(state.get("client_id"))
+        asker = waiting_client.describe_asker(state.get("client_id"))
         response = make_response(
             render_template(
                 "login/logged_out.html",
@@ -115,7 +116,7 @@ def _logout_state() -> dict[str, Any]:
 
 
 def _serializer() -> URLSafeTimedSerializer:
-    return URLSafeTimedSerializer(guard.settings().secret_key.get_secret_value(), salt="logout")
+    return URLSafeTimedSerializer(current_settings().secret_key.get_secret_value(), salt="logout")
 
 
 def _to_tab(waiting: Waiting) -> Response | BaseResponse:

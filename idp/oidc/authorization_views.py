@@ -8,7 +8,8 @@ from werkzeug.wrappers import Response as BaseResponse
 
 from idp import i18n, web
 from idp.clock import utcnow
-from idp.login import guard, interactions
+from idp.extensions import current_settings
+from idp.login import guard, interactions, journey, this_browser
 from idp.login.models import Interaction
 from idp.login.sessions import LiveSession
 from idp.oidc import claims, service
@@ -29,7 +30,7 @@ def authorize_endpoint() -> BaseResponse:
     try:
         asked = authorize.parse(sent.items(multi=True), environment(utcnow()))
     except interactions.InteractionOver as over:
-        return guard.over_page(over)
+        return journey.over_page(over)
     except AuthorizationError as error:
         return _refuse(error)
     if request.method != "GET":
@@ -75,7 +76,7 @@ def consent(uid: str) -> BaseResponse:
         return redirect(url_for("oidc.resume", uid=uid), 303)
     if request.method == "POST" and request.form.get("answer") == "deny":
         if not service.deny_consent(user_id, client.client_id, uid, now=utcnow()):
-            return guard.over_page(interactions.InteractionOver("answered", client.client_id))
+            return journey.over_page(interactions.InteractionOver("answered", client.client_id))
         return _refuse(AuthorizationError(asked.to, "access_denied", "the person said no"))
     web.allow_form_to(asked.to.redirect_uri)
     page = render_template(
@@ -94,12 +95,12 @@ def consent(uid: str) -> BaseResponse:
 def _load(uid: str) -> tuple[Interaction, AuthorizationRequest] | BaseResponse:
     """The interaction and the request that it stores; or what to answer where they cannot be gone on with."""
     try:
-        interaction = interactions.load(uid, browser=guard.browser(), now=utcnow())
+        interaction = interactions.load(uid, browser=this_browser.value(), now=utcnow())
         asked = _stored(interaction)
     except interactions.ForeignBrowser:
-        return guard.copy_here(uid, "oidc.resume")
+        return journey.copy_here(uid, "oidc.resume")
     except interactions.InteractionOver as over:
-        return guard.over_page(over)
+        return journey.over_page(over)
     except AuthorizationError as error:
         return _refuse(error)
     return interaction, asked
@@ -122,7 +123,7 @@ def _answer(asked: AuthorizationRequest, *, interaction: str | None) -> BaseResp
                 guard.session_has_ended()
                 return _answer(asked, interaction=interaction)  # as one whom nobody is logged in for
             if code is None:
-                return guard.over_page(interactions.InteractionOver("answered", asked.client.client_id))
+                return journey.over_page(interactions.InteractionOver("answered", asked.client.client_id))
             return _respond(asked.to, decision.success(asked.to, code, provider().issuer))
         case decision.Refuse(error, description):
             refused = AuthorizationError(asked.to, error, description)
@@ -131,11 +132,11 @@ def _answer(asked: AuthorizationRequest, *, interaction: str | None) -> BaseResp
             return _refuse(refused, interaction=interaction)
         case decision.AskConsent():
             return redirect(
-                url_for("oidc.consent", uid=interaction or _store(asked, browser=guard.browser())), 303
+                url_for("oidc.consent", uid=interaction or _store(asked, browser=this_browser.value())), 303
             )
         case _:
             return redirect(
-                url_for("login.choose", uid=interaction or _store(asked, browser=guard.browser())), 303
+                url_for("login.choose", uid=interaction or _store(asked, browser=this_browser.value())), 303
             )
 
 
@@ -152,7 +153,7 @@ def _store(asked: AuthorizationRequest, *, browser: str | None) -> str:
         request=_kept(asked),
         client_id=asked.client.client_id,
         browser=browser,
-        lifetime=guard.interaction_lifetime(),
+        lifetime=current_settings().session.interaction_lifetime,
         now=asked.received_at,
     )
 
@@ -184,7 +185,7 @@ def _refuse(error: AuthorizationError, *, interaction: str | None = None) -> Bas
     if interaction is not None:
         interactions.close(interaction, now=utcnow())
     if error.to.pushed is not None and not par.use_alone(error.to.pushed, now=utcnow()):
-        return guard.over_page(interactions.InteractionOver("answered", error.to.client.client_id))
+        return journey.over_page(interactions.InteractionOver("answered", error.to.client.client_id))
     return _respond(error.to, decision.failure(error, provider().issuer))
 
 

@@ -9,6 +9,7 @@ from werkzeug.wrappers import Response as BaseResponse
 
 from idp import i18n
 from idp.clock import utcnow
+from idp.extensions import current_settings
 from idp.login import guard, sessions
 from idp.login.sessions import LiveSession
 from idp.login.views import logged_out, sign_logout_state
@@ -63,7 +64,7 @@ def end_posted() -> BaseResponse:
 
 
 def _posted() -> URLSafeTimedSerializer:
-    return URLSafeTimedSerializer(guard.settings().secret_key.get_secret_value(), salt="posted logout")
+    return URLSafeTimedSerializer(current_settings().secret_key.get_secret_value(), salt="posted logout")
 
 
 def _logout_state(asked: logout.LogoutRequest) -> dict[str, Any]:

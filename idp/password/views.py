@@ -8,8 +8,9 @@ from werkzeug.wrappers import Response
 from idp import i18n, web
 from idp.clock import utcnow
 from idp.errors import TooManyTries
+from idp.extensions import current_settings
 from idp.i18n import gettext, lazy_gettext
-from idp.login import guard
+from idp.login import journey, this_browser
 from idp.login.event import AuthenticationEvent
 from idp.login.interactions import Waiting
 from idp.login.methods import LoginMethod
@@ -39,18 +40,18 @@ def login_method(issuer: str) -> LoginMethod:
 
 @blueprint.route("/login/password", methods=["GET", "POST"], defaults={"uid": None})
 @blueprint.route("/login/<uid>/password", methods=["GET", "POST"])
-@guard.login_page
+@journey.login_page
 def login(waiting: Waiting) -> Response:
     """Show the form; on POST check address and password and send the browser on."""
-    if not guard.offers(waiting, service.METHOD):
+    if not journey.offers(waiting, service.METHOD):
         return redirect(url_for("login.choose", uid=waiting.uid), 303)
     form = LoginForm()
     if request.method != "POST":
-        guard.take_to(waiting, service.METHOD)
+        journey.take_to(waiting, service.METHOD)
         form.email.data = waiting.login_hint
         return _page(waiting, form)
     email, password = (form.email.data or "")[:MAX_TYPED], form.password.data or ""
-    account = guard.account_key(email_key(email))
+    account = this_browser.account_key(email_key(email))
     try:
         user_id = service.authenticate(
             email,
@@ -59,22 +60,22 @@ def login(waiting: Waiting) -> Response:
             limiter=_limiter(),
             address=web.address_key(request.remote_addr),
             account=account,
-            known_browser=guard.browser() if guard.knows(account) else None,
+            known_browser=this_browser.value() if this_browser.knows(account) else None,
             now=utcnow(),
         )
     except TooManyTries as limited:
         return _page(waiting, form, wait_seconds=limited.wait_seconds, status=429)
     if user_id is None:
         return _page(waiting, form, error=gettext("Fel e-postadress eller lösenord."), status=401)
-    guard.note_known(account)
-    method = login_method(guard.settings().issuer)
+    this_browser.note_known(account)
+    method = login_method(current_settings().issuer)
     event = AuthenticationEvent(
         user_id=user_id, method=method.name, acr=method.acr, amr=method.amr, auth_time=utcnow()
     )
     try:
-        return guard.complete(waiting, event)
+        return journey.complete(waiting, event)
     except LoginRefused as refused:
-        return _page(waiting, form, error=guard.refusal_text(refused), status=403)
+        return _page(waiting, form, error=journey.refusal_text(refused), status=403)
 
 
 @blueprint.route("/password/reset", methods=["GET", "POST"])
@@ -89,8 +90,8 @@ def forgot() -> Response:
         form.email.data,
         limiter=_limiter(),
         address=web.address_key(request.remote_addr),
-        account=guard.account_key(email_key(form.email.data)),
-        settings=guard.settings(),
+        account=this_browser.account_key(email_key(form.email.data)),
+        settings=current_settings(),
         now=utcnow(),
     )
     # Kept in this browser, not in the mail: a login that waits belongs to the browser it began in.
@@ -104,7 +105,7 @@ def forgot_sent() -> Response:
     uid = _waiting_uid()
     page = render_template(
         "password/forgot_sent.html",
-        minutes=guard.settings().reset.link_minutes,
+        minutes=current_settings().reset.link_minutes,
         login_url=_login_url(uid),
         forgot_url=url_for("password.forgot", uid=uid),
     )
@@ -131,7 +132,7 @@ def choose(token: str) -> Response:
 def _choose(token: str) -> Response:
     link = reset.open_link(token, now=utcnow())
     i18n.prefer(link.locale)
-    form = NewPasswordForm((*link.own_data, guard.settings().brand.name))
+    form = NewPasswordForm((*link.own_data, current_settings().brand.name))
     if request.method != "POST" or not form.validate():
         page = render_template("password/new.html", form=form, email=link.email)
         return make_response(page, 400 if request.method == "POST" else 200)
@@ -140,11 +141,11 @@ def _choose(token: str) -> Response:
         form.password.data,
         hasher=_hasher(),
         address=request.remote_addr,
-        settings=guard.settings(),
+        settings=current_settings(),
         now=utcnow(),
     )
-    guard.browser()  # makes the cookie last, which notes the account as known
-    guard.note_known(guard.account_key(email_key(link.email)))
+    this_browser.value()  # makes the cookie last, which notes the account as known
+    this_browser.note_known(this_browser.account_key(email_key(link.email)))
     session["password_changed"] = True
     return redirect(_login_url(session.pop("reset_for", None)), 303)
 
@@ -194,7 +195,7 @@ def _page(
         wait_seconds=wait_seconds,
         forgot_url=url_for("password.forgot", uid=waiting.uid),
         note=gettext("Lösenordet är ändrat. Logga in.") if _has_just_changed() else None,
-        **guard.page_facts(waiting, service.METHOD),
+        **journey.page_facts(waiting, service.METHOD),
     )
     response = make_response(page, status)
     if wait_seconds is not None:

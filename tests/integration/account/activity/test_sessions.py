@@ -16,6 +16,7 @@ from idp.account import activity
 from idp.audit import Event
 from idp.clock import utcnow
 from idp.db import db
+from idp.extensions import current_settings
 from idp.login import guard, overview, sessions
 from idp.login.models import BrowserSession
 from idp.oidc.models import Grant
@@ -88,7 +89,7 @@ def test_what_an_app_was_granted_again_and_again_is_not_counted_through(
     with app.app_context():
         if db.engine.dialect.name != "postgresql":
             return
-        asked = overview.in_force_at(utcnow(), limit=50, settings=guard.settings().session)
+        asked = overview.in_force_at(utcnow(), limit=50, settings=current_settings().session)
         asked["user_id"] = grant["user_id"]
         statement = activity._OWN_SESSIONS.compile(db.engine)
         with db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:

@@ -1,0 +1,38 @@
+"""The client that waits for a login or a logout, as pages name it."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from flask import current_app
+
+from idp import i18n
+from idp.errors import IdpError
+
+
+@dataclass(frozen=True)
+class Asker:
+    """Who waits for a login, as the pages name it; `restart_url` begins a new login there.
+
+    `terms` holds, by login method, what it demands of that method's logins, in the method's own type.
+    """
+
+    name: str
+    restart_url: str | None
+    terms: Mapping[str, Any] = field(default_factory=dict)
+
+
+class AskerGone(IdpError):
+    code = "unknown_client"
+    status = 400
+
+
+def describe_asker(client_id: str | None) -> Asker | None:
+    """Who waits, by the describer that `create_app` put in; raises `AskerGone` for a removed client."""
+    if client_id is None:
+        return None
+    describe: Callable[[str, str], Asker | None] = current_app.extensions["idp.describe_client"]
+    asker = describe(client_id, i18n.current_language())
+    if asker is None:
+        raise AskerGone(f"client {client_id!r} is not in the clients file any more")
+    return asker
