@@ -24,10 +24,11 @@ from idp.account import activity_views, email_change, email_views, linking_views
 from idp.account import views as account_views
 from idp.admin import views as admin_views
 from idp.audit import AuditRow
-from idp.bankid import event_claims, launch, named_certificates
+from idp.bankid import event_claims, launch
 from idp.bankid import service as bankid_service
 from idp.bankid import setup as bankid_setup
 from idp.bankid import views as bankid_views
+from idp.bankid.api import named_certificates
 from idp.bankid.terms import Terms
 from idp.bankid.values import BankId
 from idp.clock import utcnow

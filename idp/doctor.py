@@ -9,9 +9,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from idp import mail, outbox
 from idp.app import create_tool_app, migrations_behind, read_clients
-from idp.bankid import named_certificates
 from idp.bankid import setup as bankid_setup
-from idp.bankid.environment import SetupError
+from idp.bankid.api import named_certificates
+from idp.bankid.api.environment import SetupError
 from idp.config import ConfigError, Settings
 from idp.crypto import PersonalNumberKeys
 from idp.db import db

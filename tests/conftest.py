@@ -16,7 +16,7 @@ from flask.testing import FlaskClient
 from werkzeug.routing import Rule
 
 from idp.app import create_app
-from idp.bankid import certificate
+from idp.bankid.api import certificate
 from idp.cli import main
 from idp.clock import utcnow
 from idp.config import Settings

@@ -10,9 +10,9 @@ import structlog
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from idp import audit
-from idp.bankid import evidence
-from idp.bankid.answers import BankIdError, Complete, Failed, Pending, report
-from idp.bankid.evidence_errors import EvidenceError
+from idp.bankid.api.answers import BankIdError, Complete, Failed, Pending, report
+from idp.bankid.evidence.errors import EvidenceError
+from idp.bankid.evidence.verification import verify
 from idp.bankid.models import Evidence, Order
 from idp.bankid.terms import NO_DEMANDS, Terms
 from idp.bankid.values import (
@@ -140,7 +140,7 @@ def _complete(bankid: BankId, order: Order, answer: Complete, now: datetime) -> 
     terms = Terms.from_json(order.terms) if order.terms else NO_DEMANDS
     policies = terms.accepted(bankid.environment.policies)
     try:
-        verified = evidence.verify(
+        verified = verify(
             signature=data.signature,
             ocsp_response=data.ocsp_response,
             personal_number=data.personal_number,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from urllib.parse import quote, urlsplit
 
-from idp.bankid.messages import PageDevice
+from idp.bankid.api.messages import PageDevice
 
 APP_LINK = "https://app.bankid.com/"
 APP_SCHEME = "bankid:///"

@@ -11,7 +11,8 @@ from flask import Response, current_app, make_response, redirect, render_templat
 from werkzeug.wrappers import Response as BaseResponse
 
 from idp import audit, i18n, web
-from idp.bankid import completed, launch, messages, qr, service
+from idp.bankid import completed, launch, qr, service
+from idp.bankid.api import messages
 from idp.bankid.models import Order
 from idp.bankid.terms import NO_DEMANDS, Terms
 from idp.bankid.values import (

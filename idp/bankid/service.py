@@ -10,10 +10,10 @@ import sqlalchemy as sa
 import structlog
 
 from idp import audit
-from idp.bankid.answers import BankIdError, report
-from idp.bankid.client import OrderRequest, Web
+from idp.bankid.api.answers import BankIdError, report
+from idp.bankid.api.client import OrderRequest, Web
+from idp.bankid.api.messages import RfaId
 from idp.bankid.collecting import collect_once, end, take_lease
-from idp.bankid.messages import RfaId
 from idp.bankid.models import Order
 from idp.bankid.terms import NO_DEMANDS
 from idp.bankid.values import COLLECT_EVERY, OUTSTANDING, RENEWING, BankId, PendingOrder, Starter, Unavailable

@@ -6,11 +6,11 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from idp.bankid import environment, named_certificates
-from idp.bankid.certificate import RpCertificate, refuse_in_production
-from idp.bankid.circuit import Circuit
-from idp.bankid.client import BankIdClient, make_http_client
-from idp.bankid.environment import Environment, SetupError
+from idp.bankid.api import environment, named_certificates
+from idp.bankid.api.certificate import RpCertificate, refuse_in_production
+from idp.bankid.api.circuit import Circuit
+from idp.bankid.api.client import BankIdClient, make_http_client
+from idp.bankid.api.environment import Environment, SetupError
 from idp.bankid.values import BankId
 from idp.config import BankIdSettings, ConfigError
 from idp.crypto import Sealer

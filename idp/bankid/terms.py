@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from idp.bankid.client import Requirement
+from idp.bankid.api.client import Requirement
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,12 @@ from uuid import UUID
 
 from cryptography import x509
 
-from idp.bankid.cancelling import Cancels
-from idp.bankid.circuit import Circuit
-from idp.bankid.client import BankIdClient
-from idp.bankid.environment import Environment
+from idp.bankid.api.cancelling import Cancels
+from idp.bankid.api.circuit import Circuit
+from idp.bankid.api.client import BankIdClient
+from idp.bankid.api.environment import Environment
+from idp.bankid.api.messages import RfaId
 from idp.bankid.launch import ReturnUrl
-from idp.bankid.messages import RfaId
 from idp.bankid.terms import NO_DEMANDS, Terms
 from idp.clock import utcnow
 from idp.crypto import Sealer

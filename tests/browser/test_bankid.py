@@ -7,8 +7,8 @@ from typing import Literal
 import pytest
 from playwright.sync_api import Page, Route, expect
 
-from idp.bankid import messages
-from idp.bankid.messages import RfaId
+from idp.bankid.api import messages
+from idp.bankid.api.messages import RfaId
 from tests.browser.phone import ANDROID, ANNA, BJORN, IPHONE, Phone, frame_number, order_token, read_qr
 from tests.browser.visitor import Visitor
 

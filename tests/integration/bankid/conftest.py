@@ -14,7 +14,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from idp.bankid.client import BankIdClient
+from idp.bankid.api.client import BankIdClient
 from idp.bankid.simulator.people import PEOPLE
 from idp.bankid.simulator.server import Simulator
 from idp.clock import utcnow

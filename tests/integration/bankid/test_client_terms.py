@@ -9,8 +9,8 @@ from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from flask import Flask
 
-from idp.bankid import messages
-from idp.bankid.messages import RfaId
+from idp.bankid.api import messages
+from idp.bankid.api.messages import RfaId
 from idp.bankid.simulator.pki import Pki
 from idp.bankid.simulator.server import Simulator
 from tests.factories import make_client

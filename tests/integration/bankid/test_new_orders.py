@@ -11,8 +11,9 @@ import time_machine
 from flask import Flask
 from flask.testing import FlaskClient
 
-from idp.bankid import collecting, completed, messages, resealing, service, values
-from idp.bankid.messages import RfaId
+from idp.bankid import collecting, completed, resealing, service, values
+from idp.bankid.api import messages
+from idp.bankid.api.messages import RfaId
 from idp.bankid.models import Order
 from idp.clock import utcnow
 from idp.crypto import Sealer
@@ -170,7 +171,7 @@ def test_an_answer_that_never_comes_to_its_end_is_not_waited_for(
     app: Flask, visitor: BankIdVisitor, phone: Phone, written: StringIO, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     visitor.open()
-    monkeypatch.setattr("idp.bankid.client.ANSWER_SECONDS", 0.2)
+    monkeypatch.setattr("idp.bankid.api.client.ANSWER_SECONDS", 0.2)
     phone.fault("slow_body", "3", 1, "collect")
     due(app)
     assert visitor.poll()["state"] == "pending"

@@ -11,9 +11,10 @@ import time_machine
 from flask import Flask
 
 from idp.app import create_app
-from idp.bankid import collecting, messages, service
-from idp.bankid.client import BankIdClient
-from idp.bankid.messages import RfaId
+from idp.bankid import collecting, service
+from idp.bankid.api import messages
+from idp.bankid.api.client import BankIdClient
+from idp.bankid.api.messages import RfaId
 from idp.bankid.models import Evidence, Order
 from idp.bankid.simulator.server import Simulator
 from idp.config import Settings

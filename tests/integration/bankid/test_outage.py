@@ -9,8 +9,9 @@ import pytest
 import time_machine
 from flask import Flask
 
-from idp.bankid import answers, circuit, collecting, messages, values
-from idp.bankid.messages import RfaId
+from idp.bankid import collecting, values
+from idp.bankid.api import answers, circuit, messages
+from idp.bankid.api.messages import RfaId
 from idp.bankid.values import BankId
 from idp.clock import utcnow
 from tests.factories import PASSWORD

@@ -10,8 +10,9 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
-from idp.bankid import evidence
-from idp.bankid.evidence import EvidenceError, Reason, VerifiedEvidence
+from idp.bankid.evidence import verification
+from idp.bankid.evidence.errors import EvidenceError, Reason
+from idp.bankid.evidence.verification import VerifiedEvidence
 from idp.bankid.simulator import evidence as make
 from idp.bankid.simulator.evidence import b64, make_evidence
 from idp.bankid.simulator.people import PEOPLE
@@ -138,7 +139,7 @@ def verify(pki: Pki, **changes: Any) -> VerifiedEvidence:
         "now": NOW,
         **changes,
     }
-    return evidence.verify(**arguments)
+    return verification.verify(**arguments)
 
 
 def refused(attempt: Callable[[], object]) -> Reason:

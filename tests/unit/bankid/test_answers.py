@@ -8,7 +8,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from idp.bankid.answers import (
+from idp.bankid.api.answers import (
     BankIdError,
     Complete,
     ErrorCode,

@@ -5,11 +5,11 @@ from typing import Any, cast
 
 import pytest
 
-from idp.bankid import cancelling
-from idp.bankid.answers import BankIdError
-from idp.bankid.cancelling import Cancels
-from idp.bankid.circuit import FAULTS, Circuit
-from idp.bankid.client import BankIdClient
+from idp.bankid.api import cancelling
+from idp.bankid.api.answers import BankIdError
+from idp.bankid.api.cancelling import Cancels
+from idp.bankid.api.circuit import FAULTS, Circuit
+from idp.bankid.api.client import BankIdClient
 
 
 class SlowBankId:

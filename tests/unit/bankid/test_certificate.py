@@ -22,8 +22,8 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import NameOID
 
-from idp.bankid.certificate import NAME, RpCertificate, refuse_in_production
-from idp.bankid.environment import SetupError
+from idp.bankid.api.certificate import NAME, RpCertificate, refuse_in_production
+from idp.bankid.api.environment import SetupError
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 PASSPHRASE = "qwerty123"

@@ -2,8 +2,8 @@
 
 import pytest
 
-from idp.bankid.answers import BankIdError
-from idp.bankid.circuit import FAULTS, OPEN_SECONDS, Circuit
+from idp.bankid.api.answers import BankIdError
+from idp.bankid.api.circuit import FAULTS, OPEN_SECONDS, Circuit
 
 DOWN = BankIdError("maintenance", 503)
 REFUSED = BankIdError("invalidParameters", 400)

@@ -14,11 +14,11 @@ from typing import Any
 import httpx2
 import pytest
 
-from idp.bankid import environment
-from idp.bankid.answers import BankIdError, Complete, ErrorCode, Failed, Pending
-from idp.bankid.certificate import RpCertificate
-from idp.bankid.client import BankIdClient, OrderRequest, Requirement, Web, make_http_client
-from idp.bankid.environment import Environment
+from idp.bankid.api import environment
+from idp.bankid.api.answers import BankIdError, Complete, ErrorCode, Failed, Pending
+from idp.bankid.api.certificate import RpCertificate
+from idp.bankid.api.client import BankIdClient, OrderRequest, Requirement, Web, make_http_client
+from idp.bankid.api.environment import Environment
 from idp.bankid.qr import qr_payload
 from idp.bankid.simulator.faults import Fault, HttpFault, Switch
 from idp.bankid.simulator.people import PEOPLE

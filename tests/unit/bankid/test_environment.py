@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from idp.bankid import environment
-from idp.bankid.environment import ROOTS, SetupError, fingerprint
+from idp.bankid.api import environment
+from idp.bankid.api.environment import ROOTS, SetupError, fingerprint
 
 
 def test_production_is_pinned() -> None:

@@ -11,8 +11,8 @@ from cryptography.x509.oid import NameOID
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from idp.bankid import evidence
-from idp.bankid.evidence import EvidenceError, Reason, VerifiedEvidence
+from idp.bankid.evidence.errors import EvidenceError, Reason
+from idp.bankid.evidence.verification import NAME_OID, VerifiedEvidence
 from idp.bankid.simulator import evidence as make
 from idp.bankid.simulator.evidence import Defect, b64
 from idp.bankid.simulator.people import PEOPLE
@@ -163,7 +163,7 @@ def test_the_evidence_of_another_order_does_not_fit(pki: Pki, forger: Forger) ->
 NAMED = [
     (NameOID.COUNTRY_NAME, "SE"),
     (NameOID.ORGANIZATION_NAME, "Bolag, Söner & Co AB"),
-    (evidence.NAME_OID, 'Tjänsten "A\\B"'),
+    (NAME_OID, 'Tjänsten "A\\B"'),
     (NameOID.COMMON_NAME, "fp1"),
 ]
 WRITTEN = r"cn=fp1,name=Tjänsten \"A\\B\",o=Bolag\, Söner & Co AB,c=SE"

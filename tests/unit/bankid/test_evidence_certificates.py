@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
-from idp.bankid.evidence import Reason
+from idp.bankid.evidence.errors import Reason
 from idp.bankid.simulator import evidence as make
 from idp.bankid.simulator.evidence import b64
 from idp.bankid.simulator.people import PEOPLE

@@ -13,8 +13,8 @@ from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from idp.bankid import evidence_ocsp
-from idp.bankid.evidence import Reason
+from idp.bankid.evidence import ocsp
+from idp.bankid.evidence.errors import Reason
 from idp.bankid.simulator import evidence as make
 from idp.bankid.simulator.evidence import b64
 from idp.bankid.simulator.people import PEOPLE
@@ -59,10 +59,10 @@ def test_the_nonce_begins_with_the_signatures_digest(
 def test_a_bare_nonce_that_looks_wrapped_is_read_bare(forger: Forger) -> None:
     """One digest in 65 536 begins as an OCTET STRING of 30 bytes does; the library then unwraps it."""
     forger.nonce = lambda digest: b"\x04\x1e" + bytes(18) + bytes(12)
-    response = evidence_ocsp.read(b64(forger.ocsp("")))
+    response = ocsp.read(b64(forger.ocsp("")))
     nonce = response.extensions.get_extension_for_class(x509.OCSPNonce).value.nonce
-    assert evidence_ocsp.is_bound(nonce, b"\x04\x1e" + bytes(18))
-    assert not evidence_ocsp.is_bound(nonce, b"\x04\x1e" + bytes(17) + b"\x01")
+    assert ocsp.is_bound(nonce, b"\x04\x1e" + bytes(18))
+    assert not ocsp.is_bound(nonce, b"\x04\x1e" + bytes(17) + b"\x01")
 
 
 def responder(pki: Pki, issuer: Pair, **changes: Any) -> Pair:
@@ -119,7 +119,7 @@ def test_only_the_responder_signs(pki: Pki, forger: Forger, algorithm: hashes.SH
     """Another's key over the same answer, or the right key by another algorithm than the answer says."""
     signature = b64(forger.xml().encode())
     der = forger.ocsp(signature)
-    response = evidence_ocsp.read(b64(der))
+    response = ocsp.read(b64(der))
     for name in ("stranger",) if algorithm.name == "sha256" else ("stranger", "ocsp"):
         signed = pki.key(name).sign(response.tbs_response_bytes, PKCS1v15(), algorithm)
         changed = b64(der.replace(response.signature, signed))
@@ -171,7 +171,7 @@ def _body(der: bytes) -> tuple[bytes, int]:
 
 def resigned(forger: Forger, der: bytes, alter: Callable[[list[bytes]], None]) -> bytes:
     """An OCSP response whose ResponseData (responder, time, answers, extensions) is altered, then signed."""
-    response = evidence_ocsp.read(b64(der))
+    response = ocsp.read(b64(der))
     parts = inside(response.tbs_response_bytes)
     alter(parts)
     body = tlv(0x30, *parts)

@@ -2,8 +2,8 @@
 
 import pytest
 
-from idp.bankid import evidence_ocsp, evidence_xml
-from idp.bankid.evidence import Reason
+from idp.bankid.evidence import ocsp, xml
+from idp.bankid.evidence.errors import Reason
 from idp.bankid.simulator import evidence as make
 from idp.bankid.simulator.evidence import SHA256, b64
 from tests.unit.bankid.forger import ANNA, HIDDEN, TEXT, Alter, Forger, refused, swap
@@ -12,8 +12,8 @@ from tests.unit.bankid.forger import ANNA, HIDDEN, TEXT, Alter, Forger, refused,
 
 
 def test_what_is_too_large_is_not_looked_at(forger: Forger) -> None:
-    assert forger.refusal(signature="!" * (evidence_xml.MAX_SIGNATURE_CHARACTERS + 1)) == Reason.TOO_LARGE
-    response = "!" * (evidence_ocsp.MAX_RESPONSE_CHARACTERS + 1)
+    assert forger.refusal(signature="!" * (xml.MAX_SIGNATURE_CHARACTERS + 1)) == Reason.TOO_LARGE
+    response = "!" * (ocsp.MAX_RESPONSE_CHARACTERS + 1)
     assert forger.refusal(ocsp_response=response) == Reason.TOO_LARGE
 
 
@@ -38,8 +38,8 @@ def test_base64_has_one_form(forger: Forger, alter: Alter) -> None:
 
 
 def test_unused_bits_at_the_end_are_refused() -> None:
-    assert evidence_xml.decode("PGEvPg==") == b"<a/>"
-    assert refused(lambda: evidence_xml.decode("PGEvPh==")) == Reason.BASE64
+    assert xml.decode("PGEvPg==") == b"<a/>"
+    assert refused(lambda: xml.decode("PGEvPh==")) == Reason.BASE64
 
 
 DECLARATION = '<?xml version="1.0" encoding="UTF-8" standalone="no"?>'
@@ -80,8 +80,8 @@ def test_other_than_plain_xml_is_refused(forger: Forger, alter: Alter) -> None:
 def test_only_utf_8_is_read(forger: Forger, encoding: str) -> None:
     """With an å in it, so that latin-1 differs too; without a declaration, which would lie."""
     text = forger.xml().removeprefix(DECLARATION).replace("<Object>", '<Object å="å">')
-    assert refused(lambda: evidence_xml.read(b64(text.encode(encoding)))) == Reason.XML
-    assert evidence_xml.read(b64(text.encode())).certificates
+    assert refused(lambda: xml.read(b64(text.encode(encoding)))) == Reason.XML
+    assert xml.read(b64(text.encode())).certificates
 
 
 def test_a_declaration_is_not_demanded(forger: Forger) -> None:

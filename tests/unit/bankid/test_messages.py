@@ -2,7 +2,7 @@
 
 import pytest
 
-from idp.bankid.messages import PageDevice, RfaId, StartedBy, message, text
+from idp.bankid.api.messages import PageDevice, RfaId, StartedBy, message, text
 
 
 @pytest.mark.parametrize(

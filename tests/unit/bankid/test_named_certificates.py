@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from idp.bankid import named_certificates
+from idp.bankid.api import named_certificates
 from idp.bankid.simulator.pki import PASSPHRASE, Pki
 from idp.config import ConfigError
 

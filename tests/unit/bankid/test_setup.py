@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.serialization import BestAvailableEncryption
 from structlog.testing import capture_logs
 
 from idp.bankid import setup
-from idp.bankid.circuit import Circuit
+from idp.bankid.api.circuit import Circuit
 from idp.bankid.simulator.pki import Pki
 from idp.bankid.values import BankId
 from idp.config import BankIdSettings, ConfigError

@@ -20,7 +20,10 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from bench.ports import free_port
-from idp.bankid import environment, evidence
+from idp.bankid.api import environment
+from idp.bankid.evidence import verification
+from idp.bankid.evidence.errors import EvidenceError
+from idp.bankid.evidence.verification import VerifiedEvidence
 from idp.bankid.simulator.evidence import Defect
 from idp.bankid.simulator.faults import COMPLETION_FIELDS, FAILED_HINTS, PENDING_HINTS
 from idp.bankid.simulator.people import PEOPLE
@@ -214,8 +217,8 @@ def test_a_login_from_start_to_verified_evidence(
     assert error(raw_rp.post("collect", orderRef=started["orderRef"])) == (400, "invalidParameters")
 
 
-def verify(data: dict[str, Any], simulator: Simulator, clock: SimulatorClock) -> evidence.VerifiedEvidence:
-    return evidence.verify(
+def verify(data: dict[str, Any], simulator: Simulator, clock: SimulatorClock) -> VerifiedEvidence:
+    return verification.verify(
         signature=data["signature"],
         ocsp_response=data["ocspResponse"],
         personal_number=data["user"]["personalNumber"],
@@ -243,7 +246,7 @@ def test_every_defect_reaches_the_evidence(
         started = raw_rp.start(**AS_ASKED)
         phone.approve(started)
         collected.append(raw_rp.collect(started)["completionData"])
-    with pytest.raises(evidence.EvidenceError):
+    with pytest.raises(EvidenceError):
         verify(collected[0], simulator, simulator_clock)
     assert verify(collected[1], simulator, simulator_clock).personal_number == ANNA.personal_number
 

@@ -12,11 +12,9 @@ from datetime import datetime
 from cryptography import x509
 from cryptography.x509.oid import NameOID, ObjectIdentifier
 
-from idp.bankid import evidence_chain, evidence_ocsp, evidence_xml
-from idp.bankid.evidence_errors import EvidenceError, Reason
-from idp.bankid.evidence_xml import SignedValues
-
-__all__ = ["EvidenceError", "Reason", "VerifiedEvidence", "verify"]
+from idp.bankid.evidence import chain, ocsp, xml
+from idp.bankid.evidence.errors import EvidenceError, Reason
+from idp.bankid.evidence.xml import SignedValues
 
 NAME_OID = ObjectIdentifier("2.5.4.41")
 PLAINTEXT = "plaintext"
@@ -81,22 +79,22 @@ def verify(
     Raises `EvidenceError`, and nothing else, for any text as evidence.
     """
     # 1. Read both, trusting nothing.
-    document = evidence_xml.read(signature)
-    response = evidence_ocsp.read(ocsp_response)
+    document = xml.read(signature)
+    response = ocsp.read(ocsp_response)
     # 2. The signature is the leaf's, and covers what will be read from it.
-    evidence_xml.check_signature(document)
+    xml.check_signature(document)
     # 3. The leaf descends from the root, and all were valid when it signed.
     leaf, *authorities = (*document.certificates, root)
-    evidence_chain.check_path(document.certificates, root=root, func_id=func_id)
-    produced_at = evidence_ocsp.produced_at(response)
-    evidence_chain.check_validity([leaf, *authorities], produced_at, Reason.VALIDITY)
+    chain.check_path(document.certificates, root=root, func_id=func_id)
+    produced_at = ocsp.produced_at(response)
+    chain.check_validity([leaf, *authorities], produced_at, Reason.VALIDITY)
     # 4. It was not revoked.
-    evidence_ocsp.check(response, leaf=leaf, issuer=authorities[0], signature=signature, now=now)
+    ocsp.check(response, leaf=leaf, issuer=authorities[0], signature=signature, now=now)
     # 5. It is this person's answer to this order.
     if _attribute(leaf, NameOID.SERIAL_NUMBER) != personal_number:
         raise EvidenceError(Reason.PERSONAL_NUMBER)
     policy = _policy(leaf, policies)
-    values = evidence_xml.read_values(document)
+    values = xml.read_values(document)
     _check_data(values, visible_data, visible_format, non_visible_data)
     if values.server_name is None or not _names(values.server_name, rp_certificate):
         raise EvidenceError(Reason.RELYING_PARTY)
@@ -123,7 +121,7 @@ def _attribute(certificate: x509.Certificate, oid: ObjectIdentifier) -> str | No
 
 
 def _policy(leaf: x509.Certificate, policies: Collection[str]) -> str:
-    found = evidence_chain.extension(leaf, x509.CertificatePolicies)
+    found = chain.extension(leaf, x509.CertificatePolicies)
     for policy in found or ():
         oid: str = policy.policy_identifier.dotted_string
         if oid in policies:

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.hashes import SHA256
 from lxml import etree
 
-from idp.bankid.evidence_errors import EvidenceError, Reason
+from idp.bankid.evidence.errors import EvidenceError, Reason
 
 MAX_SIGNATURE_CHARACTERS = 1024 * 1024  # 200 000 characters of userNonVisibleData come base64-encoded again
 MAX_CERTIFICATES = 6

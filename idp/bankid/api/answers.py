@@ -16,8 +16,8 @@ from typing import Any
 import httpx2
 import structlog
 
-from idp.bankid import messages
-from idp.bankid.messages import RfaId
+from idp.bankid.api import messages
+from idp.bankid.api.messages import RfaId
 
 log = structlog.get_logger("idp.bankid")
 

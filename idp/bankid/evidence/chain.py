@@ -9,7 +9,7 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 
-from idp.bankid.evidence_errors import EvidenceError, Reason
+from idp.bankid.evidence.errors import EvidenceError, Reason
 
 Kind = TypeVar("Kind", bound=x509.ExtensionType)
 

@@ -5,9 +5,9 @@ from threading import Lock
 
 import structlog
 
-from idp.bankid.answers import BankIdError, report
-from idp.bankid.circuit import Circuit
-from idp.bankid.client import BankIdClient
+from idp.bankid.api.answers import BankIdError, report
+from idp.bankid.api.circuit import Circuit
+from idp.bankid.api.client import BankIdClient
 
 log = structlog.get_logger("idp.bankid")
 

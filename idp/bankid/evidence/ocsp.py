@@ -10,9 +10,9 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.x509 import ocsp
 from cryptography.x509.oid import ExtendedKeyUsageOID, SignatureAlgorithmOID
 
-from idp.bankid.evidence_chain import check_validity, extension, is_issued_by
-from idp.bankid.evidence_errors import EvidenceError, Reason
-from idp.bankid.evidence_xml import decode
+from idp.bankid.evidence.chain import check_validity, extension, is_issued_by
+from idp.bankid.evidence.errors import EvidenceError, Reason
+from idp.bankid.evidence.xml import decode
 
 MAX_RESPONSE_CHARACTERS = 64 * 1024
 MAX_AGE = timedelta(minutes=10)

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from idp.bankid.certificate import RpCertificate
-from idp.bankid.environment import SetupError
+from idp.bankid.api.certificate import RpCertificate
+from idp.bankid.api.environment import SetupError
 from idp.config import ConfigError
 
 

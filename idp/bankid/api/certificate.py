@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import NameOID
 
-from idp.bankid.environment import SetupError, fingerprint
+from idp.bankid.api.environment import SetupError, fingerprint
 
 PrivateKey = RSAPrivateKey | EllipticCurvePrivateKey
 NAME = x509.ObjectIdentifier("2.5.4.41")

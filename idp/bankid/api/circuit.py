@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import structlog
 
-from idp.bankid.answers import BankIdError
+from idp.bankid.api.answers import BankIdError
 
 log = structlog.get_logger("idp.bankid")
 

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import httpx2
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from idp.bankid.answers import (
+from idp.bankid.api.answers import (
     BankIdError,
     Collected,
     OrderStarted,
@@ -22,8 +22,8 @@ from idp.bankid.answers import (
     refused,
     unanswered,
 )
-from idp.bankid.certificate import RpCertificate
-from idp.bankid.environment import Environment
+from idp.bankid.api.certificate import RpCertificate
+from idp.bankid.api.environment import Environment
 
 # First handshakes with BankID are known to hang now and then, hence a short limit and new attempts.
 CONNECT_SECONDS = 4.0
