@@ -29,8 +29,8 @@ from idp.bankid import service as bankid_service
 from idp.bankid import setup as bankid_setup
 from idp.bankid import views as bankid_views
 from idp.bankid.api import named_certificates
+from idp.bankid.setup import BankId
 from idp.bankid.terms import Terms
-from idp.bankid.values import BankId
 from idp.clock import utcnow
 from idp.config import ConfigError, Settings
 from idp.crypto import PersonalNumberKeys

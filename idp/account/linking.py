@@ -8,8 +8,9 @@ from uuid import UUID
 from flask_babel import format_date, format_datetime
 
 from idp.bankid import completed, launch
+from idp.bankid.completed import VerifiedPerson
 from idp.bankid.models import Order
-from idp.bankid.values import BankId, VerifiedPerson
+from idp.bankid.setup import BankId
 from idp.crypto import PersonalNumberKeys
 from idp.db import db
 from idp.login import interactions

@@ -13,22 +13,15 @@ from idp import audit
 from idp.bankid.api.answers import BankIdError, Complete, Failed, Pending, report
 from idp.bankid.evidence.errors import EvidenceError
 from idp.bankid.evidence.verification import verify
-from idp.bankid.models import Evidence, Order
+from idp.bankid.models import EVIDENCE_PURPOSE, LOST, RENEWING, RESULT_PURPOSE, UNREACHABLE, Evidence, Order
+from idp.bankid.setup import BankId
 from idp.bankid.terms import NO_DEMANDS, Terms
-from idp.bankid.values import (
-    COLLECT_EVERY,
-    EVIDENCE_PURPOSE,
-    LOST,
-    RENEWING,
-    RESULT_PURPOSE,
-    UNREACHABLE,
-    BankId,
-)
 from idp.db import db, execute_alone
 from idp.users.personal_number import PersonalNumber
 
 log = structlog.get_logger("idp.bankid")
 
+COLLECT_EVERY = timedelta(seconds=2)
 COLLECT_LEASE = timedelta(seconds=40)  # longer than a collect can take: nobody else collects meanwhile
 RENEW_WITHIN = timedelta(minutes=3)
 MAX_ATTEMPTS = 5

@@ -2,21 +2,33 @@
 
 import ipaddress
 import json
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
 import sqlalchemy as sa
 import structlog
 
-from idp.bankid.models import Evidence, Order
+from idp.bankid.models import RESULT_PURPOSE, Evidence, Order
+from idp.bankid.setup import BankId
 from idp.bankid.terms import NO_DEMANDS, Terms
-from idp.bankid.values import RESULT_PURPOSE, BankId, VerifiedPerson
 from idp.db import db
 
 log = structlog.get_logger("idp.bankid")
 
 RETURN_WITHIN = timedelta(seconds=15)  # from completion until the app has brought its browser back
 LINK_WITHIN = timedelta(minutes=10)  # from completion until the link has been confirmed
+
+
+@dataclass(frozen=True)
+class VerifiedPerson:
+    """Who a completed order was made by, read from the verified signature."""
+
+    personal_number: str
+    name: str
+    policy_kind: str
+    device_ip: str | None
+    risk: str | None
 
 
 def person_of(bankid: BankId, order: Order) -> VerifiedPerson:

@@ -7,8 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 import structlog
 
-from idp.bankid.models import Evidence
-from idp.bankid.values import EVIDENCE_PURPOSE
+from idp.bankid.models import EVIDENCE_PURPOSE, Evidence
 from idp.crypto import CannotOpen, Sealer
 from idp.db import db
 

@@ -9,6 +9,13 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from idp.db import Base
 
+OUTSTANDING = "outstandingTransaction"  # BankID's hint while no app has the order
+UNREACHABLE = "unreachable"  # hints of ours beside BankID's: the circuit is open …
+LOST = "lost"  # … BankID tells nothing of the order any more …
+RENEWING = "renewing"  # … and nobody has scanned the QR code: a new order is to take its place
+RESULT_PURPOSE = "bankid result"  # what `Order.result` …
+EVIDENCE_PURPOSE = "bankid evidence"  # … and `Evidence.sealed` are sealed for
+
 
 class Order(Base):
     """One order, bound to an interaction and its browser. BankID's secrets in it leave for nobody."""

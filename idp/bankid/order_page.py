@@ -13,18 +13,11 @@ from werkzeug.wrappers import Response as BaseResponse
 from idp import audit, i18n, web
 from idp.bankid import completed, launch, qr, service
 from idp.bankid.api import messages
-from idp.bankid.models import Order
+from idp.bankid.models import OUTSTANDING, RENEWING, UNREACHABLE, Order
+from idp.bankid.service import PendingOrder, Starter, Unavailable
+from idp.bankid.setup import BankId
 from idp.bankid.terms import NO_DEMANDS, Terms
-from idp.bankid.values import (
-    OUTSTANDING,
-    RENEWING,
-    UNREACHABLE,
-    BankId,
-    PendingOrder,
-    Starter,
-    Unavailable,
-    clipped,
-)
+from idp.bankid.visible import clipped
 from idp.clock import utcnow
 from idp.db import db
 from idp.errors import TooManyTries

@@ -5,8 +5,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import InstrumentedAttribute
 
-from idp.bankid.models import Evidence, Order
-from idp.bankid.values import EVIDENCE_PURPOSE, RESULT_PURPOSE
+from idp.bankid.models import EVIDENCE_PURPOSE, RESULT_PURPOSE, Evidence, Order
 from idp.crypto import Sealer
 from idp.db import db
 

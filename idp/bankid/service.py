@@ -2,9 +2,10 @@
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any, cast
+from typing import Any, Literal, cast
+from uuid import UUID
 
 import sqlalchemy as sa
 import structlog
@@ -13,10 +14,11 @@ from idp import audit
 from idp.bankid.api.answers import BankIdError, report
 from idp.bankid.api.client import OrderRequest, Web
 from idp.bankid.api.messages import RfaId
-from idp.bankid.collecting import collect_once, end, take_lease
-from idp.bankid.models import Order
-from idp.bankid.terms import NO_DEMANDS
-from idp.bankid.values import COLLECT_EVERY, OUTSTANDING, RENEWING, BankId, PendingOrder, Starter, Unavailable
+from idp.bankid.collecting import COLLECT_EVERY, collect_once, end, take_lease
+from idp.bankid.launch import ReturnUrl
+from idp.bankid.models import OUTSTANDING, RENEWING, Order
+from idp.bankid.setup import BankId
+from idp.bankid.terms import NO_DEMANDS, Terms
 from idp.db import db, execute_alone
 from idp.login.models import Interaction
 from idp.tokens import new_token, sha256_hex
@@ -24,6 +26,55 @@ from idp.tokens import new_token, sha256_hex
 log = structlog.get_logger("idp.bankid")
 
 START_WAITS_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Starter:
+    """Who starts an order, and from where."""
+
+    purpose: Literal["login", "link"]
+    interaction_uid: str
+    browser: str
+    client_id: str | None
+    visible_text: str
+    visible_format: Literal["simpleMarkdownV1"] | None  # None: plain text
+    end_user_ip: str
+    user_agent: str
+    device_identifier: str
+    referring_domain: str
+    started_by: str
+    device: str
+    return_url: Callable[[str], ReturnUrl | None]  # a nonce → where the app returns to, None: nowhere
+    terms: Terms = NO_DEMANDS
+    personal_number: str | None = field(default=None, repr=False)  # the only person whose BankID will do
+    user_id: UUID | None = None  # whose account the order links
+
+
+@dataclass(frozen=True)
+class PendingOrder:
+    """What answers a poll while an order is pending."""
+
+    id: str
+    order_ref: str
+    started_by: str
+    device: str
+    started_at: datetime
+    qr_start_token: str
+    qr_start_secret: str
+    next_collect_at: datetime
+    state: str
+    hint_code: str
+    certificate: str | None  # which of ours asks
+    ui_locales: str | None  # of the request that waits
+
+
+class Unavailable(Exception):
+    """BankID cannot be used now; `rfa` is the text for the user, `code` BankID's answer if it was asked."""
+
+    def __init__(self, rfa: RfaId, code: str | None = None) -> None:
+        super().__init__(rfa.value)
+        self.rfa = rfa
+        self.code = code
 
 
 def start(bankid: BankId, starter: Starter, *, now: datetime) -> Order:

@@ -1,21 +1,51 @@
 """BankID from the settings: environment, certificate, client, all checked at start."""
 
 import json
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from threading import BoundedSemaphore
 
 import structlog
+from cryptography import x509
 
 from idp.bankid.api import environment, named_certificates
+from idp.bankid.api.cancelling import Cancels
 from idp.bankid.api.certificate import RpCertificate, refuse_in_production
 from idp.bankid.api.circuit import Circuit
 from idp.bankid.api.client import BankIdClient, make_http_client
 from idp.bankid.api.environment import Environment, SetupError
-from idp.bankid.values import BankId
+from idp.clock import utcnow
 from idp.config import BankIdSettings, ConfigError
 from idp.crypto import Sealer
 
 log = structlog.get_logger("idp.bankid")
+
+CALLS_AT_ONCE = 4  # of a worker's 8 threads: when BankID is slow, the others go on
+RENEWALS_AT_ONCE = 3  # codes shown together end together; who waits for a new one holds nobody up
+
+
+@dataclass(frozen=True)
+class BankId:
+    """What using BankID needs; made once in `create_app`."""
+
+    client: BankIdClient
+    environment: Environment
+    rp_certificate: x509.Certificate
+    circuit: Circuit
+    sealer: Sealer
+    retention: timedelta
+    same_device_policy: str  # enforce or log
+    refuse_high_risk: bool
+    calls: BoundedSemaphore = field(default_factory=lambda: BoundedSemaphore(CALLS_AT_ONCE))
+    renewals: BoundedSemaphore = field(default_factory=lambda: BoundedSemaphore(RENEWALS_AT_ONCE))
+    cancels: Cancels = field(default_factory=Cancels)
+    clock: Callable[[], datetime] = utcnow  # what a call to BankID has taken is not in a request's `now`
+    others: "Mapping[str, BankId]" = field(default_factory=dict)  # the same, asking as another of ours
+
+    def asking_as(self, certificate: str | None) -> "BankId":
+        """BankID asked with our certificate of this name; with the first where there is none such."""
+        return self.others.get(certificate, self) if certificate else self
 
 
 def make(settings: BankIdSettings, *, personal_number_keys: str, now: datetime) -> BankId:

@@ -20,10 +20,10 @@ from werkzeug.wrappers import Response as BaseResponse
 
 from idp import audit, i18n
 from idp.bankid import completed, order_page, service, unmatched, visible
+from idp.bankid.completed import VerifiedPerson
 from idp.bankid.models import Order
 from idp.bankid.order_page import Place, bankid
 from idp.bankid.terms import NO_DEMANDS, Terms
-from idp.bankid.values import VerifiedPerson
 from idp.clock import utcnow
 from idp.crypto import PersonalNumberKeys
 from idp.db import db

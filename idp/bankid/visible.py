@@ -3,11 +3,11 @@
 import re
 from typing import Literal
 
-from idp.bankid.values import clipped
 from idp.login.user_message import UserMessage
 
 VisibleFormat = Literal["simpleMarkdownV1"]
 
+MAX_TEXT_BYTES = 1100  # 1,500 characters in base64 is BankID's limit
 MAX_ASKER = 100  # bytes of the first line: a message of the asker's may have the other thousand
 _MARKUP = re.compile(r"[\\`*_#+|~<>\[\]]")
 
@@ -26,6 +26,11 @@ def login_text(asker: str, language: str, message: UserMessage | None) -> tuple[
     # A cut may leave half of an escape.
     escaped = clipped(_MARKUP.sub(_escaped, first), MAX_ASKER).rstrip("\\")
     return f"{escaped}\n\n{own}", "simpleMarkdownV1"
+
+
+def clipped(text: str, longest: int = MAX_TEXT_BYTES) -> str:
+    """As much of a text for the app as fits in so many bytes; in as many as BankID takes, unless said."""
+    return text.encode()[:longest].decode(errors="ignore")
 
 
 def _escaped(found: re.Match[str]) -> str:

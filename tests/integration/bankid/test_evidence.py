@@ -10,8 +10,8 @@ import sqlalchemy as sa
 import time_machine
 from flask import Flask
 
-from idp.bankid import values
-from idp.bankid.models import Evidence
+from idp.bankid import visible
+from idp.bankid.models import EVIDENCE_PURPOSE, Evidence
 from idp.bankid.simulator.evidence import Defect
 from idp.bankid.simulator.server import Simulator
 from idp.bankid.simulator.validation import AuthRequest
@@ -149,11 +149,11 @@ def test_the_evidence_is_kept_sealed_for_its_time(
     assert kept.delete_after == kept.created_at + timedelta(days=30)
     assert kept.created_at == utcnow()
     sealer = Sealer(KEYS)
-    opened = json.loads(sealer.open(kept.sealed, purpose=values.EVIDENCE_PURPOSE, context=kept.order_id))
+    opened = json.loads(sealer.open(kept.sealed, purpose=EVIDENCE_PURPOSE, context=kept.order_id))
     assert b64decode(opened["signature"]).startswith(b"<?xml")
     assert b64decode(opened["ocsp_response"])
     with pytest.raises(CannotOpen):  # worthless in another row
-        sealer.open(kept.sealed, purpose=values.EVIDENCE_PURPOSE, context="another order")
+        sealer.open(kept.sealed, purpose=EVIDENCE_PURPOSE, context="another order")
 
 
 def test_who_it_was_is_sealed_and_gone_after_use(app: Flask, visitor: BankIdVisitor, phone: Phone) -> None:
@@ -217,7 +217,7 @@ class TestNames:
         assert len(asked(simulator).userVisibleData or "") <= 1500
 
     def test_a_text_too_long_is_cut_between_characters(self, name: str) -> None:
-        text = values.clipped(f"Log in at {name}")
+        text = visible.clipped(f"Log in at {name}")
         assert text.startswith("Log in at ")
         assert name.startswith(text.removeprefix("Log in at "))
         assert 1096 < len(text.encode()) <= 1100

@@ -11,7 +11,7 @@ import time_machine
 from flask import Flask
 from flask.testing import FlaskClient
 
-from idp.bankid import collecting, completed, resealing, service, values
+from idp.bankid import collecting, completed, models, resealing, service
 from idp.bankid.api import messages
 from idp.bankid.api.messages import RfaId
 from idp.bankid.models import Order
@@ -126,7 +126,7 @@ def test_a_code_that_is_being_replaced_is_still_one_to_scan(app: Flask, visitor:
     visitor.open()
     with app.app_context():
         until = utcnow() + timedelta(seconds=30)
-        db.session.execute(sa.update(Order).values(hint_code=values.RENEWING, next_collect_at=until))
+        db.session.execute(sa.update(Order).values(hint_code=models.RENEWING, next_collect_at=until))
         db.session.commit()
     answer = visitor.poll()
     assert (answer["state"], answer["qr"]) == ("pending", None)

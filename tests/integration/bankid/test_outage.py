@@ -9,10 +9,10 @@ import pytest
 import time_machine
 from flask import Flask
 
-from idp.bankid import collecting, values
+from idp.bankid import collecting, setup
 from idp.bankid.api import answers, circuit, messages
 from idp.bankid.api.messages import RfaId
-from idp.bankid.values import BankId
+from idp.bankid.setup import BankId
 from idp.clock import utcnow
 from tests.factories import PASSWORD
 from tests.fakes.relying_party import RelyingParty
@@ -182,7 +182,7 @@ def test_polls_do_not_queue_for_a_slow_bankid(
     clock: time_machine.Traveller, visitor: BankIdVisitor, bankid: BankId, calls: Calls
 ) -> None:
     visitor.open()
-    for _ in range(values.CALLS_AT_ONCE):
+    for _ in range(setup.CALLS_AT_ONCE):
         assert bankid.calls.acquire(blocking=False)
     clock.shift(2)
     answer = visitor.poll()
@@ -210,7 +210,7 @@ def test_a_place_comes_free_again_whatever_happens(
     visitor.get(f"/login/{visitor.uid}/bankid?again=1")
     due(app)
     visitor.poll()
-    for _ in range(values.CALLS_AT_ONCE):
+    for _ in range(setup.CALLS_AT_ONCE):
         assert bankid.calls.acquire(blocking=False)
     assert not bankid.calls.acquire(blocking=False)
 

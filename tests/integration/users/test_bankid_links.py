@@ -10,8 +10,7 @@ import time_machine
 from flask import Flask
 
 from idp import audit
-from idp.bankid.models import Evidence
-from idp.bankid.values import EVIDENCE_PURPOSE
+from idp.bankid.models import EVIDENCE_PURPOSE, Evidence
 from idp.clock import utcnow
 from idp.crypto import CannotOpen, PersonalNumberKeys, Sealer
 from idp.db import db

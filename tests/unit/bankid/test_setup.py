@@ -12,8 +12,8 @@ from structlog.testing import capture_logs
 
 from idp.bankid import setup
 from idp.bankid.api.circuit import Circuit
+from idp.bankid.setup import BankId
 from idp.bankid.simulator.pki import Pki
-from idp.bankid.values import BankId
 from idp.config import BankIdSettings, ConfigError
 
 KEYS = "k1:" + b64encode(bytes(range(32))).decode()

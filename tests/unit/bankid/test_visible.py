@@ -2,8 +2,7 @@
 
 import pytest
 
-from idp.bankid.values import MAX_VISIBLE
-from idp.bankid.visible import login_text
+from idp.bankid.visible import MAX_TEXT_BYTES, login_text
 from idp.login.user_message import MimeType, UserMessage
 
 MESSAGE = UserMessage({"sv": "Godkänn köpet", "en": "Approve the purchase"})
@@ -47,4 +46,4 @@ def test_the_longest_message_fits_whole(mime_type: MimeType) -> None:
     longest = "å" * 500
     text, _format = login_text("_" * 200, "sv", UserMessage({"": longest}, mime_type))
     assert text.endswith(longest)
-    assert len(text.encode()) <= MAX_VISIBLE + 25  # what BankID takes: 1,125
+    assert len(text.encode()) <= MAX_TEXT_BYTES + 25  # what BankID takes: 1,125
