@@ -14,12 +14,40 @@ import time_machine
 from flask import Flask
 from time_machine import Traveller
 
+from idp.oidc.keys import rotation
 from tests.factories import NOON, make_user
-from tests.integration.refusals import authorization, table, told
+from tests.integration.refusals import (
+    authorization,
+    client_authentication,
+    decisions,
+    dpop,
+    logout,
+    pushed_requests,
+    refresh,
+    request_objects,
+    resources,
+    table,
+    token,
+    told,
+)
 from tests.integration.refusals.table import Table, Writer
 from tests.integration.refusals.world import ANNA, MANY, World
 
-GROUPS: dict[str, ModuleType] = {module.__name__.rpartition(".")[2]: module for module in (authorization,)}
+GROUPS: dict[str, ModuleType] = {
+    module.__name__.rpartition(".")[2]: module
+    for module in (
+        authorization,
+        client_authentication,
+        decisions,
+        dpop,
+        logout,
+        pushed_requests,
+        refresh,
+        request_objects,
+        resources,
+        token,
+    )
+}
 
 
 @pytest.fixture(params=GROUPS)
@@ -33,6 +61,15 @@ def writer(request: pytest.FixtureRequest) -> Writer | None:
     """What keeps today's answers, if that is what the run is for."""
     plugins = request.config.pluginmanager.get_plugins()
     return next((plugin for plugin in plugins if isinstance(plugin, Writer)), None)
+
+
+@pytest.fixture(scope="module")
+def keys_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Keys to sign with, and one to encrypt to."""
+    directory = tmp_path_factory.mktemp("keys")
+    for alg in ("RS256", "ES256", "RSA-OAEP"):
+        rotation.rotate(directory, alg=alg, now=NOON)
+    return directory
 
 
 @pytest.fixture

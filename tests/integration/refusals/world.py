@@ -1,5 +1,7 @@
 """One provider for all cases of a group; each case takes a browser, and often a person, of its own."""
 
+import json
+from base64 import urlsafe_b64decode
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -7,12 +9,16 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import sqlalchemy as sa
 import yaml
 from flask import Flask
 from flask.testing import FlaskClient
 from time_machine import Traveller
 from werkzeug.test import TestResponse
 
+from idp.clock import utcnow
+from idp.db import db
+from idp.users import service as users
 from tests.factories import PASSWORD, SECRET, make_user
 from tests.fakes.relying_party import HTTPS, RelyingParty, Tokens
 from tests.fakes.reset_pages import csrf
@@ -58,8 +64,7 @@ class World:
     def logged_in(self, client_id: str = "portal", email: str = ANNA) -> RelyingParty:
         """The relying app, with a browser on which somebody has logged in."""
         rp = self.rp(client_id)
-        page = rp.browser.get("/login/password", **HTTPS)
-        assert rp.submit(page, email=email, password=PASSWORD).status_code == 303
+        log_in(rp.browser, email)
         return rp
 
     def code(self, client_id: str = "portal", email: str = ANNA, **changes: Any) -> tuple[RelyingParty, str]:
@@ -82,6 +87,23 @@ class World:
         with self.app.app_context():
             make_user(**{"email": email, "name": "Bo Ek", **facts})
         return email
+
+    def csrf_of_another_browser(self) -> str:
+        return csrf(self.browser().get("/login/password", **HTTPS))
+
+    def disable(self, email: str) -> None:
+        """Shut somebody out."""
+        with self.app.app_context():
+            user = users.find_by_email(email)
+            assert user is not None
+            users.disable(user.id, now=utcnow())
+
+    def empty(self, *tables: str) -> None:
+        """Remove every row, as in time a purge does."""
+        with self.app.app_context():
+            for table in tables:
+                db.session.execute(sa.text(f"DELETE FROM {table}"))
+            db.session.commit()
 
     @contextmanager
     def later(self, seconds: float) -> Iterator[None]:
@@ -113,8 +135,19 @@ class World:
         assert registry.problems == []
 
 
+def log_in(browser: FlaskClient, email: str = ANNA) -> None:
+    """Log in directly, by e-mail and password."""
+    assert post(browser, "/login/password", email=email, password=PASSWORD).status_code == 303
+
+
 def post(browser: FlaskClient, path: str, **fields: Any) -> TestResponse:
     """The answer to a form of a page of ours, sent with the browser's CSRF token."""
     token = csrf(browser.get("/login/password", **HTTPS))
     data = {name: value for name, value in fields.items() if value is not None}
     return browser.post(path, data={"csrf_token": token, **data}, **HTTPS)
+
+
+def subject_of(tokens: Tokens) -> str:
+    """Whom an ID token speaks of."""
+    payload = tokens.id_token.split(".")[1]
+    return str(json.loads(urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))["sub"])
