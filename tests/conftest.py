@@ -25,12 +25,21 @@ from idp.oidc.keys import files as key_files
 from idp.oidc.keys import rotation as key_rotation
 from tests.factories import NOON, make_client, make_public_client, make_user
 from tests.fakes.kept import CompiledTemplates, Engines, UrlBuilders
+from tests.fakes.loopback import only_loopback
 from tests.fakes.postgres import PrivatePostgres
 from tests.fakes.relying_party import RelyingParty
 from tests.fakes.statements import Statements, noted
 
 ISSUER = "https://login.example.se"
 DATABASES = ("sqlite", "postgresql")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_network() -> Iterator[None]:
+    """Nothing but this machine answers; what tests start as processes of their own is not watched."""
+    with pytest.MonkeyPatch.context() as patch:
+        only_loopback(patch)
+        yield
 
 
 @pytest.fixture(scope="session")
