@@ -39,7 +39,7 @@ from idp.extensions import current_settings
 from idp.login import guard, interactions, methods, sessions, waiting_client
 from idp.login import views as login_views
 from idp.oidc import endpoints as oidc_endpoints
-from idp.oidc import service as oidc_service
+from idp.oidc import revocation
 from idp.oidc.blueprint import is_machine_endpoint
 from idp.oidc.clients.bankid import ClientBankId
 from idp.oidc.clients.client import Client
@@ -97,9 +97,9 @@ def create_tool_app(settings: Settings) -> Flask:
     users_service.password_set.connect(email_change.void)
     bankid_links.bankid_taken_away.connect(_end_bankid_sessions)
     sessions.new_method.connect(_tell_of_new_method)
-    sessions.sessions_ended.connect(oidc_service.revoke_grants_of_sessions)
+    sessions.sessions_ended.connect(revocation.revoke_grants_of_sessions)
     sessions.sessions_ended.connect(notices.queue)
-    sessions.logins_void.connect(oidc_service.revoke_grants_of_person)
+    sessions.logins_void.connect(revocation.revoke_grants_of_person)
     db.init_app(app)
     Migrate(app, db, directory=str(MIGRATIONS), render_as_batch=True)
     return app

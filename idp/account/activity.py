@@ -24,7 +24,7 @@ from idp.i18n import current_language, gettext, moment
 from idp.login import methods, overview, sessions
 from idp.login.models import BrowserSession
 from idp.login.sessions import LiveSession
-from idp.oidc import consents
+from idp.oidc import consents, revocation
 from idp.oidc.provider import Provider
 
 MAX_SESSIONS = 50
@@ -145,7 +145,7 @@ def end_others(live: LiveSession, *, now: datetime) -> None:
 
 
 def _end(session_ids: list[UUID], *, now: datetime) -> None:
-    consents.revoke_everything_of_sessions(session_ids, now=now)
+    revocation.revoke_everything_of_sessions(session_ids, now=now)
     sessions.end_these(session_ids, now=now, reason=REASON)  # commits
 
 

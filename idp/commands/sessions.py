@@ -10,7 +10,7 @@ from idp.commands.base import existing_user, fail, json_option, show, with_datab
 from idp.config import Settings
 from idp.login import overview
 from idp.login.sessions import end as end_session
-from idp.oidc import consents
+from idp.oidc import revocation
 
 REASON = "ended by the operator"
 
@@ -53,7 +53,7 @@ def list_sessions(settings: Settings, email: str | None, limit: int, as_json: bo
 @with_database
 def end(_settings: Settings, email: str | None, session_id: UUID | None, everybody: bool, yes: bool) -> None:
     """End sessions at once, with every token that was issued by them: refresh tokens for offline use too."""
-    revoke_everything = partial(consents.revoke_everything_of_sessions, now=utcnow())
+    revoke_everything = partial(revocation.revoke_everything_of_sessions, now=utcnow())
     if (email is not None) + (session_id is not None) + everybody != 1:
         fail("say whose: one of --user EMAIL, --id ID, --all")
     if session_id is not None:

@@ -12,12 +12,13 @@ from idp.extensions import current_settings
 from idp.login import guard, interactions, journey, this_browser
 from idp.login.models import Interaction
 from idp.login.sessions import LiveSession
-from idp.oidc import claims, service
+from idp.oidc import claims, consents
 from idp.oidc.authorization import authorize, decision, par
 from idp.oidc.authorization.authorize import AuthorizationError, AuthorizationRequest, ReturnTo
 from idp.oidc.blueprint import blueprint, provider
 from idp.oidc.clients import entry_notes
 from idp.oidc.environment import environment
+from idp.oidc.tokens import codes
 
 log = structlog.get_logger("idp.oidc")
 PUSHED = "pushed"  # where an interaction keeps the hash of the pushed request that it answers
@@ -72,10 +73,10 @@ def consent(uid: str) -> BaseResponse:
     client, user_id = asked.client, live.event.user_id
     i18n.prefer(asked.parameters.get("ui_locales") or live.locale)
     if request.method == "POST" and request.form.get("answer") == "allow":
-        service.give_consent(user_id, client.client_id, asked.shared, now=utcnow())
+        consents.give_consent(user_id, client.client_id, asked.shared, now=utcnow())
         return redirect(url_for("oidc.resume", uid=uid), 303)
     if request.method == "POST" and request.form.get("answer") == "deny":
-        if not service.deny_consent(user_id, client.client_id, uid, now=utcnow()):
+        if not consents.deny_consent(user_id, client.client_id, uid, now=utcnow()):
             return journey.over_page(interactions.InteractionOver("answered", client.client_id))
         return _refuse(AuthorizationError(asked.to, "access_denied", "the person said no"))
     web.allow_form_to(asked.to.redirect_uri)
@@ -118,8 +119,8 @@ def _answer(asked: AuthorizationRequest, *, interaction: str | None) -> BaseResp
     match decided:
         case decision.Issue() if live is not None:
             try:
-                code = service.issue_code(asked, live, interaction=interaction, now=utcnow())
-            except service.SessionOver:
+                code = codes.issue_code(asked, live, interaction=interaction, now=utcnow())
+            except codes.SessionOver:
                 guard.session_has_ended()
                 return _answer(asked, interaction=interaction)  # as one whom nobody is logged in for
             if code is None:
@@ -171,7 +172,7 @@ def _kept(asked: AuthorizationRequest) -> dict[str, Any]:
 def _consented_at(asked: AuthorizationRequest, live: LiveSession | None) -> Any:
     if live is None or (asked.client.consent == "implicit" and "consent" not in asked.prompt):
         return None
-    return service.consented_at(live.event.user_id, asked.client.client_id, asked.shared)
+    return consents.consented_at(live.event.user_id, asked.client.client_id, asked.shared)
 
 
 def _refuse(error: AuthorizationError, *, interaction: str | None = None) -> BaseResponse:

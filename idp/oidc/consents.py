@@ -1,4 +1,4 @@
-"""What a person has let relying apps have: shown to them, and taken back."""
+"""Consents: what people let relying apps have. Asked about, given or denied, shown to them, taken back."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,10 +6,13 @@ from datetime import datetime
 from uuid import UUID
 
 import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
 
 from idp import audit
 from idp.db import db
+from idp.login import interactions
 from idp.oidc.models import Consent, Grant
+from idp.oidc.revocation import revoke_grants
 
 _grant = Grant.__table__.c
 
@@ -65,18 +68,10 @@ def revoke(user_id: UUID, client_id: str, *, now: datetime) -> bool:
     if db.session.scalar(taken_back) is None:
         db.session.rollback()
         return False
-    _revoke_grants(Grant.user_id == user_id, Grant.client_id == client_id, now=now)
+    revoke_grants(Grant.user_id == user_id, Grant.client_id == client_id, now=now)
     audit.record(audit.Event.CONSENT_REVOKED, now=now, user_id=user_id, client_id=client_id)
     db.session.commit()
     return True
-
-
-def revoke_everything_of_sessions(session_ids: Sequence[UUID], *, now: datetime) -> None:
-    """Revoke what the sessions were granted, what outlives a logout too, in the caller's transaction.
-
-    For somebody who ends the session of a device that may not be in their hands any more.
-    """
-    _revoke_grants(Grant.session_id.in_(session_ids), now=now)
 
 
 def clients_reached(session_ids: Sequence[UUID]) -> dict[UUID, list[str]]:
@@ -93,10 +88,35 @@ def clients_reached(session_ids: Sequence[UUID]) -> dict[UUID, list[str]]:
     return reached
 
 
-def _revoke_grants(*conditions: sa.ColumnElement[bool], now: datetime) -> None:
-    db.session.execute(
-        sa.update(Grant)
-        .where(*conditions, Grant.revoked_at.is_(None))
-        .values(revoked_at=now)
-        .execution_options(synchronize_session=False)
-    )
+def consented_at(user_id: UUID, client_id: str, scope: str) -> datetime | None:
+    """When the person agreed to share at least `scope` with the client, None if they have not."""
+    consent = db.session.get(Consent, (user_id, client_id))
+    if consent is None or not set(scope.split()) <= set(consent.scope.split()):
+        return None
+    return consent.given_at
+
+
+def give_consent(user_id: UUID, client_id: str, scope: str, *, now: datetime) -> None:
+    """Note that the person shares `scope` with the client, beside what they agreed to before."""
+    consent = db.session.get(Consent, (user_id, client_id), with_for_update=True)
+    if consent is None:
+        consent = Consent(user_id=user_id, client_id=client_id, scope="")
+        db.session.add(consent)
+    consent.scope = " ".join(sorted({*consent.scope.split(), *scope.split()}))
+    consent.given_at = now
+    audit.record(audit.Event.CONSENT_GIVEN, now=now, user_id=user_id, client_id=client_id, scope=scope)
+    try:
+        db.session.commit()
+    except IntegrityError:  # another answer came first: now it is there to be added to
+        db.session.rollback()
+        give_consent(user_id, client_id, scope, now=now)
+
+
+def deny_consent(user_id: UUID, client_id: str, interaction: str, *, now: datetime) -> bool:
+    """Answer the interaction with a no. False: it has been answered before."""
+    if not interactions.claim_answer(interaction, now=now):
+        db.session.rollback()
+        return False
+    audit.record(audit.Event.CONSENT_DENIED, now=now, user_id=user_id, client_id=client_id)
+    db.session.commit()
+    return True

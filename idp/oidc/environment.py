@@ -8,7 +8,7 @@ from flask import current_app
 
 from idp.clock import utcnow
 from idp.login import sessions
-from idp.oidc import metadata, service
+from idp.oidc import metadata, people
 from idp.oidc.authorization import par, request_object
 from idp.oidc.authorization.authorize import Environment, Pushed
 from idp.oidc.authorization.requested_login import UUID_TEXT, Hint
@@ -37,7 +37,7 @@ def _read_hint(token: str, client: Client) -> Hint:
         raise ValueError("issued by or to somebody else")
     subject = str(found["sub"])
     user_id = UUID(subject) if UUID_TEXT.fullmatch(subject) else sessions.person_of(str(found["sid"]))
-    return Hint(subject, user_id, active=user_id is None or service.find_person(user_id) is not None)
+    return Hint(subject, user_id, active=user_id is None or people.find_person(user_id) is not None)
 
 
 def _find_pushed(request_uri: str, client: Client) -> Pushed:

@@ -76,27 +76,11 @@ def document(
             for answer in ("id_token", "userinfo")
             for part, known in (("alg", encryption.KEY_ALGS), ("enc", encryption.CONTENT_ENCS))
         },
-        "token_endpoint_auth_methods_supported": list(client_auth.METHODS),
-        "introspection_endpoint_auth_methods_supported": [m for m in client_auth.METHODS if m != "none"],
-        "revocation_endpoint_auth_methods_supported": list(client_auth.METHODS),
-        **{
-            f"{endpoint}_endpoint_auth_signing_alg_values_supported": list(client_assertion.ALGS)
-            for endpoint in ("token", "introspection", "revocation")
-        },
-        "dpop_signing_alg_values_supported": list(dpop.ALGS),
+        **_client_authentication(),
         "acr_values_supported": list(acrs),
         "display_values_supported": ["page"],  # whatever `display` asks for
         "ui_locales_supported": list(languages),
-        "request_parameter_supported": True,
-        "request_object_signing_alg_values_supported": list(request_object.ALGS),
-        **(
-            {
-                "request_object_encryption_alg_values_supported": list(decryption_algs),
-                "request_object_encryption_enc_values_supported": list(CONTENT_ENCS),
-            }
-            if decryption_algs
-            else {}
-        ),
+        **_request_objects(decryption_algs),
         "require_pushed_authorization_requests": False,
         "require_signed_request_object": False,
         "request_uri_parameter_supported": False,
@@ -109,3 +93,29 @@ def document(
         f"{SWEDISH_DISCO}userMessageSupported": messages,
         **({f"{SWEDISH_DISCO}userMessageSupportedMimeTypes": list(MIME_TYPES)} if messages else {}),
     }
+
+
+def _client_authentication() -> dict[str, Any]:
+    """How clients show who they are, and that tokens are theirs (RFC 8414 §2, RFC 9449 §5.1)."""
+    return {
+        "token_endpoint_auth_methods_supported": list(client_auth.METHODS),
+        "introspection_endpoint_auth_methods_supported": [m for m in client_auth.METHODS if m != "none"],
+        "revocation_endpoint_auth_methods_supported": list(client_auth.METHODS),
+        **{
+            f"{endpoint}_endpoint_auth_signing_alg_values_supported": list(client_assertion.ALGS)
+            for endpoint in ("token", "introspection", "revocation")
+        },
+        "dpop_signing_alg_values_supported": list(dpop.ALGS),
+    }
+
+
+def _request_objects(decryption_algs: tuple[str, ...]) -> dict[str, Any]:
+    """How request objects by value may be signed and encrypted (Discovery §3)."""
+    facts: dict[str, Any] = {
+        "request_parameter_supported": True,
+        "request_object_signing_alg_values_supported": list(request_object.ALGS),
+    }
+    if decryption_algs:
+        facts["request_object_encryption_alg_values_supported"] = list(decryption_algs)
+        facts["request_object_encryption_enc_values_supported"] = list(CONTENT_ENCS)
+    return facts

@@ -10,7 +10,6 @@ from flask import Response, current_app, request
 
 from idp import web
 from idp.clock import utcnow
-from idp.oidc import service
 from idp.oidc.authentication import client_auth, dpop
 from idp.oidc.authentication.client_auth import InvalidClient
 from idp.oidc.authorization import authorize, par
@@ -19,8 +18,8 @@ from idp.oidc.blueprint import blueprint, provider
 from idp.oidc.clients import entry_notes
 from idp.oidc.clients.client import Client
 from idp.oidc.environment import environment
+from idp.oidc.tokens import access_tokens, introspection
 from idp.oidc.tokens import content as tokens
-from idp.oidc.tokens import introspection
 from idp.oidc.tokens import userinfo as userinfo_answer
 from idp.oidc.tokens.server import NO_STORE, TokenServer
 from idp.oidc.tokens.token_request import TokenRequest, read_form
@@ -61,7 +60,7 @@ def userinfo() -> Response:
     refuse = _dpop_error if scheme.lower() == "dpop" else _bearer_error
     try:
         proof = _proof(token) if scheme.lower() == "dpop" else None
-        found = service.find_holder(tokens.stored_hash(provider(), token), now=utcnow())
+        found = access_tokens.find_holder(tokens.stored_hash(provider(), token), now=utcnow())
         client = provider().clients.get(found.client_id) if found else None
         if found is None or client is None:
             return refuse(401, "invalid_token", "the access token is unknown, expired or revoked")

@@ -6,11 +6,11 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from idp.oidc import claims, encryption, service
+from idp.oidc import claims, encryption, people
 from idp.oidc.claims import AskedClaims
 from idp.oidc.clients.client import Client
 from idp.oidc.provider import Provider
-from idp.oidc.service import Granted
+from idp.oidc.tokens.granted import Granted
 from idp.tokens import base64url, sha256_hex
 
 ACCESS_TOKEN_TYP = "at+jwt"  # noqa: S105 - RFC 9068 §2.1
@@ -146,7 +146,7 @@ def _asked_claims(provider: Provider, client: Client, granted: Granted, sub: str
         names.update(claims.SCOPE_CLAIMS_IN_ID_TOKEN.get(scope, ()))
     added: dict[str, Any] = {}
     if names & claims.ACCOUNT_CLAIMS:
-        person = service.find_person(granted.user_id)
+        person = people.find_person(granted.user_id)
         added |= claims.about(person, names, sub=sub) if person else {}
     added |= number_claims(provider, granted.user_id, names)
     if claims.AUTHN_PROVIDER in names and granted.method is not None:

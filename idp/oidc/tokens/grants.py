@@ -16,13 +16,13 @@ from authlib.oauth2.rfc6749.errors import (
 from authlib.oauth2.rfc6749.grants import AuthorizationCodeGrant, BaseGrant, TokenEndpointMixin
 
 from idp.clock import utcnow
-from idp.oidc import encryption, service
+from idp.oidc import encryption, people
 from idp.oidc.clients import entry_notes
 from idp.oidc.clients.client import Client
 from idp.oidc.provider import Provider
-from idp.oidc.service import OFFLINE, Granted
+from idp.oidc.tokens import access_tokens, codes, refresh
 from idp.oidc.tokens import content as tokens
-from idp.oidc.tokens import refresh
+from idp.oidc.tokens.granted import OFFLINE, Granted
 from idp.oidc.tokens.refresh import Lifetime, Presented
 from idp.oidc.tokens.token_request import TokenRequest
 
@@ -54,7 +54,7 @@ class CodeGrant(AuthorizationCodeGrant):  # type: ignore[misc]
         now = utcnow()
         # No code is spent on an answer that cannot be written.
         encryption.for_id_tokens(self.server.provider.client_keys, client, now)
-        exchanged = service.exchange_code(
+        exchanged = codes.exchange_code(
             code,
             client_id=client.client_id,
             redirect_uri=redirect_uri,
@@ -64,14 +64,14 @@ class CodeGrant(AuthorizationCodeGrant):  # type: ignore[misc]
             now=now,
         )
         if exchanged is None:
-            replayed = service.revoke_if_replayed(code, client_id=client.client_id, now=now)
+            replayed = codes.revoke_if_replayed(code, client_id=client.client_id, now=now)
             log.warning("code_refused", client_id=client.client_id, replayed=replayed)
             raise InvalidGrantError(
                 "the code is unknown, expired, used, or was issued for another client, "
                 "redirect_uri, code_verifier or DPoP key"
             )
         granted, secret = exchanged
-        person = service.find_person(granted.user_id) if client.companies else None
+        person = people.find_person(granted.user_id) if client.companies else None
         _refuse_if_over(client, granted, person.company if person else None)
         return Exchanged(refresh.narrowed(granted, _listed(client, granted)), secret, redirect_uri, now)
 
@@ -213,7 +213,7 @@ class ClientGrant(BaseGrant, TokenEndpointMixin):  # type: ignore[misc]
         client: Client = self.request.client
         now, jkt = utcnow(), self.request.jkt
         lifetime = timedelta(minutes=client.access_token_minutes)
-        secret = service.issue_client_token(client.client_id, jkt=jkt, lifetime=lifetime, now=now)
+        secret = access_tokens.issue_client_token(client.client_id, jkt=jkt, lifetime=lifetime, now=now)
         return 200, tokens.client_answer(self.server.provider, client, secret, jkt=jkt, now=now), []
 
 

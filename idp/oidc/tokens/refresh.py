@@ -18,7 +18,8 @@ from idp import audit
 from idp.db import db, execute_alone
 from idp.oidc.claims import AskedClaims
 from idp.oidc.models import AccessToken, Grant, RefreshToken
-from idp.oidc.service import STORE_TOKEN, Granted
+from idp.oidc.tokens.access_tokens import STORE_TOKEN
+from idp.oidc.tokens.granted import Granted
 from idp.tokens import base64url, new_token, sha256_hex
 from idp.users.models import IS_ACTIVE, Company, User
 

@@ -8,8 +8,8 @@ from idp.oidc import claims, encryption
 from idp.oidc.claims import AskedClaims
 from idp.oidc.clients.client import Client
 from idp.oidc.provider import Provider
-from idp.oidc.service import TokenFacts
 from idp.oidc.tokens import content as tokens
+from idp.oidc.tokens.access_tokens import TokenFacts
 
 PLAIN, JWT = "application/json", "application/jwt"
 

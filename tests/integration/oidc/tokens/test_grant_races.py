@@ -12,8 +12,8 @@ from idp.clock import utcnow
 from idp.db import db
 from idp.login import sessions
 from idp.login.models import BrowserSession
-from idp.oidc import service
 from idp.oidc.models import Grant
+from idp.oidc.tokens import codes
 from idp.users import service as users
 from idp.users.models import Status, User
 from tests.fakes.relying_party import RelyingParty
@@ -35,7 +35,7 @@ def grants_in_force(app: Flask) -> int:
 
 @pytest.fixture(params=[end_sessions, disable])
 def _ends_too_soon(request: pytest.FixtureRequest, anna: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    make = service.issue_code
+    make = codes.issue_code
 
     def late(*args: Any, **kwargs: Any) -> str | None:
         if db.session.scalar(sa.select(Grant.id)):  # not the first one
@@ -43,7 +43,7 @@ def _ends_too_soon(request: pytest.FixtureRequest, anna: str, monkeypatch: pytes
             request.param(UUID(anna))
         return make(*args, **kwargs)
 
-    monkeypatch.setattr(service, "issue_code", late)
+    monkeypatch.setattr(codes, "issue_code", late)
 
 
 @pytest.mark.usefixtures("_ends_too_soon")

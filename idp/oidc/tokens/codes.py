@@ -1,13 +1,11 @@
-"""Grants, codes and access tokens in the database: issue, claim, find, revoke."""
+"""Authorization codes in the database: issue one, exchange it, revoke what a replayed one issued."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, cast
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import sqlalchemy as sa
-from sqlalchemy.exc import IntegrityError
 
 from idp import audit
 from idp.db import db, execute_alone
@@ -16,50 +14,23 @@ from idp.login.models import BrowserSession
 from idp.login.sessions import LiveSession
 from idp.oidc.authorization import par
 from idp.oidc.authorization.authorize import AuthorizationRequest
-from idp.oidc.claims import AskedClaims, Person
-from idp.oidc.models import AccessToken, Consent, Grant
+from idp.oidc.claims import AskedClaims
+from idp.oidc.models import AccessToken, Grant
+from idp.oidc.tokens.access_tokens import STORE_TOKEN
+from idp.oidc.tokens.granted import OFFLINE, Granted
 from idp.tokens import new_token, s256_challenge, sha256_hex
-from idp.users.models import IS_ACTIVE, Company, User
+from idp.users.models import IS_ACTIVE, User
 
 CODE_SECONDS = 60
-OFFLINE = "offline_access"  # the scope that lets a grant outlive its session (OIDC Core §11)
 
 
 class SessionOver(Exception):
     """The session that was to answer has ended, or its person may not log in any more."""
 
 
-@dataclass(frozen=True)
-class Granted:
-    """What a grant stands for, as tokens tell it."""
-
-    grant_id: UUID
-    user_id: UUID
-    session_id: UUID
-    scope: str
-    nonce: str | None
-    acr: str
-    amr: tuple[str, ...]
-    auth_time: datetime
-    method: str | None
-    reference: str | None
-    claims: AskedClaims
-
-
-@dataclass(frozen=True)
-class TokenFacts:
-    """What an access token stands for, and the key that it is bound to, if it is (RFC 9449)."""
-
-    person: Person
-    client_id: str
-    scope: str
-    claims: AskedClaims
-    dpop_jkt: str | None
-
-
 _GRANTS, _TOKENS = cast(sa.Table, Grant.__table__), cast(sa.Table, AccessToken.__table__)
 _SESSIONS = cast(sa.Table, BrowserSession.__table__)
-_grant, _token, _user, _company = _GRANTS.c, _TOKENS.c, User.__table__.c, Company.__table__.c
+_grant, _token, _user = _GRANTS.c, _TOKENS.c, User.__table__.c
 _GRANTED = [column for column in _GRANTS.columns if column.name not in ("code_used_at", "revoked_at")]
 _GRANT = (
     sa.insert(_GRANTS)
@@ -80,7 +51,6 @@ _GRANT = (
 )
 """A grant, unless its session has ended meanwhile. Whoever is ending it waits for this to be there to be
 revoked; whoever has yet to commit the end is waited for."""
-STORE_TOKEN = sa.insert(_TOKENS)
 _CLAIM = (
     sa.update(_GRANTS)
     .where(
@@ -126,35 +96,6 @@ _EXCHANGE = sa.select(_claimed).add_cte(
     .cte("stored")
 )
 """Claim and token in one statement; only PostgreSQL lets a query write."""
-_FACTS = (
-    _user.id,
-    _user.name,
-    _user.email,
-    _user.email_verified_at,
-    _user.phone,
-    _user.locale,
-    _user.updated_at,
-    _company.name.label("company"),
-    _company.org_number,
-)
-_USER = (
-    sa.select(*_FACTS)
-    .join(Company.__table__, _company.id == _user.company_id)
-    .where(_user.id == sa.bindparam("user_id", type_=_user.id.type), IS_ACTIVE)
-)
-_HOLDER = (
-    sa.select(_token.scope, _token.dpop_jkt, _grant.client_id, _grant.claims, *_FACTS)
-    .select_from(_TOKENS)
-    .join(_GRANTS, _grant.id == _token.grant_id)
-    .join(User.__table__, _user.id == _grant.user_id)
-    .join(Company.__table__, _company.id == _user.company_id)
-    .where(
-        _token.token_hash == sa.bindparam("token_hash"),
-        _token.expires_at > sa.bindparam("now"),
-        _grant.revoked_at.is_(None),
-        IS_ACTIVE,
-    )
-)
 
 
 def issue_code(
@@ -303,111 +244,3 @@ def revoke_if_replayed(code: str, *, client_id: str, now: datetime) -> bool:
         )
     db.session.commit()
     return row is not None
-
-
-def issue_client_token(client_id: str, *, jkt: str | None, lifetime: timedelta, now: datetime) -> str:
-    """The secret of a new access token that stands for the client itself, bound to the key `jkt` if any."""
-    secret = new_token()
-    values = {
-        "token_hash": sha256_hex(secret),
-        "grant_id": None,
-        "client_id": client_id,
-        "scope": "",
-        "dpop_jkt": jkt,
-        "issued_at": now,
-        "expires_at": now + lifetime,
-    }
-    execute_alone(STORE_TOKEN, values)
-    return secret
-
-
-def find_holder(token_hash: str, *, now: datetime) -> TokenFacts | None:
-    """What a person's access token stands for; None when it does not count."""
-    rows = execute_alone(_HOLDER, {"token_hash": token_hash, "now": now})
-    if not rows:
-        return None
-    row = rows[0]
-    asked = AskedClaims.from_json(row.claims)
-    return TokenFacts(_person(row), row.client_id, row.scope, asked, row.dpop_jkt)
-
-
-def find_person(user_id: UUID) -> Person | None:
-    """The account, as long as it is active."""
-    rows = execute_alone(_USER, {"user_id": user_id})
-    return _person(rows[0]) if rows else None
-
-
-def _person(row: sa.Row[Any]) -> Person:
-    return Person(
-        id=row.id,
-        name=row.name,
-        email=row.email,
-        email_verified=row.email_verified_at is not None,
-        phone=row.phone,
-        locale=row.locale,
-        updated_at=row.updated_at,
-        company=row.company,
-        org_number=row.org_number,
-    )
-
-
-def revoke_grants_of_sessions(_sender: object, *, session_ids: list[UUID], now: datetime) -> None:
-    """Revoke what ended sessions issued, in the transaction that ends them (hears `sessions_ended`).
-
-    What was granted with `offline_access` goes on.
-    """
-    _revoke(Grant.session_id.in_(session_ids), Grant.offline.is_(False), now=now)
-
-
-def revoke_grants_of_person(_sender: object, *, user_id: UUID, keep: UUID | None, now: datetime) -> None:
-    """Revoke all that a person ever granted, in the caller's transaction (hears `logins_void`).
-
-    What was granted in the session `keep` is left.
-    """
-    conditions = [Grant.user_id == user_id]
-    if keep is not None:
-        conditions.append(Grant.session_id != keep)
-    _revoke(*conditions, now=now)
-
-
-def _revoke(*conditions: sa.ColumnElement[bool], now: datetime) -> None:
-    db.session.execute(
-        sa.update(Grant)
-        .where(*conditions, Grant.revoked_at.is_(None))
-        .values(revoked_at=now)
-        .execution_options(synchronize_session=False)
-    )
-
-
-def consented_at(user_id: UUID, client_id: str, scope: str) -> datetime | None:
-    """When the person agreed to share at least `scope` with the client, None if they have not."""
-    consent = db.session.get(Consent, (user_id, client_id))
-    if consent is None or not set(scope.split()) <= set(consent.scope.split()):
-        return None
-    return consent.given_at
-
-
-def give_consent(user_id: UUID, client_id: str, scope: str, *, now: datetime) -> None:
-    """Note that the person shares `scope` with the client, beside what they agreed to before."""
-    consent = db.session.get(Consent, (user_id, client_id), with_for_update=True)
-    if consent is None:
-        consent = Consent(user_id=user_id, client_id=client_id, scope="")
-        db.session.add(consent)
-    consent.scope = " ".join(sorted({*consent.scope.split(), *scope.split()}))
-    consent.given_at = now
-    audit.record(audit.Event.CONSENT_GIVEN, now=now, user_id=user_id, client_id=client_id, scope=scope)
-    try:
-        db.session.commit()
-    except IntegrityError:  # another answer came first: now it is there to be added to
-        db.session.rollback()
-        give_consent(user_id, client_id, scope, now=now)
-
-
-def deny_consent(user_id: UUID, client_id: str, interaction: str, *, now: datetime) -> bool:
-    """Answer the interaction with a no. False: it has been answered before."""
-    if not interactions.claim_answer(interaction, now=now):
-        db.session.rollback()
-        return False
-    audit.record(audit.Event.CONSENT_DENIED, now=now, user_id=user_id, client_id=client_id)
-    db.session.commit()
-    return True

@@ -1,0 +1,69 @@
+"""Access tokens in the database: issue one to a client, find whom one is about."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import cast
+
+import sqlalchemy as sa
+
+from idp.db import execute_alone
+from idp.oidc.claims import AskedClaims, Person
+from idp.oidc.models import AccessToken, Grant
+from idp.oidc.people import PERSON_COLUMNS, person_of
+from idp.tokens import new_token, sha256_hex
+from idp.users.models import IS_ACTIVE, Company, User
+
+
+@dataclass(frozen=True)
+class TokenFacts:
+    """What an access token stands for, and the key that it is bound to, if it is (RFC 9449)."""
+
+    person: Person
+    client_id: str
+    scope: str
+    claims: AskedClaims
+    dpop_jkt: str | None
+
+
+_GRANTS, _TOKENS = cast(sa.Table, Grant.__table__), cast(sa.Table, AccessToken.__table__)
+_grant, _token, _user, _company = _GRANTS.c, _TOKENS.c, User.__table__.c, Company.__table__.c
+STORE_TOKEN = sa.insert(_TOKENS)
+_HOLDER = (
+    sa.select(_token.scope, _token.dpop_jkt, _grant.client_id, _grant.claims, *PERSON_COLUMNS)
+    .select_from(_TOKENS)
+    .join(_GRANTS, _grant.id == _token.grant_id)
+    .join(User.__table__, _user.id == _grant.user_id)
+    .join(Company.__table__, _company.id == _user.company_id)
+    .where(
+        _token.token_hash == sa.bindparam("token_hash"),
+        _token.expires_at > sa.bindparam("now"),
+        _grant.revoked_at.is_(None),
+        IS_ACTIVE,
+    )
+)
+
+
+def issue_client_token(client_id: str, *, jkt: str | None, lifetime: timedelta, now: datetime) -> str:
+    """The secret of a new access token that stands for the client itself, bound to the key `jkt` if any."""
+    secret = new_token()
+    values = {
+        "token_hash": sha256_hex(secret),
+        "grant_id": None,
+        "client_id": client_id,
+        "scope": "",
+        "dpop_jkt": jkt,
+        "issued_at": now,
+        "expires_at": now + lifetime,
+    }
+    execute_alone(STORE_TOKEN, values)
+    return secret
+
+
+def find_holder(token_hash: str, *, now: datetime) -> TokenFacts | None:
+    """What a person's access token stands for; None when it does not count."""
+    rows = execute_alone(_HOLDER, {"token_hash": token_hash, "now": now})
+    if not rows:
+        return None
+    row = rows[0]
+    asked = AskedClaims.from_json(row.claims)
+    return TokenFacts(person_of(row), row.client_id, row.scope, asked, row.dpop_jkt)
