@@ -4,16 +4,17 @@ import hashlib
 import hmac
 import os
 from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import sqlalchemy as sa
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from flask import Flask, current_app
+from flask import Flask
 from flask_migrate import Migrate
 from jinja2 import StrictUndefined
 from sqlalchemy.engine import make_url
@@ -24,38 +25,34 @@ from idp.account import activity_views, email_change, email_views, linking_views
 from idp.account import views as account_views
 from idp.admin import views as admin_views
 from idp.audit import AuditRow
-from idp.bankid import event_claims, launch
-from idp.bankid import service as bankid_service
-from idp.bankid import setup as bankid_setup
+from idp.bankid import launch
+from idp.bankid import method as bankid_method
 from idp.bankid import views as bankid_views
 from idp.bankid.api import named_certificates
-from idp.bankid.setup import BankId
-from idp.bankid.terms import Terms
-from idp.clock import utcnow
 from idp.config import ConfigError, Settings
-from idp.crypto import PersonalNumberKeys
+from idp.crypto import NUMBER_KEYS
 from idp.db import db
-from idp.extensions import current_settings
+from idp.extensions import SETTINGS, current_settings
 from idp.login import guard, interactions, methods, sessions, waiting_client
 from idp.login import views as login_views
+from idp.login.methods import LoginMethod
 from idp.oidc import endpoints as oidc_endpoints
 from idp.oidc import revocation
 from idp.oidc.blueprint import is_machine_endpoint
-from idp.oidc.clients.bankid import ClientBankId
 from idp.oidc.clients.client import Client
 from idp.oidc.clients.keys import ClientKeys
 from idp.oidc.clients.registry import ClientRegistry, load_clients
 from idp.oidc.keys.ring import KeyRing
 from idp.oidc.logout import frontchannel, notices
 from idp.oidc.logout.backchannel import Courier
+from idp.oidc.metadata import DOCUMENTS
 from idp.oidc.models import Consent, Grant
-from idp.oidc.provider import Provider
-from idp.oidc.tokens.server import TokenServer
+from idp.oidc.provider import PROVIDER, Provider
+from idp.oidc.tokens.server import TOKEN_SERVER, TokenServer
 from idp.outbound import Outbound
+from idp.password import method as password_method
 from idp.password import views as password_views
-from idp.password.hashing import PasswordHasher
-from idp.password.service import LegacySample
-from idp.ratelimit import RateLimiter
+from idp.ratelimit import LIMITER, RateLimiter
 from idp.templating import LanguageEnvironment
 from idp.users import bankid_links
 from idp.users import mails as user_mails
@@ -67,10 +64,22 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 POSTGRESQL_OPTIONS = "-c enable_seqscan=off -c jit=off -c timezone=UTC"
 MODELS = (AuditRow, Consent, Grant, outbox.QueuedMail)  # their modules register every table
 
-# Login methods there are in this version, strongest first.
-LOGIN_METHODS = ("password",)
-BANKID_REFRESH_IDLE = timedelta(hours=2)
-KNOWN_LOGIN_METHODS = ("bankid", "password")
+
+class Way(NamedTuple):
+    """A login method with what `create_app` wires in: how it is set up, and its pages, also those about it
+    in Mina uppgifter. The pages are there while it is switched on."""
+
+    name: str
+    set_up: Callable[[Flask, Settings], LoginMethod]
+    pages: tuple[ModuleType, ...]
+
+
+# Every way to log in, in the order of the tabs: a new one is a folder, and a line here.
+METHODS = (
+    Way(bankid_method.NAME, bankid_method.set_up, (bankid_views, linking_views)),
+    Way(password_method.NAME, password_method.set_up, (password_views,)),
+)
+METHOD_NAMES = tuple(way.name for way in METHODS)
 
 
 class Application(Flask):
@@ -87,7 +96,7 @@ def create_tool_app(settings: Settings) -> Flask:
     app = Application("idp")
     app.config["SQLALCHEMY_DATABASE_URI"] = _prepared_url(settings.database_url)
     app.config["SQLALCHEMY_ENGINE_OPTIONS"] = _engine_options(settings)
-    app.extensions["idp.settings"] = settings
+    SETTINGS.put(app, settings)
     logs.configure(settings.log, web.request_facts)
     i18n.register(app, secure=settings.is_https)
     mail.register(app)
@@ -95,8 +104,9 @@ def create_tool_app(settings: Settings) -> Flask:
     # Here, because commands end sessions too, and with them what they issued.
     users_service.user_disabled.connect(_end_sessions)
     users_service.password_set.connect(email_change.void)
-    bankid_links.bankid_taken_away.connect(_end_bankid_sessions)
+    bankid_links.bankid_taken_away.connect(bankid_method.end_sessions)
     sessions.new_method.connect(_tell_of_new_method)
+    interactions.moved_on.connect(methods.abandon_others)
     sessions.sessions_ended.connect(revocation.revoke_grants_of_sessions)
     sessions.sessions_ended.connect(notices.queue)
     sessions.logins_void.connect(revocation.revoke_grants_of_person)
@@ -112,12 +122,8 @@ def create_app(settings: Settings) -> Flask:
     keys, clients = _load(settings)
     limiter = RateLimiter(settings)
     secret = settings.secret_key.get_secret_value()
-    offered = [password_views.login_method(settings.issuer)]
-    if settings.bankid.environment != "off":
-        offered.insert(0, bankid_views.login_method(settings.bankid.acr))
-        _add_bankid(app, settings)
-    bankid: BankId | None = app.extensions.get("idp.bankid")
-    numbers: PersonalNumberKeys | None = app.extensions.get("idp.personal_number_keys")
+    found = _set_up_methods(app, settings)
+    numbers = NUMBER_KEYS.find(app)
     issuer = Provider(
         issuer=settings.issuer,
         clients=clients,
@@ -127,31 +133,22 @@ def create_app(settings: Settings) -> Flask:
         subject_key=_subject_key(settings),
         successor_key=hmac.new(secret.encode(), b"refresh token successors", hashlib.sha256).digest(),
         nonce_key=hmac.new(secret.encode(), b"DPoP nonces", hashlib.sha256).digest(),
-        refresh_idle={bankid_views.METHOD: BANKID_REFRESH_IDLE},
+        methods={method.name: method for method in found},
         person_number=partial(bankid_links.number_of, keys=numbers) if numbers else None,
-        event_claims={bankid_views.METHOD: partial(event_claims.read, bankid.sealer)} if bankid else {},
     )
-    app.extensions.update(
-        {
-            "idp.provider": issuer,
-            "idp.token_server": TokenServer(issuer),
-            "idp.limiter": limiter,
-            "idp.documents": {},
-            "idp.acrs": {method.name: method.acr for method in offered},
-            "idp.password_hasher": PasswordHasher(settings.password, LegacySample()),
-            "idp.stop_after_login": bankid_views.stop_after_login if bankid else lambda waiting, event: None,
-            "idp.logout_frames": partial(frontchannel.frames, issuer),
-            "idp.describe_client": lambda client_id, language: _describe(clients, client_id, language),
-        }
-    )
-    methods.register(app, *offered)
+    PROVIDER.put(app, issuer)
+    TOKEN_SERVER.put(app, TokenServer(issuer))
+    LIMITER.put(app, limiter)
+    DOCUMENTS.put(app, {})
+    guard.LOGOUT_FRAMES.put(app, partial(frontchannel.frames, issuer))
+    waiting_client.DESCRIBE_CLIENT.put(app, partial(_describe, clients))
 
     metrics.register(app, settings)
     web.register(app, settings, readiness=lambda: readiness(keys, clients))
     errors.register(app, is_protocol_endpoint=is_machine_endpoint)
     oidc_endpoints.register(app)
     pages = (account_views, email_views, activity_views, admin_views)
-    for views in (login_views, password_views, *pages):
+    for views in (login_views, *pages):
         app.register_blueprint(views.blueprint)
 
     @app.context_processor
@@ -195,7 +192,7 @@ def read_clients(path: Path, settings: Settings, keys: KeyRing | None) -> dict[s
     """
     return load_clients(
         path,
-        login_methods=KNOWN_LOGIN_METHODS,
+        login_methods=METHOD_NAMES,
         signing_algs=keys.algs if keys else None,
         bankid_certificates=named_certificates.names(settings.bankid.certificates_dir),
     )
@@ -227,19 +224,16 @@ def migrations_behind() -> str | None:
     return f"the database is at migration {current}, this version needs {newest}: run `idp db upgrade`"
 
 
-def _add_bankid(app: Flask, settings: Settings) -> None:
-    secret = settings.personal_number_keys.get_secret_value() if settings.personal_number_keys else ""
-    bankid = bankid_setup.make(settings.bankid, personal_number_keys=secret, now=utcnow())
-    app.extensions.update(
-        {
-            "idp.bankid": bankid,
-            "idp.bankid_opener": bankid_setup.opener(settings.bankid),
-            "idp.personal_number_keys": PersonalNumberKeys(secret),
-        }
-    )
-    app.register_blueprint(bankid_views.blueprint)
-    app.register_blueprint(linking_views.blueprint)
-    interactions.moved_on.connect(_abandon_order)
+def _set_up_methods(app: Flask, settings: Settings) -> list[LoginMethod]:
+    """Every method, known to `app`, the pages of those that are switched on registered."""
+    found = []
+    for way in METHODS:
+        method = way.set_up(app, settings)
+        found.append(method)
+        for views in way.pages if method.is_on else ():
+            app.register_blueprint(views.blueprint)
+    methods.register(app, tuple(found))
+    return found
 
 
 def _load(settings: Settings) -> tuple[KeyRing, ClientRegistry]:
@@ -253,7 +247,7 @@ def _load(settings: Settings) -> tuple[KeyRing, ClientRegistry]:
     try:
         clients = ClientRegistry(
             settings.clients_file,
-            login_methods=KNOWN_LOGIN_METHODS,
+            login_methods=METHOD_NAMES,
             signing_algs=(lambda: keys.algs) if keys else None,
             bankid_certificates=named_certificates.names(settings.bankid.certificates_dir),
         )
@@ -276,29 +270,14 @@ def _describe(clients: ClientRegistry, client_id: str, language: str) -> waiting
     return waiting_client.Asker(
         name=client.name(language),
         restart_url=client.initiate_login_uri or client.client_uri,
-        terms={bankid_views.METHOD: _bankid_terms(client.bankid)},
-    )
-
-
-def _bankid_terms(asked: ClientBankId) -> Terms:
-    requirement = asked.requirement
-    return Terms(
-        kinds=requirement.certificate_policies or (),
-        pin_code=requirement.pin_code,
-        mrtd=requirement.mrtd,
-        card_reader=requirement.card_reader,
-        certificate=asked.certificate,
-        high_risk=asked.high_risk,
-        user_message=asked.user_message,
+        terms={
+            method.name: method.terms_of(client) for method in methods.known() if method.terms_of is not None
+        },
     )
 
 
 def _end_sessions(_sender: object, *, user_id: Any, now: Any) -> None:
     sessions.end_all_of(user_id, now=now, reason="user disabled")
-
-
-def _end_bankid_sessions(_sender: object, *, user_id: Any, keep_session: Any, now: Any) -> None:
-    sessions.end_made_by(user_id, bankid_views.METHOD, keep=keep_session, now=now, reason="BankID unlinked")
 
 
 def _tell_of_new_method(
@@ -307,13 +286,7 @@ def _tell_of_new_method(
     user = users_service.find(user_id)
     if user is not None:
         notice = Notice(current_settings(), address, launch.detect(user_agent).described)
-        user_mails.queue_method_notice(user, method, notice=notice, now=now)
-
-
-def _abandon_order(_sender: object, *, uid: str, method: str | None, now: datetime) -> None:
-    bankid: BankId | None = current_app.extensions.get("idp.bankid")
-    if bankid is not None and method != bankid_views.METHOD:
-        bankid_service.abandon(bankid, uid, now=now)
+        user_mails.queue_method_notice(user, methods.named(method).in_words, notice=notice, now=now)
 
 
 def _prepared_url(url: str) -> str:

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from idp.config import ConfigError
+from idp.extensions import Slot
 from idp.tokens import base64url
 
 KEY_BYTES = 32
@@ -141,6 +142,9 @@ class PersonalNumberKeys:
     def lookups(self, number: str) -> tuple[str, ...]:
         """What to search for: the number's hash under each key, the first key's first."""
         return tuple(hmac.new(key, number.encode(), sha256).hexdigest() for key in self._lookup_keys)
+
+
+NUMBER_KEYS: Slot[PersonalNumberKeys] = Slot("personal_number_keys")
 
 
 def _decode(encoded: str) -> bytes | None:

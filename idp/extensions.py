@@ -1,11 +1,44 @@
-"""What `create_app` keeps in the app, with its type."""
+"""What the application holds for its parts: one typed slot for each, instead of names in a dictionary."""
 
-from flask import current_app
+from typing import Generic, TypeVar, cast
+
+from flask import Flask, current_app
 
 from idp.config import Settings
 
+T = TypeVar("T")
+
+
+class Slot(Generic[T]):
+    """A value that is made with the application and lives as long: `put` once, then read anywhere.
+
+    A feature declares its slot beside the type that it holds, and hands out what the slot holds by a
+    function of its own.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._key = f"idp.{name}"
+
+    def put(self, app: Flask, value: T) -> None:
+        """Let `app` hold the value."""
+        app.extensions[self._key] = value
+
+    def of(self, app: Flask) -> T:
+        """The value that `app` holds. Raises `KeyError` when none was put there."""
+        return cast(T, app.extensions[self._key])
+
+    def current(self) -> T:
+        """The value that the running application holds. Raises `KeyError` when none was put there."""
+        return cast(T, current_app.extensions[self._key])
+
+    def find(self, app: Flask | None = None) -> T | None:
+        """The value that `app`, or the running application, holds; None where that part is switched off."""
+        return cast(T | None, (app or current_app).extensions.get(self._key))
+
+
+SETTINGS: Slot[Settings] = Slot("settings")
+
 
 def current_settings() -> Settings:
-    """The settings of the app that serves this request or command."""
-    settings: Settings = current_app.extensions["idp.settings"]
-    return settings
+    """The settings of the application that serves this request or command."""
+    return SETTINGS.current()

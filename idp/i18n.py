@@ -11,10 +11,12 @@ from zoneinfo import ZoneInfo
 from babel import Locale
 from babel.dates import get_month_names
 from babel.support import Translations
-from flask import Flask, Response, current_app, g, request
+from flask import Flask, Response, g, request
 from flask_babel import Babel, LazyString, force_locale, get_locale, get_translations
 from markupsafe import Markup, escape
 from werkzeug.wrappers import Response as BaseResponse
+
+from idp.extensions import Slot
 
 LANGUAGES = {"sv": "Svenska", "en": "English"}
 DEFAULT_LANGUAGE = "sv"
@@ -72,12 +74,15 @@ def texts() -> Texts:
 
 
 def _texts() -> Texts:
-    known: dict[Locale | None, Texts] = current_app.extensions["idp.texts"]
+    known = TEXTS.current()
     locale = get_locale()
     found = known.get(locale)
     if found is None:
         found = known[locale] = Texts(get_translations(), get_month_names("wide", locale=locale))
     return found
+
+
+TEXTS: Slot[dict[Locale | None, Texts]] = Slot("texts")
 
 
 @contextmanager
@@ -143,7 +148,7 @@ def register(app: Flask, *, secure: bool) -> None:
     """Set Flask-Babel up and remember a choice made in the language menu (`?lang=en`)."""
     app.config["BABEL_DEFAULT_LOCALE"] = DEFAULT_LANGUAGE
     app.config["BABEL_DEFAULT_TIMEZONE"] = TIME_ZONE
-    app.extensions["idp.texts"] = {}
+    TEXTS.put(app, {})
     Babel(app, locale_selector=current_language)
     # Flask-Babel looks for the catalogue at every text anew, which is a tenth of what a page costs.
     environment: Any = app.jinja_env  # its i18n extension has added the method

@@ -11,12 +11,13 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import idna
-from flask import Flask, current_app
+from flask import Flask
 from flask_mail import Mail, Message, sanitize_address, sanitize_subject
 from jinja2 import StrictUndefined
 
 from idp import i18n
 from idp.config import Settings
+from idp.extensions import Slot
 from idp.templating import LanguageEnvironment
 from idp.tokens import new_token
 
@@ -128,13 +129,16 @@ def compose(
     return OutgoingMail(address, message.written(address))
 
 
+FORMS: Slot[Forms] = Slot("mail")
+
+
 def register(app: Flask) -> None:
     """Prepare an application, which has its texts by now, to compose mails."""
     Mail(app)
     pages: Any = app.jinja_env
     html = pages.overlay(undefined=StrictUndefined, trim_blocks=True)
     html.filters["wrapped"] = _wrapped
-    app.extensions["idp.mail"] = Forms(html=html, text=html.overlay(autoescape=False))
+    FORMS.put(app, Forms(html=html, text=html.overlay(autoescape=False)))
 
 
 def sender(settings: Settings) -> tuple[str, str]:
@@ -146,7 +150,7 @@ def sender(settings: Settings) -> tuple[str, str]:
 
 def _render(template: str, context: dict[str, Any]) -> tuple[str, str, str]:
     """Subject, text and HTML, in the language that is in force now."""
-    forms: Forms = current_app.extensions["idp.mail"]
+    forms = FORMS.current()
     name = f"mail/{template}.html"
     for_text, for_html = forms.text.in_language(), forms.html.in_language()
     in_text = {**context, "m": _macros(for_text, "text"), "layout": "mail/_text.html"}

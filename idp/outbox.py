@@ -15,7 +15,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import sqlalchemy as sa
-from flask import Flask, current_app
+from flask import Flask
 from sqlalchemy.orm import Mapped, mapped_column
 
 from idp import audit
@@ -23,6 +23,7 @@ from idp.audit import AuditRow
 from idp.config import Settings
 from idp.crypto import CannotOpen, Sealer
 from idp.db import Base, db
+from idp.extensions import Slot
 from idp.mail import OutgoingMail
 from idp.retention import ExpiredRows
 
@@ -98,11 +99,14 @@ class Claim:
     useful_until: datetime | None = None
 
 
+SEALER: Slot[Sealer] = Slot("outbox")
+
+
 def register(app: Flask, settings: Settings) -> None:
     """Give an application the key that seals waiting mails; it follows from IDP_SECRET_KEY."""
     secret = settings.secret_key.get_secret_value()
     key = hmac.new(secret.encode(), b"outbox", sha256).digest()
-    app.extensions["idp.outbox"] = Sealer(f"outbox:{b64encode(key).decode()}")
+    SEALER.put(app, Sealer(f"outbox:{b64encode(key).decode()}"))
 
 
 def queue(
@@ -264,5 +268,4 @@ def _finish(claimed: Claim, now: datetime) -> sa.Update:
 
 
 def _sealer() -> Sealer:
-    sealer: Sealer = current_app.extensions["idp.outbox"]
-    return sealer
+    return SEALER.current()

@@ -11,6 +11,7 @@ from limits.strategies import MovingWindowRateLimiter
 
 from idp.config import Settings
 from idp.errors import TooManyTries
+from idp.extensions import Slot
 
 log = structlog.get_logger("idp.ratelimit")
 REDIS_TIMEOUT_SECONDS = 1
@@ -73,3 +74,6 @@ class RateLimiter:
                 window = limiter.get_window_stats(rate, name, key)
                 wait = max(wait, ceil(window.reset_time - time.time()), 1)
         return wait
+
+
+LIMITER: Slot[RateLimiter] = Slot("limiter")

@@ -5,10 +5,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
-from flask import current_app
 
 from idp.clock import utcnow
 from idp.db import db
+from idp.password.hashing import HASHER
 from idp.users import service as users
 from idp.users.models import Company, User
 
@@ -29,7 +29,7 @@ def make_user(*, password: str | None = PASSWORD, **changes: Any) -> User:
     facts.update(changes)
     make_company(facts["company"])
     if password is not None and "password_hash" not in facts:
-        facts["password_hash"] = current_app.extensions["idp.password_hasher"].hash(password)
+        facts["password_hash"] = HASHER.current().hash(password)
     return users.add_user(users.NewUser(**facts), now=utcnow())
 
 

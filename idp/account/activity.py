@@ -10,7 +10,6 @@ from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
-from flask import current_app
 
 from idp import audit
 from idp.account import device, sentences
@@ -25,7 +24,7 @@ from idp.login import methods, overview, sessions
 from idp.login.models import BrowserSession
 from idp.login.sessions import LiveSession
 from idp.oidc import consents, revocation
-from idp.oidc.provider import Provider
+from idp.oidc.provider import PROVIDER
 
 MAX_SESSIONS = 50
 MAX_EVENTS = 50
@@ -66,7 +65,7 @@ class Happening:
 
 def facts(live: LiveSession) -> dict[str, Any]:
     """What `account/_sessions.html` shows; one statement."""
-    labels = {method.name: method.label for method in methods.registered()}
+    labels = {method.name: method.label for method in methods.known()}
     sessions = [
         {
             "id": str(one.id),
@@ -225,6 +224,6 @@ def place_name(address: str | None) -> str | None:
 
 def app_name(client_id: str) -> str:
     """What the app is called on this page; one that is gone by its client_id."""
-    provider: Provider = current_app.extensions["idp.provider"]
+    provider = PROVIDER.current()
     client = provider.clients.get(client_id)
     return client.name(current_language()) if client else client_id

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
-from flask import Blueprint, Response, current_app, make_response, redirect, render_template, request, url_for
+from flask import Blueprint, Response, make_response, redirect, render_template, request, url_for
 from flask_babel import gettext
 from werkzeug.wrappers import Response as BaseResponse
 
@@ -15,7 +15,7 @@ from idp.bankid import completed, order_page, service
 from idp.bankid.models import Order
 from idp.bankid.order_page import Place, bankid
 from idp.clock import utcnow
-from idp.crypto import PersonalNumberKeys
+from idp.crypto import NUMBER_KEYS
 from idp.extensions import current_settings
 from idp.login import guard, interactions, this_browser
 from idp.login.models import Interaction
@@ -114,8 +114,9 @@ def confirm(live: LiveSession, interaction: Interaction) -> BaseResponse:
     refused = _refused(_place(live, interaction.uid), order)
     if refused is not None:
         return refused
-    proposal = linking.propose(bankid(), order, keys=_keys())
-    done = linking.confirm(order, proposal, live, keys=_keys(), notice=order_page.notice(), now=utcnow())
+    keys = NUMBER_KEYS.current()
+    proposal = linking.propose(bankid(), order, keys=keys)
+    done = linking.confirm(order, proposal, live, keys=keys, notice=order_page.notice(), now=utcnow())
     if not done:
         return make_response(render_template("account/link_over.html"), 404)
     return _to_section()
@@ -126,7 +127,7 @@ def confirm(live: LiveSession, interaction: Interaction) -> BaseResponse:
 def unlink() -> BaseResponse:
     """Ask, then take the BankID away. Somebody without a password is shown how to get one first."""
     live = _live()
-    linked = bankid_links.state(live.event.user_id, keys=_keys())
+    linked = bankid_links.state(live.event.user_id, keys=NUMBER_KEYS.current())
     user = users.find(live.event.user_id)
     if linked is None or user is None:
         return _to_section()
@@ -161,7 +162,7 @@ def _load(uid: str, live: LiveSession) -> Interaction:
 
 def _place(live: LiveSession, uid: str) -> Place:
     brand, email = current_settings().brand.name, live.email
-    stated = bankid_links.stated_number(live.event.user_id, keys=_keys())
+    stated = bankid_links.stated_number(live.event.user_id, keys=NUMBER_KEYS.current())
     return Place(
         purpose="link",
         uid=uid,
@@ -187,7 +188,7 @@ def _finish(live: LiveSession, place: Place, order: Order) -> BaseResponse | Non
     refused = _refused(place, order)
     if refused is not None:
         return refused
-    proposal = linking.propose(bankid(), order, keys=_keys())
+    proposal = linking.propose(bankid(), order, keys=NUMBER_KEYS.current())
     page: dict[str, Any] = {"replaces": None}
     if proposal.replaces is not None:
         page["replaces"] = {"name": proposal.replaces.name, "number": proposal.replaces.masked_number}
@@ -208,7 +209,7 @@ def _refused(place: Place, order: Order) -> Response | None:
     reason = completed.refusal(bankid(), order, completed.person_of(bankid(), order))
     if reason is None:
         try:
-            linking.propose(bankid(), order, keys=_keys())
+            linking.propose(bankid(), order, keys=NUMBER_KEYS.current())
         except NotThisPerson:
             reason = "other_person"
     if reason is None:
@@ -225,11 +226,6 @@ def _refusal_text(reason: str) -> str:
     if reason == "other_person":
         return str(gettext("Det BankID som användes går inte att koppla till det här kontot."))
     return str(gettext("Kopplingen bedömdes som osäker och stoppades. Försök igen senare."))
-
-
-def _keys() -> PersonalNumberKeys:
-    keys: PersonalNumberKeys = current_app.extensions["idp.personal_number_keys"]
-    return keys
 
 
 def _section_url() -> str:

@@ -102,7 +102,7 @@ def sentence(event: Event, actor: str, detail: Mapping[str, Any]) -> str:
 
 
 def _login(name: str | None) -> str:
-    label = next((method.label for method in methods.registered() if method.name == name), None)
-    if label is None:  # a method that is not offered any more
+    method = methods.find(name)
+    if method is None:  # one of another version
         return str(_TEXTS[Event.LOGIN_SUCCEEDED])
-    return str(gettext("Inloggning (%(method)s)", method=label))
+    return str(gettext("Inloggning (%(method)s)", method=method.label))

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
-from flask import Blueprint, current_app, make_response, redirect, render_template, request, session, url_for
+from flask import Blueprint, make_response, redirect, render_template, request, session, url_for
 from flask_babel import gettext
 from werkzeug.datastructures import MultiDict
 from werkzeug.wrappers import Response
@@ -15,13 +15,15 @@ from idp.account.forms import AccountForm
 from idp.account.service import Details
 from idp.bankid import order_page
 from idp.clock import utcnow
-from idp.crypto import CannotOpen, PersonalNumberKeys
+from idp.crypto import NUMBER_KEYS, CannotOpen
 from idp.errors import Busy, NotFound, TooManyTries
 from idp.extensions import current_settings
 from idp.login import guard, interactions, this_browser
 from idp.login.interactions import InteractionOver
 from idp.login.sessions import LiveSession
-from idp.oidc.provider import Provider
+from idp.oidc.provider import PROVIDER
+from idp.password.hashing import HASHER
+from idp.ratelimit import LIMITER
 from idp.users.service import ChangedMeanwhile
 
 blueprint = Blueprint("account", __name__)
@@ -35,7 +37,7 @@ def index() -> Response:
     live = _live()
     before = _details(live)
     saved = "account_saved" in session and session.pop("account_saved")
-    apps, has_number = _apps(live), _keys() is not None
+    apps, has_number = _apps(live), NUMBER_KEYS.find() is not None
     if request.args:  # which the language menu's links keep
         form = forms.shown(forms.stored_values(before, apps), apps, has_number=has_number)
         return _page(live, before, form, saved=bool(saved))
@@ -77,9 +79,9 @@ def _save() -> Response:
             before,
             wanted,
             session_id=live.id,
-            hasher=current_app.extensions["idp.password_hasher"],
-            limiter=current_app.extensions["idp.limiter"],
-            keys=_keys(),
+            hasher=HASHER.current(),
+            limiter=LIMITER.current(),
+            keys=NUMBER_KEYS.find(),
             address=request.remote_addr,
             settings=current_settings(),
             now=utcnow(),
@@ -141,7 +143,7 @@ def landing() -> Response:
     """
     live = _live()
     chosen = _details(live).choices.start_page
-    client = _provider().clients.get(chosen) if chosen else None
+    client = PROVIDER.current().clients.get(chosen) if chosen else None
     address = start_page.address(client, company=live.company, issuer=current_settings().issuer)
     if client is None or address is None:
         return redirect(url_for("account.index"), 303)
@@ -204,13 +206,13 @@ def _sections(live: LiveSession) -> dict[str, Any]:
     """What the page's other sections show; each has a partial template of its own."""
     return {
         **activity.facts(live),
-        **linking.facts(live.event.user_id, keys=_keys(), device=order_page.device()),
+        **linking.facts(live.event.user_id, keys=NUMBER_KEYS.find(), device=order_page.device()),
     }
 
 
 def _apps(live: LiveSession) -> dict[str, str]:
     """The names of the apps that the person may begin at, by client_id."""
-    apps = start_page.offered(_provider().clients.initiating(), company=live.company)
+    apps = start_page.offered(PROVIDER.current().clients.initiating(), company=live.company)
     language = i18n.current_language()
     return {client_id: client.name(language) for client_id, client in apps.items()}
 
@@ -224,7 +226,7 @@ def _form(live: LiveSession, before: Details, typed: MultiDict[str, str]) -> Acc
         today=utcnow().date(),
         typed=typed,
     )
-    if _keys() is None:
+    if NUMBER_KEYS.find() is None:
         del form.personal_number
     return form
 
@@ -247,20 +249,10 @@ def _close(uid: str) -> None:
 
 
 def _details(live: LiveSession) -> Details:
-    return service.details(live.event.user_id, keys=_keys(), now=utcnow())
+    return service.details(live.event.user_id, keys=NUMBER_KEYS.find(), now=utcnow())
 
 
 def _live() -> LiveSession:
     live = guard.current_session()
     assert live is not None
     return live
-
-
-def _keys() -> PersonalNumberKeys | None:
-    keys: PersonalNumberKeys | None = current_app.extensions.get("idp.personal_number_keys")
-    return keys
-
-
-def _provider() -> Provider:
-    provider: Provider = current_app.extensions["idp.provider"]
-    return provider

@@ -7,7 +7,7 @@ from functools import partial, wraps
 from typing import Any, Concatenate, ParamSpec
 from uuid import UUID
 
-from flask import Blueprint, current_app, make_response, redirect, render_template, request, session, url_for
+from flask import Blueprint, make_response, redirect, render_template, request, session, url_for
 from flask_babel import LazyString, format_date
 from werkzeug.datastructures import MultiDict
 from werkzeug.wrappers import Response
@@ -18,13 +18,14 @@ from idp.admin.forms import ROLES, UserForm
 from idp.admin.listing import Wanted
 from idp.admin.service import Administrator, Details
 from idp.clock import utcnow
+from idp.crypto import NUMBER_KEYS
 from idp.errors import NotFound, TooManyTries
 from idp.extensions import current_settings
 from idp.i18n import gettext, lazy_gettext
 from idp.login import guard, interactions, this_browser
 from idp.login.interactions import InteractionOver
 from idp.login.sessions import LiveSession
-from idp.ratelimit import RateLimiter
+from idp.ratelimit import LIMITER
 from idp.users.models import Role, User
 from idp.users.service import AddressTaken, ChangedMeanwhile
 
@@ -200,7 +201,7 @@ def unlink(visit: Visit, user_id: UUID) -> Response:
 def welcome(visit: Visit, user_id: UUID) -> Response:
     """Mail a user the welcome again, as seldom as links to choose a password."""
     service.colleague(visit.admin, user_id)
-    limiter: RateLimiter = current_app.extensions["idp.limiter"]
+    limiter = LIMITER.current()
     try:
         limiter.hit("reset_per_account", f"welcome:{user_id}")
     except TooManyTries:
@@ -272,7 +273,7 @@ def _explain_taken(admin: Administrator, form: UserForm, taken: AddressTaken) ->
 
 def _count_address(admin: Administrator) -> None:
     """Count one more address, of which mails go out and whose being taken tells something."""
-    limiter: RateLimiter = current_app.extensions["idp.limiter"]
+    limiter = LIMITER.current()
     limiter.hit("users_per_company", str(admin.company_id))
 
 
@@ -361,7 +362,7 @@ def _user_page(
         form=form,
         is_own=user.id == visit.admin.id,
         role=ROLES[user.role],
-        has_bankid="idp.personal_number_keys" in current_app.extensions,
+        has_bankid=NUMBER_KEYS.find() is not None,
         bankid_since=format_date(linked_at, "long") if linked_at else None,
         undelivered=user.is_active and service.welcome_failed(user.id),
         note=note,

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 from uuid import UUID
 
-from flask import Response, current_app, make_response, redirect, render_template, request, session, url_for
+from flask import Response, make_response, redirect, render_template, request, session, url_for
 from werkzeug.wrappers import Response as BaseResponse
 
 from idp import audit, i18n, web
@@ -15,7 +15,7 @@ from idp.bankid import completed, launch, qr, service
 from idp.bankid.api import messages
 from idp.bankid.models import OUTSTANDING, RENEWING, UNREACHABLE, Order
 from idp.bankid.service import PendingOrder, Starter, Unavailable
-from idp.bankid.setup import BankId
+from idp.bankid.setup import BANKID, OPENER, BankId
 from idp.bankid.terms import NO_DEMANDS, Terms
 from idp.bankid.visible import clipped
 from idp.clock import utcnow
@@ -23,7 +23,7 @@ from idp.db import db
 from idp.errors import TooManyTries
 from idp.extensions import current_settings
 from idp.login import this_browser
-from idp.ratelimit import RateLimiter
+from idp.ratelimit import LIMITER
 from idp.tokens import new_token
 from idp.users.mails import Notice
 
@@ -54,8 +54,7 @@ class Place:
 
 
 def bankid() -> BankId:
-    found: BankId = current_app.extensions["idp.bankid"]
-    return found
+    return BANKID.current()
 
 
 def show(place: Place, finish: Callable[[Order], BaseResponse | None]) -> BaseResponse:
@@ -184,7 +183,7 @@ def _polled(place: Place, order: Order) -> Order:
 def _start(place: Place, started_by: str) -> BaseResponse:
     if request.method != "GET":
         return make_response("", 200)  # looking whether the page is there starts nothing
-    limiter: RateLimiter = current_app.extensions["idp.limiter"]
+    limiter = LIMITER.current()
     key = web.address_key(request.remote_addr)
     try:
         limiter.test("bankid_per_address", key)
@@ -273,7 +272,7 @@ def _launch_url(order: Order) -> str | None:
     """
     if order.started_by != "autostart":
         return None
-    opener: str | None = current_app.extensions["idp.bankid_opener"]
+    opener = OPENER.current()
     if opener is not None:
         return f"{opener}?autostarttoken={order.autostart_token}"
     return launch.launch_url(device(), order.autostart_token)

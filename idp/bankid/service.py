@@ -25,6 +25,7 @@ from idp.tokens import new_token, sha256_hex
 
 log = structlog.get_logger("idp.bankid")
 
+METHOD = "bankid"
 START_WAITS_SECONDS = 1.0
 
 

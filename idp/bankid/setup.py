@@ -18,6 +18,7 @@ from idp.bankid.api.environment import Environment, SetupError
 from idp.clock import utcnow
 from idp.config import BankIdSettings, ConfigError
 from idp.crypto import Sealer
+from idp.extensions import Slot
 
 log = structlog.get_logger("idp.bankid")
 
@@ -46,6 +47,10 @@ class BankId:
     def asking_as(self, certificate: str | None) -> "BankId":
         """BankID asked with our certificate of this name; with the first where there is none such."""
         return self.others.get(certificate, self) if certificate else self
+
+
+BANKID: Slot[BankId] = Slot("bankid")
+OPENER: Slot[str | None] = Slot("bankid_opener")
 
 
 def make(settings: BankIdSettings, *, personal_number_keys: str, now: datetime) -> BankId:

@@ -47,3 +47,17 @@ class Terms:
 
 
 NO_DEMANDS = Terms()
+
+
+def demanded_by(client: Any) -> Terms:
+    """What a client of clients.yaml demands of its BankID logins, as its field `bankid` says."""
+    asked = client.bankid
+    return Terms(
+        kinds=asked.requirement.certificate_policies or (),
+        pin_code=asked.requirement.pin_code,
+        mrtd=asked.requirement.mrtd,
+        card_reader=asked.requirement.card_reader,
+        certificate=asked.certificate,
+        high_risk=asked.high_risk,
+        user_message=asked.user_message,
+    )

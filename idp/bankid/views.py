@@ -2,12 +2,10 @@
 
 from datetime import timedelta
 from typing import Literal
-from uuid import UUID
 
 from flask import (
     Blueprint,
     Response,
-    current_app,
     make_response,
     redirect,
     render_template,
@@ -15,23 +13,23 @@ from flask import (
     session,
     url_for,
 )
-from flask_babel import gettext, lazy_gettext
+from flask_babel import gettext
 from werkzeug.wrappers import Response as BaseResponse
 
 from idp import audit, i18n
-from idp.bankid import completed, order_page, service, unmatched, visible
+from idp.bankid import completed, link_offer, order_page, service, unmatched, visible
 from idp.bankid.completed import VerifiedPerson
 from idp.bankid.models import Order
 from idp.bankid.order_page import Place, bankid
+from idp.bankid.service import METHOD
 from idp.bankid.terms import NO_DEMANDS, Terms
 from idp.clock import utcnow
-from idp.crypto import PersonalNumberKeys
+from idp.crypto import NUMBER_KEYS
 from idp.db import db
 from idp.extensions import current_settings
 from idp.login import guard, interactions, journey, methods, this_browser, waiting_client
 from idp.login.event import AuthenticationEvent
 from idp.login.interactions import Waiting
-from idp.login.methods import LoginMethod
 from idp.login.requirement import AuthnRequirement
 from idp.login.sessions import LoginRefused
 from idp.users import bankid_links
@@ -40,23 +38,9 @@ from idp.users.personal_number import PersonalNumber
 
 blueprint = Blueprint("bankid", __name__)
 
-METHOD = "bankid"
 PURPOSE: Literal["login"] = "login"
-AMR = {"card": ("sc", "hwk", "mfa", "pin")}
-DEFAULT_AMR = ("swk", "mfa", "user")
+AMR_BY_KIND = {"card": ("sc", "hwk", "mfa", "pin")}
 LOGGED_IN_WITHIN = timedelta(seconds=10)  # from an order's use until its browser has the session's cookie
-
-
-def login_method(acr: str) -> LoginMethod:
-    """How this module presents itself to the login pages."""
-    return LoginMethod(
-        name=METHOD,
-        label=lazy_gettext("BankID"),
-        acr=acr,
-        amr=DEFAULT_AMR,
-        start_endpoint="bankid.login",
-        shows_messages=True,
-    )
 
 
 @blueprint.get("/login/bankid", endpoint="login", defaults={"uid": None})
@@ -166,7 +150,8 @@ def _finish(waiting: Waiting, order: Order, *, chosen: str | None = None) -> Bas
     if refused is not None:
         order_page.refuse(order, None, refused)
         return order_page.page(_place(waiting), order, error=_refusal_text(refused), status=403)
-    accounts = bankid_links.find_accounts(PersonalNumber.from_bankid(person.personal_number), keys=_keys())
+    number = PersonalNumber.from_bankid(person.personal_number)
+    accounts = bankid_links.find_accounts(number, keys=NUMBER_KEYS.current())
     if not accounts:
         return _keep_unmatched(waiting, order, person)
     active = [account for account in accounts if account.is_active]
@@ -192,12 +177,12 @@ def _log_in(waiting: Waiting, order: Order, person: VerifiedPerson, account: Use
         db.session.rollback()
         return redirect(url_for("bankid.login", uid=waiting.uid), 303)
     bankid_links.note_use(account.id, now=now)
-    method = next(method for method in methods.registered() if method.name == METHOD)
+    method = methods.named(METHOD)
     event = AuthenticationEvent(
         user_id=account.id,
         method=METHOD,
         acr=method.acr,
-        amr=_amr(order, person),
+        amr=_amr(order, person, method.amr),
         auth_time=completed_at,
         reference=order.id,
     )
@@ -207,9 +192,9 @@ def _log_in(waiting: Waiting, order: Order, person: VerifiedPerson, account: Use
         return order_page.page(_place(waiting), order, error=journey.refusal_text(refused), status=403)
 
 
-def _amr(order: Order, person: VerifiedPerson) -> tuple[str, ...]:
+def _amr(order: Order, person: VerifiedPerson, usual: tuple[str, ...]) -> tuple[str, ...]:
     """How the person was authenticated (RFC 8176): `pin` where a code is sure to be used."""
-    amr = AMR.get(person.policy_kind, DEFAULT_AMR)
+    amr = AMR_BY_KIND.get(person.policy_kind, usual)
     pin_code = order.terms is not None and Terms.from_json(order.terms).pin_code
     return (*amr, "pin") if pin_code and "pin" not in amr else amr
 
@@ -237,28 +222,6 @@ def _not_linked(waiting: Waiting, person: VerifiedPerson) -> BaseResponse:
 # Linking to the account of the login that followed
 
 
-def stop_after_login(waiting: Waiting, event: AuthenticationEvent) -> str | None:
-    """The page that offers to link, when somebody has just logged in after their BankID found no account.
-
-    It is never offered to an account that has a BankID, or whose owner has stated another number.
-    """
-    uid = waiting.uid
-    if uid is None or event.method == METHOD or session.get("unmatched") != uid:
-        return None
-    del session["unmatched"]
-    order = unmatched.find(uid, browser=this_browser.value(), now=utcnow())
-    if order is None:
-        return None
-    proven = PersonalNumber.from_bankid(completed.person_of(bankid(), order).personal_number)
-    may_link = _may_link(event.user_id, proven)
-    return "bankid.offer" if may_link and unmatched.offer_to(order, event.user_id) else None
-
-
-def _may_link(user_id: UUID, proven: PersonalNumber) -> bool:
-    stated = bankid_links.stated_number(user_id, keys=_keys())
-    return stated in (None, proven) and bankid_links.number_of(user_id, keys=_keys()) is None
-
-
 @blueprint.route("/login/<uid>/bankid/link", methods=["GET", "POST"], endpoint="offer")
 @journey.login_page
 def offer(waiting: Waiting) -> BaseResponse:
@@ -283,7 +246,7 @@ def offer(waiting: Waiting) -> BaseResponse:
         )
         return make_response(page)
     # The account may have got another BankID since the page was shown.
-    wanted = request.form.get("answer") == "link" and _may_link(live.event.user_id, number)
+    wanted = request.form.get("answer") == "link" and link_offer.may_link(live.event.user_id, number)
     claimed = completed.use(
         order,
         state="used",
@@ -292,15 +255,10 @@ def offer(waiting: Waiting) -> BaseResponse:
         not_before=now - completed.LINK_WITHIN,
     )
     if claimed and wanted:
-        notice = order_page.notice()
-        bankid_links.link(live.event.user_id, number, person.name, keys=_keys(), now=now, notice=notice)
+        keys, notice = NUMBER_KEYS.current(), order_page.notice()
+        bankid_links.link(live.event.user_id, number, person.name, keys=keys, now=now, notice=notice)
     db.session.commit()
     return go_on
-
-
-def _keys() -> PersonalNumberKeys:
-    keys: PersonalNumberKeys = current_app.extensions["idp.personal_number_keys"]
-    return keys
 
 
 def _refusal_text(reason: str) -> str:

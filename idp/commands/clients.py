@@ -44,7 +44,7 @@ def check(context: Context, file: Path | None) -> None:
 def list_clients(context: Context, as_json: bool) -> None:
     """Every relying app."""
     path = context.settings().clients_file
-    found = load_clients(path, login_methods=application.KNOWN_LOGIN_METHODS)
+    found = load_clients(path, login_methods=application.METHOD_NAMES)
     rows = [
         {
             "client_id": client.client_id,
@@ -75,9 +75,7 @@ def show_client(context: Context, client_id: str, as_json: bool) -> None:
     """What is in force for CLIENT_ID, defaults too, and what its developer needs to know."""
     settings = context.settings()
     path = settings.clients_file
-    found, origin = read_with_origins(
-        path.name, read_file(path), login_methods=application.KNOWN_LOGIN_METHODS
-    )
+    found, origin = read_with_origins(path.name, read_file(path), login_methods=application.METHOD_NAMES)
     client = found.get(client_id)
     if client is None:
         fail(f"{path} has no client {client_id!r}")
@@ -169,10 +167,10 @@ def new(
     read_with_origins(
         "new entry",
         f"version: 1\nclients:\n{entry}".encode(),
-        login_methods=application.KNOWN_LOGIN_METHODS,
+        login_methods=application.METHOD_NAMES,
     )
     path = Path(context.environ().get("IDP_CLIENTS_FILE", "clients.yaml"))
-    if path.exists() and client_id in load_clients(path, login_methods=application.KNOWN_LOGIN_METHODS):
+    if path.exists() and client_id in load_clients(path, login_methods=application.METHOD_NAMES):
         fail(f"{path} has a client {client_id!r} already")
     click.echo(entry, nl=False)
     if value:
@@ -182,7 +180,7 @@ def new(
 @clients.command()
 def schema() -> None:
     """Write the JSON Schema of clients.yaml, for editors, to standard output."""
-    click.echo(client_schema.text(application.KNOWN_LOGIN_METHODS), nl=False)
+    click.echo(client_schema.text(application.METHOD_NAMES), nl=False)
 
 
 def _as_served(context: Context, *paths: Path) -> list[dict[str, Client]]:
@@ -194,7 +192,7 @@ def _as_served(context: Context, *paths: Path) -> list[dict[str, Client]]:
         settings = context.settings()
     except ConfigError as error:
         click.echo(f"note: not compared with keys and certificates: {error.problems[0]}", err=True)
-        return [load_clients(path, login_methods=application.KNOWN_LOGIN_METHODS) for path in paths]
+        return [load_clients(path, login_methods=application.METHOD_NAMES) for path in paths]
     keys: KeyRing | None = None
     try:
         keys = KeyRing(settings.keys_dir)

@@ -246,7 +246,7 @@ def _prepare(
     relying_apps.write_clients_file(files.clients, text, kept)
     folder.store_kept(files.directory, kept)
     _make_keys(settings.keys_dir)
-    clients = load_clients(settings.clients_file, login_methods=application.KNOWN_LOGIN_METHODS)
+    clients = load_clients(settings.clients_file, login_methods=application.METHOD_NAMES)
     missing = relying_apps.missing_from(clients, portal_url=addresses.portal_url, kept=kept)
     _prepare_database(settings, kept)
     folder.write_private(

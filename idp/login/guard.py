@@ -13,7 +13,7 @@ from werkzeug.wrappers import Response as BaseResponse
 from idp import i18n, web
 from idp.clock import utcnow
 from idp.errors import SessionNeeded
-from idp.extensions import current_settings
+from idp.extensions import Slot, current_settings
 from idp.login import interactions, sessions, this_browser
 from idp.login.requirement import AuthnRequirement
 from idp.login.sessions import LiveSession
@@ -22,10 +22,12 @@ P = ParamSpec("P")
 FRESH_LOGIN = timedelta(minutes=15)
 
 
+LOGOUT_FRAMES: Slot[Callable[[UUID], list[str]]] = Slot("logout_frames")
+
+
 def logout_frames(session_id: UUID) -> list[str]:
     """The pages of relying apps to load where a session ends, by the finder that `create_app` put in."""
-    find: Callable[[UUID], list[str]] = current_app.extensions["idp.logout_frames"]
-    return find(session_id)
+    return LOGOUT_FRAMES.current()(session_id)
 
 
 def _cookie() -> str:

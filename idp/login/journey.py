@@ -7,7 +7,6 @@ from typing import Any
 import structlog
 from flask import (
     Response,
-    current_app,
     make_response,
     redirect,
     render_template,
@@ -149,9 +148,7 @@ def complete(waiting: Waiting, event: AuthenticationEvent) -> BaseResponse:
     session["method"] = event.method
     take_to(waiting, event.method)
     arguments: dict[str, Any] = {"uid": waiting.uid} if waiting.uid else {}
-    # A page that a method still has to show to whoever has just logged in, or none.
-    stop: Callable[..., str | None] = current_app.extensions["idp.stop_after_login"]
-    url = url_for(stop(waiting, event) or waiting.return_endpoint, **arguments)
+    url = url_for(methods.page_after_login(waiting, event), **arguments)
     if before is not None and before.event.user_id != event.user_id and logout_frames(before.id):
         session["taken_over"] = {"session": str(before.id), "url": url}
         url = url_for("login.taken_over")

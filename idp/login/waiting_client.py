@@ -4,10 +4,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from flask import current_app
-
 from idp import i18n
 from idp.errors import IdpError
+from idp.extensions import Slot
 
 
 @dataclass(frozen=True)
@@ -22,6 +21,9 @@ class Asker:
     terms: Mapping[str, Any] = field(default_factory=dict)
 
 
+DESCRIBE_CLIENT: Slot[Callable[[str, str], Asker | None]] = Slot("describe_client")
+
+
 class AskerGone(IdpError):
     code = "unknown_client"
     status = 400
@@ -31,8 +33,7 @@ def describe_asker(client_id: str | None) -> Asker | None:
     """Who waits, by the describer that `create_app` put in; raises `AskerGone` for a removed client."""
     if client_id is None:
         return None
-    describe: Callable[[str, str], Asker | None] = current_app.extensions["idp.describe_client"]
-    asker = describe(client_id, i18n.current_language())
+    asker = DESCRIBE_CLIENT.current()(client_id, i18n.current_language())
     if asker is None:
         raise AskerGone(f"client {client_id!r} is not in the clients file any more")
     return asker

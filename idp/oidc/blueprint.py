@@ -1,11 +1,11 @@
 """What all endpoints of the protocol share: the blueprint with its hooks, and the provider."""
 
-from flask import Blueprint, Response, current_app, request
+from flask import Blueprint, Response, request
 from werkzeug.exceptions import MethodNotAllowed
 
 from idp.oidc.authentication import dpop
 from idp.oidc.metadata import DISCOVERY_PATHS
-from idp.oidc.provider import Provider
+from idp.oidc.provider import PROVIDER, Provider
 
 ACTING_ENDPOINTS = frozenset({"oidc.resume", "oidc.consent", "oidc.end_session", "oidc.end_posted"})
 CORS_ENDPOINTS = frozenset({"oidc.discovery", "oidc.jwks", "oidc.token", "oidc.userinfo", "oidc.revoke"})
@@ -17,8 +17,7 @@ blueprint = Blueprint("oidc", __name__)
 
 
 def provider() -> Provider:
-    found: Provider = current_app.extensions["idp.provider"]
-    return found
+    return PROVIDER.current()
 
 
 def is_machine_endpoint() -> bool:

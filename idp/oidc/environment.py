@@ -4,10 +4,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from flask import current_app
-
 from idp.clock import utcnow
-from idp.login import sessions
+from idp.login import methods, sessions
 from idp.oidc import metadata, people
 from idp.oidc.authorization import par, request_object
 from idp.oidc.authorization.authorize import Environment, Pushed
@@ -19,7 +17,7 @@ from idp.oidc.clients.client import Client
 def environment(now: datetime) -> Environment:
     return Environment(
         find_client=provider().clients.get,
-        acrs=current_app.extensions["idp.acrs"],
+        acrs={method.name: method.acr for method in methods.switched_on()},
         read_hint=_read_hint,
         open_request=_open_request,
         find_pushed=_find_pushed,

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from idp.extensions import Slot
 from idp.oidc import encryption
 from idp.oidc.authentication import client_assertion, client_auth, dpop
 from idp.oidc.authorization import request_object
@@ -34,6 +35,10 @@ ENDPOINTS = {
 """Metadata names and the paths of our endpoints; a test holds them against the registered routes."""
 
 ID_TOKEN_CLAIMS = ("iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "sid", "at_hash")
+
+
+DOCUMENTS: Slot[dict[str, tuple[int, bytes]]] = Slot("documents")
+"""Documents as they are sent, each with the generation of the key ring that it was made for."""
 
 
 def document(

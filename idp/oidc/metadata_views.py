@@ -3,14 +3,14 @@
 import json
 from typing import Any
 
-from flask import Response, current_app
+from flask import Response
 
 from idp import i18n
 from idp.login import methods
 from idp.oidc import metadata
 from idp.oidc.blueprint import blueprint, provider
 from idp.oidc.keys.ring import JWKS_MAX_AGE_SECONDS
-from idp.oidc.metadata import DISCOVERY_PATHS
+from idp.oidc.metadata import DISCOVERY_PATHS, DOCUMENTS
 
 DISCOVERY_SECONDS = 600
 
@@ -27,15 +27,16 @@ def jwks() -> Response:
 
 
 def _discovery_document() -> bytes:
+    switched_on = methods.switched_on()
     made = metadata.document(
         provider().issuer,
         algs=provider().keys.algs,
         decryption_algs=provider().keys.decryption_algs,
-        acrs=tuple(method.acr for method in methods.registered()),
+        acrs=tuple(method.acr for method in switched_on),
         languages=tuple(i18n.LANGUAGES),
         numbers=provider().person_number is not None,
-        evidence=bool(provider().event_claims),
-        messages=any(method.shows_messages for method in methods.registered()),
+        evidence=any(method.event_claims is not None for method in switched_on),
+        messages=any(method.shows_messages for method in switched_on),
     )
     return json.dumps(made).encode()
 
@@ -43,7 +44,7 @@ def _discovery_document() -> bytes:
 def _prepared(name: str, make: Any) -> bytes:
     """A document made once for each state of the key ring."""
     generation = provider().keys.generation
-    kept: dict[str, tuple[int, bytes]] = current_app.extensions["idp.documents"]
+    kept = DOCUMENTS.current()
     if name not in kept or kept[name][0] != generation:
         kept[name] = (generation, make())
     return kept[name][1]

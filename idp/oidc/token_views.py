@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import structlog
 from authlib.oauth2.base import OAuth2Error
 from authlib.oauth2.rfc6749.errors import InvalidRequestError
-from flask import Response, current_app, request
+from flask import Response, request
 
 from idp import web
 from idp.clock import utcnow
@@ -21,7 +21,7 @@ from idp.oidc.environment import environment
 from idp.oidc.tokens import access_tokens, introspection
 from idp.oidc.tokens import content as tokens
 from idp.oidc.tokens import userinfo as userinfo_answer
-from idp.oidc.tokens.server import NO_STORE, TokenServer
+from idp.oidc.tokens.server import NO_STORE, TOKEN_SERVER, TokenServer
 from idp.oidc.tokens.token_request import TokenRequest, read_form
 
 log = structlog.get_logger("idp.oidc")
@@ -209,5 +209,4 @@ def _refuse_push(client: Client, error: str, description: str, entry: str | None
 
 
 def _server() -> TokenServer:
-    found: TokenServer = current_app.extensions["idp.token_server"]
-    return found
+    return TOKEN_SERVER.current()

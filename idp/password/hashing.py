@@ -11,6 +11,7 @@ from passlib.context import CryptContext
 
 from idp.config import PasswordSettings
 from idp.errors import Busy
+from idp.extensions import Slot
 
 OLDER_SCHEMES = ["bcrypt", "pbkdf2_sha512", "pbkdf2_sha256", "django_pbkdf2_sha256"]
 BCRYPT_BYTES = 72
@@ -111,6 +112,9 @@ class PasswordHasher:
             return self._pool.submit(work).result()
         finally:
             self._places.release()
+
+
+HASHER: Slot[PasswordHasher] = Slot("password_hasher")
 
 
 def normalized(password: str) -> str:

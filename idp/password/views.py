@@ -2,40 +2,28 @@
 
 import re
 
-from flask import Blueprint, current_app, make_response, redirect, render_template, request, session, url_for
+from flask import Blueprint, make_response, redirect, render_template, request, session, url_for
 from werkzeug.wrappers import Response
 
 from idp import i18n, web
 from idp.clock import utcnow
 from idp.errors import TooManyTries
 from idp.extensions import current_settings
-from idp.i18n import gettext, lazy_gettext
-from idp.login import journey, this_browser
+from idp.i18n import gettext
+from idp.login import journey, methods, this_browser
 from idp.login.event import AuthenticationEvent
 from idp.login.interactions import Waiting
-from idp.login.methods import LoginMethod
 from idp.login.sessions import LoginRefused
 from idp.password import reset, service
 from idp.password.forms import ForgotForm, LoginForm, NewPasswordForm
-from idp.password.hashing import PasswordHasher
+from idp.password.hashing import HASHER
 from idp.password.reset import LinkOver
-from idp.ratelimit import RateLimiter
+from idp.ratelimit import LIMITER
 from idp.users.service import email_key
 
 blueprint = Blueprint("password", __name__)
 MAX_TYPED = 1000
 UID = re.compile(r"[\w-]{43}", re.ASCII)
-
-
-def login_method(issuer: str) -> LoginMethod:
-    """How this module presents itself to the login pages; its acr is the provider's own."""
-    return LoginMethod(
-        name=service.METHOD,
-        label=lazy_gettext("E-postinloggning"),
-        acr=f"{issuer}/acr/password",
-        amr=service.AMR,
-        start_endpoint="password.login",
-    )
 
 
 @blueprint.route("/login/password", methods=["GET", "POST"], defaults={"uid": None})
@@ -56,8 +44,8 @@ def login(waiting: Waiting) -> Response:
         user_id = service.authenticate(
             email,
             password,
-            hasher=_hasher(),
-            limiter=_limiter(),
+            hasher=HASHER.current(),
+            limiter=LIMITER.current(),
             address=web.address_key(request.remote_addr),
             account=account,
             known_browser=this_browser.value() if this_browser.knows(account) else None,
@@ -68,7 +56,7 @@ def login(waiting: Waiting) -> Response:
     if user_id is None:
         return _page(waiting, form, error=gettext("Fel e-postadress eller lösenord."), status=401)
     this_browser.note_known(account)
-    method = login_method(current_settings().issuer)
+    method = methods.named(service.METHOD)
     event = AuthenticationEvent(
         user_id=user_id, method=method.name, acr=method.acr, amr=method.amr, auth_time=utcnow()
     )
@@ -88,7 +76,7 @@ def forgot() -> Response:
         return make_response(page, 400 if request.method == "POST" else 200)
     reset.ask(
         form.email.data,
-        limiter=_limiter(),
+        limiter=LIMITER.current(),
         address=web.address_key(request.remote_addr),
         account=this_browser.account_key(email_key(form.email.data)),
         settings=current_settings(),
@@ -139,7 +127,7 @@ def _choose(token: str) -> Response:
     reset.choose_password(
         link,
         form.password.data,
-        hasher=_hasher(),
+        hasher=HASHER.current(),
         address=request.remote_addr,
         settings=current_settings(),
         now=utcnow(),
@@ -148,16 +136,6 @@ def _choose(token: str) -> Response:
     this_browser.note_known(this_browser.account_key(email_key(link.email)))
     session["password_changed"] = True
     return redirect(_login_url(session.pop("reset_for", None)), 303)
-
-
-def _hasher() -> PasswordHasher:
-    hasher: PasswordHasher = current_app.extensions["idp.password_hasher"]
-    return hasher
-
-
-def _limiter() -> RateLimiter:
-    limiter: RateLimiter = current_app.extensions["idp.limiter"]
-    return limiter
 
 
 def _waiting_uid() -> str | None:

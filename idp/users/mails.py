@@ -7,6 +7,7 @@ from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 from babel.dates import format_datetime
+from flask_babel import LazyString
 
 from idp import mail, outbox
 from idp.config import Settings
@@ -77,15 +78,18 @@ def queue_bankid_notice(
     outbox.queue(told, now=now, kind=BANKID_KIND, user_id=owner.id)
 
 
-def queue_method_notice(owner: User, method: str, *, notice: Notice, now: datetime) -> None:
-    """Tell the owner of the first login by another method than before, in the caller's transaction."""
+def queue_method_notice(owner: User, in_words: LazyString, *, notice: Notice, now: datetime) -> None:
+    """Tell the owner of the first login by another method than before, in the caller's transaction.
+
+    `in_words` is the method as a sentence has it: "med BankID".
+    """
     told = mail.compose(
         "notice_method",
         to=owner.email,
         to_name=owner.name,
         locale=owner.locale,
         settings=notice.settings,
-        method=method,
+        in_words=in_words,
         when=format_datetime(now, "long", tzinfo=ZoneInfo(TIME_ZONE), locale=owner.locale),
         address=notice.address,
         device=notice.device,

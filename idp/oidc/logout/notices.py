@@ -9,14 +9,13 @@ from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
 import sqlalchemy as sa
-from flask import current_app
 from sqlalchemy.orm import Mapped, aliased, mapped_column
 
 from idp import audit
 from idp.audit import AuditRow
 from idp.db import Base, db
 from idp.oidc.models import Grant
-from idp.oidc.provider import Provider
+from idp.oidc.provider import PROVIDER, Provider
 from idp.retention import ExpiredRows
 
 LEASE = timedelta(minutes=2)
@@ -71,7 +70,7 @@ def queue(_sender: object, *, session_ids: list[UUID], now: datetime) -> None:
         .distinct()
     )
     # Commands know no clients: there the courier sorts out who does not listen.
-    provider: Provider | None = current_app.extensions.get("idp.provider")
+    provider = PROVIDER.find()
     notices = [
         {
             "id": uuid4(),

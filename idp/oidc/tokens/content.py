@@ -151,10 +151,10 @@ def _asked_claims(provider: Provider, client: Client, granted: Granted, sub: str
     added |= number_claims(provider, granted.user_id, names)
     if claims.AUTHN_PROVIDER in names and granted.method is not None:
         added[claims.AUTHN_PROVIDER] = granted.method
-    tell = provider.event_claims.get(granted.method or "")
+    method = provider.methods.get(granted.method or "")
     evidence = names.intersection(claims.EVIDENCE_CLAIMS)
-    if tell is not None and granted.reference is not None and evidence:
-        added |= tell(granted.reference, evidence)
+    if method is not None and method.event_claims is not None and granted.reference is not None and evidence:
+        added |= method.event_claims(granted.reference, evidence)
     return added
 
 

@@ -225,7 +225,8 @@ def idle(provider: Provider, client: Client, granted: Granted) -> timedelta:
     """How long a refresh token may lie unused: as the client's entry says, else by the login's method."""
     if client.refresh_token_idle_minutes is not None:
         return timedelta(minutes=client.refresh_token_idle_minutes)
-    return provider.refresh_idle.get(granted.method or "", IDLE)
+    method = provider.methods.get(granted.method or "")
+    return method.refresh_idle if method is not None and method.refresh_idle is not None else IDLE
 
 
 def _refuse_if_over(client: Client, granted: Granted, company: str | None) -> None:

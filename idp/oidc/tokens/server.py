@@ -10,6 +10,7 @@ from authlib.oauth2.rfc6749.errors import InvalidRequestError
 from flask import Response
 
 from idp.clock import utcnow
+from idp.extensions import Slot
 from idp.oidc.authentication import client_auth, dpop
 from idp.oidc.clients import entry_notes
 from idp.oidc.clients.client import Client
@@ -95,3 +96,6 @@ class TokenServer(AuthorizationServer):  # type: ignore[misc]
             if name == "Retry-After":
                 response.headers[name] = value
         return response
+
+
+TOKEN_SERVER: Slot[TokenServer] = Slot("token_server")

@@ -14,7 +14,7 @@ from werkzeug.test import TestResponse
 
 from idp import audit
 from idp.account import linking_views
-from idp.crypto import PersonalNumberKeys
+from idp.crypto import NUMBER_KEYS, PersonalNumberKeys
 from idp.db import db
 from idp.users.models import User
 from tests.factories import PASSWORD, make_client, make_company
@@ -96,7 +96,7 @@ class Account:
 @pytest.fixture
 def account(app: Flask, browser: FlaskClient, anna: str, rp: RelyingParty, clock: Traveller) -> Account:
     # As where BankID is on, which needs a BankID to talk to.
-    app.extensions["idp.personal_number_keys"] = PersonalNumberKeys(KEYS)
+    NUMBER_KEYS.put(app, PersonalNumberKeys(KEYS))
     app.register_blueprint(linking_views.blueprint)
     with app.app_context():
         make_company("Annan AB")

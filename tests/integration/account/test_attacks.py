@@ -20,7 +20,7 @@ from werkzeug.routing import Rule
 from idp import audit
 from idp.account import linking_views, sentences
 from idp.clock import utcnow
-from idp.crypto import PersonalNumberKeys
+from idp.crypto import NUMBER_KEYS, PersonalNumberKeys
 from idp.db import db
 from idp.users import bankid_links
 from idp.users import service as users
@@ -45,7 +45,7 @@ on_postgresql = pytest.mark.parametrize("database_url", ["postgresql"], indirect
 @pytest.fixture
 def colleague(app: Flask, clock: Traveller) -> str:
     """Anna of Exempel AB, whose administrator is Berit; her id."""
-    app.extensions["idp.personal_number_keys"] = PersonalNumberKeys(KEYS)
+    NUMBER_KEYS.put(app, PersonalNumberKeys(KEYS))
     app.register_blueprint(linking_views.blueprint)  # as where BankID is on
     with app.app_context():
         make_user(email=BERIT, name="Berit Öst", role=Role.COMPANY_ADMIN)
@@ -405,7 +405,7 @@ def test_no_table_log_or_audit_holds_what_opens_an_account(
 def test_no_administrator_sees_a_personal_number(app: Flask, admin: Person, colleague: str) -> None:
     stated, linked = PersonalNumber("199001012385"), PersonalNumber("189001019802")
     with app.app_context():
-        keys = app.extensions["idp.personal_number_keys"]
+        keys = NUMBER_KEYS.of(app)
         bankid_links.state_number(UUID(colleague), stated, keys=keys, now=utcnow())
         bankid_links.link(UUID(colleague), linked, "Anna Åkesson", keys=keys, now=utcnow())
     pages = [admin.get(path_of(app, rule, colleague)) for rule in rules(app, "GET") if "/admin" in rule.rule]

@@ -7,9 +7,10 @@ import sqlalchemy as sa
 from werkzeug.test import TestResponse
 
 from idp.clock import utcnow
-from idp.crypto import PersonalNumberKeys
+from idp.crypto import NUMBER_KEYS, PersonalNumberKeys
 from idp.db import db
 from idp.errors import Busy
+from idp.password.hashing import HASHER
 from idp.users import bankid_links
 from idp.users import service as users
 from idp.users.models import User
@@ -116,7 +117,7 @@ def test_saving_a_language_is_stronger_than_the_browsers_choice(account: Account
 def test_where_no_password_can_be_hashed_now_nothing_typed_is_lost(
     account: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    hasher = account.app.extensions["idp.password_hasher"]
+    hasher = HASHER.of(account.app)
 
     def busy(_password: str) -> str:
         raise Busy("no place")
@@ -287,7 +288,7 @@ def test_a_masked_number_is_no_typed_one(account: Account, number: str) -> None:
 
 @pytest.mark.parametrize("change", [{"title": TITLE}, {}])
 def test_a_number_stored_while_the_password_is_hashed_stays(account: Account, change: dict[str, str]) -> None:
-    hasher = account.app.extensions["idp.password_hasher"]
+    hasher = HASHER.of(account.app)
     number = PersonalNumber.parse("191212121212", today=utcnow().date())
     user_id, keys = account.stored().id, PersonalNumberKeys(KEYS)
 
@@ -297,10 +298,10 @@ def test_a_number_stored_while_the_password_is_hashed_stays(account: Account, ch
             db.session.commit()
             return str(hasher.hash(password))
 
-    account.app.extensions["idp.password_hasher"] = Slow()
+    HASHER.put(account.app, Slow())
     page = account.save(personal_number="9001012385", password=NEW, confirm=NEW, **change)
     assert page.status_code == 409
-    account.app.extensions["idp.password_hasher"] = hasher
+    HASHER.put(account.app, hasher)
     assert account.fields()["personal_number"] == "19121212-****"
     assert account.stored().title is None
     assert logs_in(account.app, PASSWORD)
@@ -337,7 +338,7 @@ def test_spellings_of_a_personal_number(account: Account, typed: str) -> None:
 
 
 def test_without_keys_nobody_is_asked_for_a_number(account: Account) -> None:
-    del account.app.extensions["idp.personal_number_keys"]
+    NUMBER_KEYS.put(account.app, None)
     assert "personal_number" not in account.fields()
     assert account.save(personal_number="9001012385", title=TITLE).status_code == 303
     assert account.stored().stated_number is None
@@ -345,7 +346,7 @@ def test_without_keys_nobody_is_asked_for_a_number(account: Account) -> None:
 
 
 def test_without_keys_a_conflict_is_told_as_ever(account: Account) -> None:
-    del account.app.extensions["idp.personal_number_keys"]
+    NUMBER_KEYS.put(account.app, None)
     stale = account.fields()
     account.save(title=TITLE)
     page = account.send(stale | {"name": "Anna Nysén"})

@@ -8,8 +8,9 @@ from flask import Flask, render_template_string
 from time_machine import Traveller
 
 from idp.clock import utcnow
-from idp.crypto import PersonalNumberKeys
+from idp.crypto import NUMBER_KEYS, PersonalNumberKeys
 from idp.db import db
+from idp.i18n import TEXTS
 from idp.login.models import BrowserSession
 from idp.prewritten import Hole
 from idp.users import bankid_links
@@ -86,7 +87,7 @@ def test_it_is_the_same_page_in_every_state(app: Flask, account: Account, clock:
     assert "Inte använt än" not in check(account)
     account.browser.set_cookie("idp_language", "en", domain="login.example.se", secure=True)
     assert "<h1>My details</h1>" in check(account)
-    del app.extensions["idp.personal_number_keys"]
+    NUMBER_KEYS.put(app, None)
     assert 'id="bankid-section"' not in check(account)
 
 
@@ -94,7 +95,7 @@ def test_what_is_kept_is_nobodys(app: Flask, account: Account) -> None:
     account.save(title="Inköpare", phone="0708123456", personal_number=NUMBER, email="ny@example.se")
     account.page()
     account.page()
-    kept = str([texts.prewritten for texts in app.extensions["idp.texts"].values()])
+    kept = str([texts.prewritten for texts in TEXTS.of(app).values()])
     assert "Ändra mina uppgifter" in kept
     for personal in (
         *("anna@example.se", "Anna Åsén", "Inköpare", "0708123456", "708", "19900101", "ny@example.se"),

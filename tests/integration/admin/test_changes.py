@@ -14,14 +14,17 @@ from idp.admin.service import Details
 from idp.audit import newest
 from idp.clock import utcnow
 from idp.config import Settings
+from idp.crypto import NUMBER_KEYS, PersonalNumberKeys
 from idp.db import db
 from idp.errors import NotFound
+from idp.extensions import SETTINGS
 from idp.users.models import BankIdLink, Role, User
 from idp.users.service import find_by_email
 from tests.factories import PASSWORD
 from tests.fakes.outbox import queued
 from tests.fakes.relying_party import RelyingParty
 from tests.fakes.reset_pages import link, logs_in, text_of
+from tests.integration.account.conftest import KEYS
 from tests.integration.admin.conftest import ADMIN, COLLEAGUE, Company, Person, stored
 
 NEW = {
@@ -297,12 +300,12 @@ def test_a_welcome_that_reached_nobody_is_told(
 def test_where_bankid_is_off_nothing_is_said_of_it(app: Flask, admin: Person, company: Company) -> None:
     path = f"/admin/users/{company.colleague}"
     assert "BankID" not in admin.get(path).text
-    app.extensions["idp.personal_number_keys"] = None
+    NUMBER_KEYS.put(app, PersonalNumberKeys(KEYS))
     assert "Bara användaren kan koppla sitt BankID" in admin.get(path).text
 
 
 def test_unlink(app: Flask, admin: Person, company: Company) -> None:
-    app.extensions["idp.personal_number_keys"] = None  # as where BankID is on
+    NUMBER_KEYS.put(app, PersonalNumberKeys(KEYS))  # as where BankID is on
     with app.app_context():
         db.session.add(
             BankIdLink(
@@ -434,7 +437,7 @@ def test_whoever_was_demoted_meanwhile_demotes_nobody(app: Flask, company: Compa
         berit, cesar = (service.administrator(UUID(one)) for one in (company.admin, company.second_admin))
         assert berit is not None
         assert cesar is not None
-        settings = app.extensions["idp.settings"]
+        settings = SETTINGS.of(app)
         details = Details("Namn", None, None, "sv", role=Role.USER)
         service.update(berit, cesar.id, details, version=0, settings=settings, now=utcnow())
         for attempt in (

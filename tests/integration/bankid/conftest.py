@@ -15,9 +15,11 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from idp.bankid.api.client import BankIdClient
+from idp.bankid.setup import BANKID
 from idp.bankid.simulator.people import PEOPLE
 from idp.bankid.simulator.server import Simulator
 from idp.clock import utcnow
+from idp.crypto import NUMBER_KEYS
 from idp.users import bankid_links
 from idp.users.personal_number import PersonalNumber
 from tests.factories import make_client, make_user
@@ -75,7 +77,7 @@ def environ(
 def app(app: Flask) -> Iterator[Flask]:
     """The provider; its connections to BankID end with the test."""
     yield app
-    app.extensions["idp.bankid"].client._http.close()
+    BANKID.of(app).client._http.close()
 
 
 @pytest.fixture
@@ -105,7 +107,7 @@ def linked(app: Flask) -> str:
 
 
 def link(app: Flask, user_id: Any, person: Any = ANNA) -> None:
-    keys = app.extensions["idp.personal_number_keys"]
+    keys = NUMBER_KEYS.of(app)
     number = PersonalNumber.from_bankid(person.personal_number)
     bankid_links.link(user_id, number, person.name, keys=keys, now=utcnow())
 
@@ -198,7 +200,7 @@ class BankIdVisitor:
 
     def settle(self) -> None:
         """Orders that were left are cancelled at BankID behind the page's back."""
-        self.rp.app.extensions["idp.bankid"].cancels.settle()
+        BANKID.of(self.rp.app).cancels.settle()
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from idp.clock import utcnow
-from idp.crypto import PersonalNumberKeys
+from idp.crypto import NUMBER_KEYS, PersonalNumberKeys
 from idp.users import bankid_links
 from idp.users import service as users
 from tests.factories import PASSWORD
@@ -75,7 +75,7 @@ class Account:
 
 def linked_number(app: Flask, email: str = "anna@example.se") -> str | None:
     """The digits of the BankID that opens the account."""
-    keys: PersonalNumberKeys = app.extensions["idp.personal_number_keys"]
+    keys: PersonalNumberKeys = NUMBER_KEYS.of(app)
     with app.app_context():
         user = users.find_by_email(email)
         assert user is not None

@@ -7,6 +7,7 @@ import pytest
 from flask import Flask
 
 from idp.clock import utcnow
+from idp.crypto import NUMBER_KEYS
 from idp.oidc.claims import INFO_SCOPE
 from idp.users import bankid_links
 from idp.users.personal_number import PersonalNumber
@@ -40,7 +41,7 @@ def test_the_birthdate_follows_from_the_number(
     app: Flask, rp: RelyingParty, anna: str, digits: str, expected: str | None
 ) -> None:
     assert birthdate(rp, "profile") is None
-    keys = app.extensions["idp.personal_number_keys"]
+    keys = NUMBER_KEYS.of(app)
     with app.app_context():
         bankid_links.link(UUID(anna), PersonalNumber(digits), "Anna Åsén", keys=keys, now=utcnow())
     assert birthdate(rp, "profile") == birthdate(rp, INFO_SCOPE) == expected

@@ -11,8 +11,10 @@ from flask import Flask
 
 from idp.bankid.api import messages
 from idp.bankid.api.messages import RfaId
+from idp.bankid.setup import BANKID
 from idp.bankid.simulator.pki import Pki
 from idp.bankid.simulator.server import Simulator
+from idp.oidc.provider import PROVIDER
 from tests.factories import make_client
 from tests.integration.bankid.conftest import BankIdVisitor, Phone
 from tests.integration.bankid.orders import audited, due, qr_text, scan_and_approve
@@ -115,7 +117,7 @@ def test_the_token_tells_how_the_person_was_authenticated(
     due(app)
     rp = visitor.rp
     answer = rp.answer(rp.follow(visitor.get(visitor.poll()["url"])))
-    claims = app.extensions["idp.provider"].keys.verify(rp.exchange(answer["code"]).id_token)
+    claims = PROVIDER.of(app).keys.verify(rp.exchange(answer["code"]).id_token)
     assert claims["amr"] == amr
 
 
@@ -177,10 +179,10 @@ def test_what_a_high_risk_leads_to(
 @on_sqlite
 @pytest.mark.parametrize("bankid", [{"certificate": "customer"}])
 def test_a_named_certificate_asks(app: Flask, visitor: BankIdVisitor, phone: Phone, linked: str) -> None:
-    app.extensions["idp.bankid"].client._http.close()  # the first certificate's connections are no use
+    BANKID.of(app).client._http.close()  # the first certificate's connections are no use
     assert ends_as(app, visitor, phone) == "complete"
     assert visitor.open(client_id="plain").status_code == 500
     page = visitor.open()
     visitor.post(page, "cancel")
     assert phone.orders()[0]["is_gone"]  # by the certificate that started it
-    app.extensions["idp.bankid"].others["customer"].client._http.close()
+    BANKID.of(app).others["customer"].client._http.close()

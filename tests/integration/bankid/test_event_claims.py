@@ -15,6 +15,7 @@ from idp.app import create_app
 from idp.bankid.models import Evidence, Order
 from idp.clock import utcnow
 from idp.config import Settings
+from idp.crypto import NUMBER_KEYS
 from idp.db import db
 from idp.oidc.claims import (
     AUTHN_PROVIDER,
@@ -26,6 +27,7 @@ from idp.oidc.claims import (
     SWEDISH,
 )
 from idp.oidc.metadata import ID_TOKEN_CLAIMS
+from idp.oidc.provider import PROVIDER
 from idp.users import bankid_links
 from idp.users.personal_number import PersonalNumber
 from tests.factories import make_client
@@ -67,7 +69,7 @@ def with_bankid(app: Flask, visitor: BankIdVisitor, phone: Phone, **changes: Any
 
 def told(rp: RelyingParty, tokens: Tokens) -> dict[str, Any]:
     """The ID token's claims beside those of the protocol."""
-    claims: dict[str, Any] = rp.app.extensions["idp.provider"].keys.verify(tokens.id_token)
+    claims: dict[str, Any] = PROVIDER.of(rp.app).keys.verify(tokens.id_token)
     assert claims.keys() >= set(ID_TOKEN_CLAIMS)
     return {name: value for name, value in claims.items() if name not in ID_TOKEN_CLAIMS}
 
@@ -173,7 +175,7 @@ def test_an_essential_acr_leads_to_the_method_that_reaches_it(
     assert "code" in rp.answer(rp.log_in(acr_values="https://login.example.se/acr/password"))
     assert rp.answer(rp.authorize(prompt="none", claims=claims))["error"] == "login_required"
     tokens = with_bankid(app, visitor, phone, claims=claims)
-    assert app.extensions["idp.provider"].keys.verify(tokens.id_token)["acr"] == loa3
+    assert PROVIDER.of(app).keys.verify(tokens.id_token)["acr"] == loa3
 
 
 # The personal number
@@ -193,7 +195,7 @@ def test_the_number_in_id_token_and_userinfo(app: Flask, rp: RelyingParty) -> No
 
 @on_sqlite_only
 def test_a_coordination_number_has_a_claim_of_its_own(app: Flask, rp: RelyingParty, anna: str) -> None:
-    keys = app.extensions["idp.personal_number_keys"]
+    keys = NUMBER_KEYS.of(app)
     with app.app_context():
         bankid_links.link(UUID(anna), PersonalNumber(COORDINATION), "Anna", keys=keys, now=utcnow())
     request = {"scope": f"openid {NUMBER_SCOPE}", "acr_values": "https://login.example.se/acr/password"}

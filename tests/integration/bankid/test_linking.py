@@ -13,6 +13,7 @@ from idp.bankid.models import Evidence, Order
 from idp.bankid.simulator.people import PEOPLE
 from idp.bankid.simulator.server import Simulator
 from idp.clock import utcnow
+from idp.crypto import NUMBER_KEYS
 from idp.db import db
 from idp.users import bankid_links
 from idp.users import service as users
@@ -58,7 +59,7 @@ def state_number(app: Flask, digits: str) -> None:
     with app.app_context():
         user = users.find_by_email("anna@example.se")
         assert user is not None
-        keys = app.extensions["idp.personal_number_keys"]
+        keys = NUMBER_KEYS.of(app)
         bankid_links.state_number(user.id, PersonalNumber(digits), keys=keys, now=utcnow())
         db.session.commit()
 

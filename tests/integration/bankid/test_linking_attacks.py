@@ -6,6 +6,7 @@ from flask import Flask
 
 from idp.bankid.simulator.people import PEOPLE
 from idp.clock import utcnow
+from idp.crypto import NUMBER_KEYS
 from idp.users import bankid_links
 from idp.users.personal_number import PersonalNumber
 from tests.fakes.outbox import queued
@@ -43,7 +44,7 @@ def test_an_old_offer_replaces_nothing(
 ) -> None:
     page = offered(app, visitor, phone)
     with app.app_context():
-        keys = app.extensions["idp.personal_number_keys"]
+        keys = NUMBER_KEYS.of(app)
         user_id = newest_order(app).user_id
         assert user_id is not None
         if meanwhile == "another bankid":

@@ -7,6 +7,7 @@ from flask import Flask
 
 from idp.bankid.models import Evidence, Order
 from idp.db import db
+from idp.oidc.provider import PROVIDER
 from tests.fakes.relying_party import HTTPS, RelyingParty
 from tests.integration.bankid.conftest import IPHONE, BankIdVisitor, Phone
 from tests.integration.bankid.orders import due, newest_order, qr_text
@@ -53,7 +54,7 @@ def test_same_device_login_on_a_phone(
 
 
 def decoded(app: Flask, token: str) -> dict[str, Any]:
-    claims: dict[str, Any] = app.extensions["idp.provider"].keys.verify(token)
+    claims: dict[str, Any] = PROVIDER.of(app).keys.verify(token)
     return claims
 
 

@@ -14,6 +14,7 @@ from idp.login import interactions
 from idp.login.models import Interaction
 from idp.login.user_message import UserMessage
 from idp.oidc.authorization.parameters import AUTHN_PROVIDER, USER_MESSAGE
+from idp.oidc.provider import PROVIDER
 from tests.factories import PASSWORD
 from tests.fakes.relying_party import HTTPS, RelyingParty
 
@@ -37,7 +38,7 @@ def uid_of(rp: RelyingParty, **changes: Any) -> str:
 def test_a_password_does_not_do_where_bankid_is_asked_for(
     app: Flask, browser: FlaskClient, anna: str, client_id: str, changes: dict[str, str]
 ) -> None:
-    acr = app.extensions["idp.acrs"]["bankid"]
+    acr = PROVIDER.of(app).methods["bankid"].acr
     changes = {name: value.replace("%s", acr) for name, value in changes.items()}
     rp = RelyingParty(app, browser, client_id)
     uid = uid_of(rp, **changes)

@@ -15,6 +15,7 @@ from idp.bankid import collecting, completed, models, resealing, service
 from idp.bankid.api import messages
 from idp.bankid.api.messages import RfaId
 from idp.bankid.models import Order
+from idp.bankid.setup import BANKID, OPENER
 from idp.clock import utcnow
 from idp.crypto import Sealer
 from idp.db import db
@@ -109,7 +110,7 @@ def test_a_renewal_that_meets_somebody_leaving_leaves_no_order(
 
     def ask_while_they_leave(*arguments: object, **named: object) -> Order:
         renewed = original(*arguments, **named)  # type: ignore[arg-type]
-        service.abandon(app.extensions["idp.bankid"], visitor.uid, now=utcnow())
+        service.abandon(BANKID.of(app), visitor.uid, now=utcnow())
         return renewed
 
     monkeypatch.setattr(service, "_ask", ask_while_they_leave)
@@ -204,7 +205,7 @@ def test_a_result_that_waits_outlives_the_key_it_was_sealed_with(
     with app.app_context():
         assert resealing.reseal(Sealer(f"{new},{KEYS}")) == 1
         order = db.session.scalars(sa.select(Order)).one()
-        with_new = replace(app.extensions["idp.bankid"], sealer=Sealer(new))
+        with_new = replace(BANKID.of(app), sealer=Sealer(new))
         assert completed.person_of(with_new, order).name == "Anna Åkesson"
 
 
@@ -232,7 +233,7 @@ def test_an_ipad_is_known_by_its_touch_points(app: Flask, visitor: BankIdVisitor
 def test_brave_names_itself_in_a_header_of_its_own(
     app: Flask, visitor: BankIdVisitor, brands: str, link: str
 ) -> None:
-    app.extensions["idp.bankid_opener"] = None  # the real app's links
+    OPENER.put(app, None)  # the real app's links
     page = visitor.open(headers={"User-Agent": ANDROID, "Sec-CH-UA": brands})
     assert f'id="bankid-open" href="{link}' in page.text
 

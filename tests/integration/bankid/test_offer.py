@@ -11,6 +11,7 @@ from werkzeug.test import TestResponse
 from idp.bankid.models import Order
 from idp.bankid.simulator.people import PEOPLE
 from idp.clock import utcnow
+from idp.crypto import NUMBER_KEYS
 from idp.db import db
 from idp.users import bankid_links
 from idp.users import service as users
@@ -221,7 +222,7 @@ def test_an_account_of_somebody_else_is_not_offered(
         if has == "another bankid":
             link(app, user.id, BJORN)
         else:
-            keys = app.extensions["idp.personal_number_keys"]
+            keys = NUMBER_KEYS.of(app)
             number = PersonalNumber(BJORN.personal_number)
             bankid_links.state_number(user.id, number, keys=keys, now=utcnow())
             db.session.commit()

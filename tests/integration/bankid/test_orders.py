@@ -16,6 +16,7 @@ from idp.bankid.api import messages
 from idp.bankid.api.client import BankIdClient
 from idp.bankid.api.messages import RfaId
 from idp.bankid.models import Evidence, Order
+from idp.bankid.setup import BANKID
 from idp.bankid.simulator.server import Simulator
 from idp.config import Settings
 from idp.db import db
@@ -264,7 +265,7 @@ def test_a_result_that_meets_a_cancel_is_not_kept(
     def collect(client: BankIdClient, order_ref: str) -> Any:
         answer = original(client, order_ref)
         with app.app_context():
-            service.abandon(app.extensions["idp.bankid"], visitor.uid, now=newest_order(app).started_at)
+            service.abandon(BANKID.of(app), visitor.uid, now=newest_order(app).started_at)
         return answer
 
     monkeypatch.setattr(BankIdClient, "collect", collect)
@@ -387,7 +388,7 @@ def workers(app: Flask, environ: dict[str, str]) -> Iterator[list[Flask]]:
     others = [create_app(Settings.from_environ(environ)) for _ in range(7)]
     yield [app, *others]
     for other in others:
-        other.extensions["idp.bankid"].client._http.close()
+        BANKID.of(other).client._http.close()
         with other.app_context():
             db.engine.dispose()
 

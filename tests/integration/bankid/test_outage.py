@@ -12,7 +12,7 @@ from flask import Flask
 from idp.bankid import collecting, setup
 from idp.bankid.api import answers, circuit, messages
 from idp.bankid.api.messages import RfaId
-from idp.bankid.setup import BankId
+from idp.bankid.setup import BANKID, BankId
 from idp.clock import utcnow
 from tests.factories import PASSWORD
 from tests.fakes.relying_party import RelyingParty
@@ -29,7 +29,7 @@ pytestmark = [
 @pytest.fixture
 def bankid(app: Flask, clock: time_machine.Traveller) -> BankId:
     """What the provider reaches BankID with, its circuit on the test's clock."""
-    found: BankId = app.extensions["idp.bankid"]
+    found: BankId = BANKID.of(app)
     found.circuit._clock = lambda: utcnow().timestamp()
     return found
 

@@ -13,6 +13,7 @@ from flask import Flask
 from idp import audit
 from idp.clock import utcnow
 from idp.db import db
+from idp.extensions import SETTINGS
 from idp.users import service as users
 from tests.factories import make_client, make_company
 from tests.fakes.outbox import queued
@@ -71,7 +72,7 @@ class Run:
         with self.app.app_context():
             make_company()
             anna = users.NewUser(email=EMAIL, name="Anna Åkesson", company="Exempel AB")
-            users.add_user(anna, now=utcnow(), welcome=self.app.extensions["idp.settings"])
+            users.add_user(anna, now=utcnow(), welcome=SETTINGS.of(self.app))
 
     def reset(self, password: str) -> None:
         path = link(self.app, self.rp.browser, EMAIL)

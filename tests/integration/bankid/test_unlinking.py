@@ -7,6 +7,7 @@ import time_machine
 from flask import Flask
 
 from idp.clock import utcnow
+from idp.extensions import SETTINGS
 from idp.users import bankid_links
 from idp.users import service as users
 from idp.users.mails import Notice
@@ -139,7 +140,7 @@ def found_id(email: str) -> Any:
 
 def test_by_somebody_else_no_address_is_told(app: Flask) -> None:
     with app.app_context():
-        notice = Notice(app.extensions["idp.settings"])
+        notice = Notice(SETTINGS.of(app))
         assert bankid_links.unlink(found_id("anna@example.se"), now=utcnow(), notice=notice)
     (told,) = queued(app, "notice_bankid")
     assert "IP-adress" not in text_of(told)

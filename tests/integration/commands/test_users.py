@@ -19,6 +19,7 @@ from idp.account.email_change import Person
 from idp.clock import utcnow
 from idp.crypto import PersonalNumberKeys
 from idp.db import db
+from idp.extensions import SETTINGS
 from idp.users import bankid_links
 from idp.users import service as users
 from idp.users.models import Company, User
@@ -258,7 +259,7 @@ def test_an_address_that_waits_for_its_link_is_shown(app: Flask, run: Run, compa
     user_id = user_of(app).id
     with app.app_context():
         person = Person(user_id, "anna@example.se", "Anna", "sv")
-        given = app.extensions["idp.settings"]
+        given = SETTINGS.of(app)
         email_change.ask(person, "ny@example.se", address=None, settings=given, now=utcnow())
         db.session.commit()
     shown = json.loads(said(run("users", "show", "anna@example.se", "--json")))

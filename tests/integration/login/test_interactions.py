@@ -14,6 +14,7 @@ from werkzeug.test import TestResponse
 from idp.db import db
 from idp.login.models import BrowserSession, Interaction
 from idp.oidc.models import Grant
+from idp.oidc.provider import PROVIDER
 from tests.factories import PASSWORD, make_client, make_user
 from tests.fakes.relying_party import HTTPS, RelyingParty
 
@@ -231,7 +232,7 @@ def test_a_client_removed_in_the_middle_gets_nothing(
     content = yaml.safe_load(clients_file.read_text())
     del content["clients"]["portal"]
     clients_file.write_text(yaml.safe_dump(content))
-    app.extensions["idp.provider"].clients.refresh()
+    PROVIDER.of(app).clients.refresh()
     uid = uid_of(page)
     assert rp.exchange(code).error == "invalid_client"
     for response in (
@@ -253,7 +254,7 @@ def test_a_redirect_uri_removed_in_the_middle_is_not_gone_to(
     content = yaml.safe_load(clients_file.read_text())
     content["clients"]["portal"]["redirect_uris"] = ["https://portal.example.se/new"]
     clients_file.write_text(yaml.safe_dump(content))
-    app.extensions["idp.provider"].clients.refresh()
+    PROVIDER.of(app).clients.refresh()
     response = rp.follow(log_in_on(rp, page))
     assert (response.status_code, 'id="error-page"' in response.text) == (400, True)
 
@@ -265,7 +266,7 @@ def test_a_login_method_removed_in_the_middle_is_neither_taken_nor_asked_for_aga
     content = yaml.safe_load(clients_file.read_text())
     content["clients"]["portal"]["login_methods"] = ["bankid"]
     clients_file.write_text(yaml.safe_dump(content))
-    app.extensions["idp.provider"].clients.refresh()
+    PROVIDER.of(app).clients.refresh()
     for _ in range(2):  # the second time the old page is known for one that nobody waits for any more
         response = rp.follow(log_in_on(rp, page))
         # There is no BankID here: that is said instead of showing the same form once more.
@@ -277,7 +278,7 @@ def test_a_broken_clients_file_changes_nothing(
     rp: RelyingParty, app: Flask, clients_file: Path, anna: str
 ) -> None:
     good = clients_file.read_text()
-    registry = app.extensions["idp.provider"].clients
+    registry = PROVIDER.of(app).clients
     for broken in ("clients: [", good.replace("https://portal.example.se/cb", "http://evil.example/"), ""):
         clients_file.write_text(broken)
         registry.refresh()

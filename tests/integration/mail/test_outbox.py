@@ -17,6 +17,7 @@ from idp.clock import utcnow
 from idp.config import Settings
 from idp.crypto import CannotOpen
 from idp.db import db
+from idp.extensions import SETTINGS
 from idp.mail import OutgoingMail
 from idp.outbox import QueuedMail, Urgency
 from idp.users import service as users
@@ -220,7 +221,7 @@ def test_what_was_over_a_month_ago_is_forgotten(inside: Flask, clock: Traveller)
 
 def test_a_new_user_is_welcomed(app: Flask, run: Run, database_url: str, monkeypatch: Any) -> None:
     with app.app_context():
-        given: Settings = app.extensions["idp.settings"]
+        given: Settings = SETTINGS.of(app)
         new = users.NewUser(email="åsa+1@exempelå.se", name="Åsa", company="Exempel AB", locale="en")
         users.add_company("Exempel AB", None, now=utcnow())
         user_id = users.add_user(new, now=utcnow(), welcome=given).id
@@ -238,7 +239,7 @@ def test_who_is_not_added_is_not_welcomed(app: Flask) -> None:
         make_user()
         again = users.NewUser(email="ANNA@example.se", name="Anna", company="Exempel AB")
         with pytest.raises(users.BadInput, match="already"):
-            users.add_user(again, now=utcnow(), welcome=app.extensions["idp.settings"])
+            users.add_user(again, now=utcnow(), welcome=SETTINGS.of(app))
     assert queued(app) == []
 
 

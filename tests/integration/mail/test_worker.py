@@ -26,6 +26,7 @@ from idp.app import create_tool_app
 from idp.clock import utcnow
 from idp.config import Settings
 from idp.db import db
+from idp.extensions import SETTINGS
 from idp.mail import OutgoingMail, compose
 from idp.outbox import QueuedMail
 from tests.conftest import DATABASES
@@ -108,7 +109,7 @@ def test_a_mail_arrives_as_it_was_composed(inside: Flask, tmp_path: Path) -> Non
         to="åsa@exempelå.se",
         to_name="Åsa",
         locale="sv",
-        settings=inside.extensions["idp.settings"],
+        settings=SETTINGS.of(inside),
         paragraphs=["." + "å" * 2000, "."],
     )
     with MailServer(tmp_path) as server:

@@ -13,6 +13,7 @@ from idp.audit import AuditRow, Event
 from idp.db import db
 from idp.oidc.claims import AUTHN_PROVIDER, EVIDENCE_CLAIMS, NUMBER_CLAIMS, NUMBER_SCOPE
 from idp.oidc.models import Grant
+from idp.oidc.provider import PROVIDER
 from tests.factories import make_client, make_user
 from tests.fakes.relying_party import HTTPS, RelyingParty, Tokens
 
@@ -39,7 +40,7 @@ def asking(id_token: Any = (), userinfo: Any = ()) -> str:
 
 
 def id_token(rp: RelyingParty, tokens: Tokens) -> dict[str, Any]:
-    told: dict[str, Any] = rp.app.extensions["idp.provider"].keys.verify(tokens.id_token)
+    told: dict[str, Any] = PROVIDER.of(rp.app).keys.verify(tokens.id_token)
     return told
 
 

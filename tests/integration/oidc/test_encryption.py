@@ -10,6 +10,7 @@ from joserfc import jwt
 from joserfc.jwk import KeySet
 from werkzeug.test import TestResponse
 
+from idp.oidc.provider import PROVIDER
 from tests.conftest import ISSUER
 from tests.factories import make_client
 from tests.fakes import encrypted
@@ -157,7 +158,7 @@ def test_without_a_fitting_key_nothing_is_sent_in_the_clear_and_the_code_is_not_
     server.serve_keys(*encrypted.JWKS["keys"])
     clock.shift(59)
     assert fetched.exchange(code).error == "invalid_client_metadata"  # what was fetched is kept
-    fetched.app.extensions["idp.provider"].client_keys._kept.clear()
+    PROVIDER.of(fetched.app).client_keys._kept.clear()
     tokens = fetched.exchange(code)
     assert opened(tokens.id_token, "ECDH-ES", "A128CBC-HS256")
     assert opened(userinfo(fetched, tokens.access_token).text, "ECDH-ES", "A128CBC-HS256")
@@ -169,7 +170,7 @@ def test_without_a_fitting_key_nothing_is_sent_in_the_clear_and_the_code_is_not_
     again = fetched.refresh(tokens.refresh_token)
     assert again.status == 200, again
     server.serve_keys(*public("RS256")["keys"])
-    fetched.app.extensions["idp.provider"].client_keys._kept.clear()
+    PROVIDER.of(fetched.app).client_keys._kept.clear()
     answer = userinfo(fetched, again.access_token)
     assert (answer.status_code, answer.get_json()["error"]) == (400, "invalid_client_metadata")
 

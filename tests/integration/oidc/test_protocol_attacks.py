@@ -13,6 +13,7 @@ from joserfc.jwk import RSAKey
 from werkzeug.test import TestResponse
 
 from idp.clock import utcnow
+from idp.oidc.provider import PROVIDER
 from idp.users import service as users
 from tests.conftest import ISSUER
 from tests.factories import PASSWORD, make_client, make_public_client
@@ -222,7 +223,7 @@ def change(app: Flask, clients_file: Path, client_id: str, **fields: Any) -> Non
     file = yaml.safe_load(clients_file.read_text())
     file["clients"][client_id].update(fields)
     clients_file.write_text(yaml.safe_dump(file))
-    app.extensions["idp.provider"].clients.refresh()
+    PROVIDER.of(app).clients.refresh()
 
 
 ASKED = json.dumps({"userinfo": {"email": None, "name": None}, "id_token": {"email": None}})
@@ -244,7 +245,7 @@ def test_a_scope_taken_from_a_client_is_taken_from_what_it_was_granted_too(
 
 
 def claims_of(app: Flask, token: str) -> dict[str, Any]:
-    found: dict[str, Any] = app.extensions["idp.provider"].keys.verify(token, typ="JWT")
+    found: dict[str, Any] = PROVIDER.of(app).keys.verify(token, typ="JWT")
     return found
 
 

@@ -9,6 +9,7 @@ from flask import Flask
 from idp.clock import utcnow
 from idp.oidc.claims import INFO_SCOPE, ORG_AFFILIATION, ORG_NAME, ORG_NUMBER, ORG_SCOPE
 from idp.oidc.metadata import ID_TOKEN_CLAIMS
+from idp.oidc.provider import PROVIDER
 from idp.users import service as users
 from tests.factories import make_client, make_user
 from tests.fakes.relying_party import RelyingParty, Tokens
@@ -39,7 +40,7 @@ def anna(app: Flask) -> str:
 
 def id_token(rp: RelyingParty, tokens: Tokens) -> dict[str, Any]:
     """The ID token's claims beside those of the protocol."""
-    claims: dict[str, Any] = rp.app.extensions["idp.provider"].keys.verify(tokens.id_token)
+    claims: dict[str, Any] = PROVIDER.of(rp.app).keys.verify(tokens.id_token)
     return {name: value for name, value in claims.items() if name not in ID_TOKEN_CLAIMS}
 
 

@@ -19,6 +19,7 @@ from idp import audit
 from idp.clock import utcnow
 from idp.db import db
 from idp.login.models import BrowserSession
+from idp.password.hashing import HASHER
 from idp.users import service as users
 from idp.users.models import User
 from tests.factories import PASSWORD, make_user
@@ -254,7 +255,7 @@ def test_a_rehash_does_not_undo_a_change_made_meanwhile(
 ) -> None:
     with app.app_context():
         user_id = make_user(password_hash=bcrypt_2y(PASSWORD)).id
-    hasher = app.extensions["idp.password_hasher"]
+    hasher = HASHER.of(app)
     changed = hasher.hash("ett helt annat lösenord")
     check = hasher.check
 

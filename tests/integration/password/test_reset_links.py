@@ -16,6 +16,8 @@ from idp import audit, outbox
 from idp.clock import utcnow
 from idp.db import db
 from idp.errors import Busy
+from idp.extensions import SETTINGS
+from idp.password.hashing import HASHER
 from idp.password.models import ResetLink
 from idp.password.reset import LINK_KIND
 from idp.tokens import sha256_hex
@@ -57,7 +59,7 @@ def test_its_mail_overtakes_others_and_ends_with_it(
     with app.app_context():
         for number in range(3):
             user = make_user(email=f"{number}@example.se")
-            users.send_welcome(user, settings=app.extensions["idp.settings"], now=utcnow())
+            users.send_welcome(user, settings=SETTINGS.of(app), now=utcnow())
     clock.shift(1)
     link(app, browser)
     with app.app_context():
@@ -215,7 +217,7 @@ def test_a_link_used_by_another_request_in_the_meantime(
     app: Flask, browser: FlaskClient, anna: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = link(app, browser)
-    hasher = app.extensions["idp.password_hasher"]
+    hasher = HASHER.of(app)
     hash_slowly = hasher.hash
 
     def overtaken(password: str) -> str:
@@ -236,7 +238,7 @@ def test_a_server_too_busy_uses_no_link_up(
     app: Flask, browser: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = link(app, browser)
-    hasher = app.extensions["idp.password_hasher"]
+    hasher = HASHER.of(app)
 
     def busy(_password: str) -> str:
         raise Busy("no place")

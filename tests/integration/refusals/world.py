@@ -18,6 +18,7 @@ from werkzeug.test import TestResponse
 
 from idp.clock import utcnow
 from idp.db import db
+from idp.oidc.provider import PROVIDER
 from idp.users import service as users
 from tests.factories import PASSWORD, SECRET, make_user
 from tests.fakes.relying_party import HTTPS, RelyingParty, Tokens
@@ -129,7 +130,7 @@ class World:
             self._clients_are(before)
 
     def _clients_are(self, text: str) -> None:
-        registry = self.app.extensions["idp.provider"].clients
+        registry = PROVIDER.of(self.app).clients
         self.clients_file.write_text(text)
         registry.refresh()
         assert registry.problems == []

@@ -16,6 +16,7 @@ from werkzeug.test import TestResponse
 
 from idp.db import db
 from idp.oidc.models import Grant
+from idp.oidc.provider import PROVIDER
 from idp.prepared import AloneEngine
 from tests.factories import PASSWORD, make_user
 from tests.fakes.relying_party import HTTPS, RelyingParty
@@ -340,7 +341,7 @@ def test_anything_unexpected_is_a_page_and_the_trace_is_in_the_log(
     def broken(_client_id: str) -> None:
         raise RuntimeError("a secret inside")
 
-    monkeypatch.setattr(app.extensions["idp.provider"].clients, "get", broken)
+    monkeypatch.setattr(PROVIDER.of(app).clients, "get", broken)
     with caplog.at_level(logging.ERROR):
         page = rp.authorize()
         assert page.status_code == 500

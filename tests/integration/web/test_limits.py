@@ -18,7 +18,8 @@ from idp.app import create_app
 from idp.config import Settings
 from idp.db import db
 from idp.errors import TooManyTries
-from idp.ratelimit import RateLimiter
+from idp.password.hashing import HASHER
+from idp.ratelimit import LIMITER, RateLimiter
 from idp.web import address_key
 from tests.factories import PASSWORD, make_user
 from tests.fakes.hash_work import count_hashes
@@ -197,7 +198,7 @@ def test_a_limited_try_costs_no_hash_and_is_audited(
 def test_tries_that_pass_the_first_test_together_are_tested_again(
     app: Flask, anna: str, monkeypatch: pytest.MonkeyPatch, password: str
 ) -> None:
-    hasher, limiter = app.extensions["idp.password_hasher"], app.extensions["idp.limiter"]
+    hasher, limiter = HASHER.of(app), LIMITER.of(app)
     check = hasher.check
     hits: list[str] = []
     monkeypatch.setattr(limiter, "test", remembering(limiter.test, hits))
@@ -238,7 +239,7 @@ def test_parallel_guesses_learn_no_more_than_the_limit(
         db.create_all()
         make_user()
     together = threading.Barrier(at_once)
-    hasher = app.extensions["idp.password_hasher"]
+    hasher = HASHER.of(app)
     check = hasher.check
 
     def check_together(typed: str, stored: str | None) -> Any:

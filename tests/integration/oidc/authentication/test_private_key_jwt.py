@@ -21,6 +21,7 @@ from idp.clock import utcnow
 from idp.db import db
 from idp.oidc import retention
 from idp.oidc.models import UsedAssertion
+from idp.oidc.provider import PROVIDER
 from idp.tokens import base64url
 from tests.factories import SECRET, make_client
 from tests.fakes import assertions
@@ -189,7 +190,7 @@ def test_an_assertion_with_one_thing_wrong_is_refused_and_spends_nothing(
         "not JSON": "eA." + valid.partition(".")[2],
         "very long": sign(claims(filling="x" * 20_000)),
     }
-    app.extensions["idp.provider"].limiter.hit = lambda *_: None  # the throttle has a test of its own
+    PROVIDER.of(app).limiter.hit = lambda *_: None  # the throttle has a test of its own
     for name, assertion in cases.items():
         with subtests.test(name):
             answer = rp.exchange(code, **form(assertion))

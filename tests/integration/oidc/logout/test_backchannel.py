@@ -23,10 +23,12 @@ from idp.app import logout_courier
 from idp.clock import utcnow
 from idp.config import Settings
 from idp.db import db
+from idp.extensions import SETTINGS
 from idp.login import sessions
 from idp.oidc.logout import notices
 from idp.oidc.logout.backchannel import LOGOUT_EVENT, Courier
 from idp.oidc.logout.notices import LogoutNotice
+from idp.oidc.provider import PROVIDER
 from idp.outbound import Outbound
 from tests.conftest import DATABASES
 from tests.factories import PASSWORD, make_client, make_user
@@ -132,7 +134,7 @@ class Post:
 
 @pytest.fixture
 def post(app: Flask) -> Post:
-    made = logout_courier(app.extensions["idp.settings"])
+    made = logout_courier(SETTINGS.of(app))
     return Post(app, dataclasses.replace(made, outbound=Outbound(allow_loopback=True)))
 
 
@@ -438,7 +440,7 @@ def test_a_client_that_is_gone_has_nothing_to_hear(
 
 def test_nobody_is_led_inside(app: Flask, rp: RelyingParty, portal: ListeningApp, post: Post) -> None:
     log_out(rp, rp.tokens().id_token)
-    made = logout_courier(app.extensions["idp.settings"])
+    made = logout_courier(SETTINGS.of(app))
     assert Post(app, made).deliver() == 1
     assert portal.heard == []
     assert post.waiting() == [("portal", 1)]
@@ -550,5 +552,5 @@ def test_what_no_worker_came_for_is_forgotten(clock: Traveller, app: Flask, rp: 
 
 def test_settings_reach_the_courier(app: Flask, environ: dict[str, str]) -> None:
     made = logout_courier(Settings.from_environ(environ))
-    assert made.subject_key == app.extensions["idp.provider"].subject_key
+    assert made.subject_key == PROVIDER.of(app).subject_key
     assert made.issuer == "https://login.example.se"

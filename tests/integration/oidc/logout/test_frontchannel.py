@@ -15,6 +15,7 @@ from joserfc.jwk import KeySet
 from time_machine import Traveller
 from werkzeug.test import TestResponse
 
+from idp.oidc.provider import PROVIDER
 from tests.factories import PASSWORD, make_client, make_user
 from tests.fakes.relying_party import HTTPS, RelyingParty
 
@@ -151,7 +152,7 @@ def test_a_client_that_is_gone_is_not_loaded(
     del left["clients"]["framed"]
     del left["clients"]["told"]["frontchannel_logout_uri"]
     clients_file.write_text(yaml.safe_dump(left))
-    rp.app.extensions["idp.provider"].clients.refresh()
+    PROVIDER.of(rp.app).clients.refresh()
     assert end_session(rp).headers["Location"] == RETURN + "?state=s"
 
 

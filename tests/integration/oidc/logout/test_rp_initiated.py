@@ -11,6 +11,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
+from idp.oidc.provider import PROVIDER
 from idp.tokens import base64url
 from tests.factories import make_client, make_user
 from tests.fakes.relying_party import HTTPS, RelyingParty
@@ -324,7 +325,7 @@ def test_a_client_removed_after_a_post_from_another_site_leads_nowhere(
     content = yaml.safe_load(clients_file.read_text())
     del content["clients"]["portal"]
     clients_file.write_text(yaml.safe_dump(content))
-    app.extensions["idp.provider"].clients.refresh()
+    PROVIDER.of(app).clients.refresh()
     assert 'id="logout-confirm"' in rp.follow(rp.browser.get(location, **HTTPS)).text
 
 
@@ -337,7 +338,7 @@ def test_a_client_removed_meanwhile_does_not_keep_the_person_logged_in(
     content = yaml.safe_load(clients_file.read_text())
     del content["clients"]["portal"]
     clients_file.write_text(yaml.safe_dump(content))
-    app.extensions["idp.provider"].clients.refresh()
+    PROVIDER.of(app).clients.refresh()
     assert is_done(rp.submit(page))  # and not back to where nothing is registered any more
     assert not is_live(other)
 

@@ -11,6 +11,7 @@ from joserfc import jwt
 from joserfc.jwk import KeySet
 
 from idp.clock import utcnow
+from idp.oidc.provider import PROVIDER
 from tests.factories import NOON, make_client
 from tests.fakes.relying_party import HTTPS, RelyingParty, Tokens
 
@@ -95,7 +96,7 @@ def test_what_is_no_access_token_of_ours_opens_nothing(
     header, payload, signature = tokens.access_token.split(".")
     claims = json.loads(urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
     unsigned = urlsafe_b64encode(json.dumps({"alg": "none", "typ": "at+jwt", "kid": "x"}).encode())
-    keys = app.extensions["idp.provider"].keys
+    keys = PROVIDER.of(app).keys
     cases = {
         "its jti": claims["jti"],
         "an ID token": tokens.id_token,

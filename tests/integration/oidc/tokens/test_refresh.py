@@ -15,12 +15,13 @@ import time_machine
 import yaml
 from flask import Flask
 
-from idp.app import BANKID_REFRESH_IDLE
 from idp.audit import Event, newest
+from idp.bankid.method import REFRESH_IDLE as BANKID_REFRESH_IDLE
 from idp.clock import utcnow
 from idp.db import db
 from idp.login import sessions
 from idp.oidc.models import AccessToken, Grant, RefreshToken
+from idp.oidc.provider import PROVIDER
 from idp.oidc.tokens import refresh
 from idp.oidc.tokens.refresh import Presented
 from idp.tokens import sha256_hex
@@ -431,14 +432,14 @@ def change_entry(app: Flask, file: Path, client_id: str = "portal", **changes: A
     content = yaml.safe_load(file.read_text())
     content["clients"][client_id].update(changes)
     file.write_text(yaml.safe_dump(content))
-    app.extensions["idp.provider"].clients.refresh()
+    PROVIDER.of(app).clients.refresh()
 
 
 def remove_the_client(app: Flask, file: Path) -> None:
     content = yaml.safe_load(file.read_text())
     del content["clients"]["portal"]
     file.write_text(yaml.safe_dump(content))
-    app.extensions["idp.provider"].clients.refresh()
+    PROVIDER.of(app).clients.refresh()
 
 
 def take_the_grant_type(app: Flask, file: Path) -> None:

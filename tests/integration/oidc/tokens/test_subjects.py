@@ -9,6 +9,7 @@ from flask import Flask
 
 from idp.app import create_app
 from idp.config import Settings
+from idp.oidc.provider import PROVIDER
 from tests.factories import make_client, make_user
 from tests.fakes.relying_party import RelyingParty
 
@@ -34,7 +35,7 @@ def clients() -> dict[str, dict[str, Any]]:
 def subjects(app: Flask, rp: RelyingParty, email: str = "anna@example.se") -> dict[str, str]:
     """Each client's `sub` in the ID token, which userinfo repeats."""
     found = {}
-    registered = app.extensions["idp.provider"].clients
+    registered = PROVIDER.of(app).clients
     for client_id in ("portal", "public", "a", "a-too", "b", "c-of-a"):
         relying = RelyingParty(app, rp.browser, client_id, registered.get(client_id).redirect_uris[0])
         tokens = relying.exchange(relying.code(email=email))
@@ -68,12 +69,10 @@ def test_two_people_have_two_subjects(rp: RelyingParty, app: Flask, anna: str) -
 
 def test_subjects_survive_a_restart_and_hang_on_the_secret(app: Flask, environ: dict[str, str]) -> None:
     def key(**changes: str) -> bytes:
-        made: bytes = (
-            create_app(Settings.from_environ({**environ, **changes})).extensions["idp.provider"].subject_key
-        )
+        made: bytes = PROVIDER.of(create_app(Settings.from_environ({**environ, **changes}))).subject_key
         return made
 
-    assert key() == app.extensions["idp.provider"].subject_key
+    assert key() == PROVIDER.of(app).subject_key
     assert key(IDP_SECRET_KEY="fedcba9876543210fedcba9876543210") != key()
 
 

@@ -14,6 +14,7 @@ from werkzeug.test import TestResponse
 
 from idp.clock import utcnow
 from idp.db import db
+from idp.oidc.provider import PROVIDER
 from idp.users import service as users
 from idp.users.models import User
 from tests.factories import PASSWORD, make_user
@@ -180,7 +181,7 @@ def remove_the_client(app: Flask, _rp: RelyingParty, file: Path) -> None:
     content = yaml.safe_load(file.read_text())
     del content["clients"]["portal"]
     file.write_text(yaml.safe_dump(content))
-    app.extensions["idp.provider"].clients.refresh()
+    PROVIDER.of(app).clients.refresh()
 
 
 def log_in_as_another(app: Flask, rp: RelyingParty, _file: Path) -> None:
