@@ -17,7 +17,7 @@ from idp.bankid.simulator import evidence as make
 from idp.bankid.simulator.evidence import Defect, b64
 from idp.bankid.simulator.people import PEOPLE
 from idp.bankid.simulator.pki import POLICIES, Pki
-from tests.unit.bankid.forger import (
+from tests.unit.bankid.evidence.forger import (
     ANNA,
     HIDDEN,
     NOW,
@@ -267,5 +267,5 @@ def test_any_text_is_answered_by_a_reason(pki: Pki, text: str, response: str) ->
 
 def test_every_reason_has_been_seen() -> None:
     """A reason that no table here mentions is a check that no test would miss."""
-    tables = "".join(path.read_text() for path in Path(__file__).parent.glob("test_evidence*.py"))
+    tables = "".join(path.read_text() for path in Path(__file__).parent.glob("test_*.py"))
     assert [reason for reason in Reason if f"Reason.{reason.name}" not in tables] == []
