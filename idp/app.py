@@ -44,7 +44,7 @@ from idp.oidc.clients.keys import ClientKeys
 from idp.oidc.clients.registry import ClientRegistry, load_clients
 from idp.oidc.keys.ring import KeyRing
 from idp.oidc.logout import frontchannel, notices
-from idp.oidc.logout.backchannel import Courier
+from idp.oidc.logout.backchannel import LogoutDelivery
 from idp.oidc.metadata import DOCUMENTS
 from idp.oidc.models import Consent, Grant
 from idp.oidc.provider import PROVIDER, Provider
@@ -159,11 +159,11 @@ def create_app(settings: Settings) -> Flask:
     return app
 
 
-def logout_courier(settings: Settings) -> Courier:
+def logout_delivery(settings: Settings) -> LogoutDelivery:
     """What delivers logout notices. Raises `ConfigError` with every problem of keys and clients."""
     keys, clients = _load(settings)
     outbound = Outbound(allow_loopback=settings.is_loopback)
-    return Courier(
+    return LogoutDelivery(
         issuer=settings.issuer,
         clients=clients,
         keys=keys,

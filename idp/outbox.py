@@ -27,7 +27,7 @@ from idp.extensions import Slot
 from idp.mail import OutgoingMail
 from idp.retention import ExpiredRows
 
-LEASE = timedelta(minutes=10)
+LEASE_TIME = timedelta(minutes=10)
 """How long a worker has for one delivery; after that it counts as dead and another may try."""
 
 FIRST_PAUSE = timedelta(minutes=1)
@@ -87,8 +87,8 @@ EXPIRED_ROWS = (ExpiredRows(QueuedMail, QueuedMail.id, _forgotten),)
 
 
 @dataclass(frozen=True)
-class Claim:
-    """One attempt at one mail. It is this worker's until the lease ends."""
+class Lease:
+    """One attempt at one mail, which is this worker's until `LEASE_TIME` has passed."""
 
     id: UUID
     kind: str
@@ -147,7 +147,7 @@ def _waiting(mail: OutgoingMail, user_id: UUID | None, *, now: datetime) -> dict
     }
 
 
-def claim(*, now: datetime) -> Claim | None:
+def lease_next(*, now: datetime) -> Lease | None:
     """Of the most urgent mails the one that has waited longest, for this worker alone until the lease ends.
 
     None: nothing is due. Commits.
@@ -164,7 +164,7 @@ def claim(*, now: datetime) -> Claim | None:
     statement = (
         sa.update(QueuedMail)
         .where(QueuedMail.id == first, due)
-        .values(attempts=QueuedMail.attempts + 1, next_attempt_at=now + LEASE)
+        .values(attempts=QueuedMail.attempts + 1, next_attempt_at=now + LEASE_TIME)
         .returning(
             QueuedMail.id,
             QueuedMail.kind,
@@ -178,46 +178,46 @@ def claim(*, now: datetime) -> Claim | None:
     )
     row = db.session.execute(statement).one_or_none()
     db.session.commit()
-    return Claim(*row) if row else None
+    return Lease(*row) if row else None
 
 
-def open_mail(claimed: Claim) -> OutgoingMail:
+def open_mail(lease: Lease) -> OutgoingMail:
     """The mail itself. Raises `CannotOpen`: IDP_SECRET_KEY is another than when it was queued."""
     try:
-        opened = _sealer().open(claimed.sealed, purpose=PURPOSE, context=str(claimed.id))
+        opened = _sealer().open(lease.sealed, purpose=PURPOSE, context=str(lease.id))
     except CannotOpen:
         raise CannotOpen("sealed with another IDP_SECRET_KEY") from None
     to, _, content = opened.partition("\n")
     return OutgoingMail(to, content)
 
 
-def delivered(claimed: Claim, *, now: datetime) -> None:
+def mark_delivered(lease: Lease, *, now: datetime) -> None:
     """Note that the mail has left; its content goes. Commits."""
-    db.session.execute(_finish(claimed, now))
+    db.session.execute(_finish_leased(lease, now))
     db.session.commit()
 
 
-def retry_later(claimed: Claim, *, now: datetime) -> datetime | None:
+def retry_later(lease: Lease, *, now: datetime) -> datetime | None:
     """When the mail is tried again: after a pause that doubles. None: it has waited for two days. Commits."""
-    if now >= claimed.queued_at + GIVE_UP_AFTER:
+    if now >= lease.queued_at + GIVE_UP_AFTER:
         return None
-    pause = min(FIRST_PAUSE * int(2 ** min(claimed.attempt - 1, 16)), LONGEST_PAUSE)
-    db.session.execute(_mine(claimed).values(next_attempt_at=now + pause))
+    pause = min(FIRST_PAUSE * int(2 ** min(lease.attempt - 1, 16)), LONGEST_PAUSE)
+    db.session.execute(_update_leased(lease).values(next_attempt_at=now + pause))
     db.session.commit()
     return now + pause
 
 
-def give_up(claimed: Claim, reason: str, *, now: datetime) -> None:
+def give_up(lease: Lease, reason: str, *, now: datetime) -> None:
     """End the mail undelivered, which is audited; its content goes. `reason` holds no address. Commits."""
-    statement = _finish(claimed, now).values(failure=reason[:MAX_FAILURE]).returning(QueuedMail.id)
+    statement = _finish_leased(lease, now).values(failure=reason[:MAX_FAILURE]).returning(QueuedMail.id)
     if db.session.scalar(statement) is not None:
         audit.record(
             audit.Event.MAIL_GIVEN_UP,
             now=now,
-            user_id=claimed.user_id,
+            user_id=lease.user_id,
             actor="worker",
-            kind=claimed.kind,
-            attempts=claimed.attempt,
+            kind=lease.kind,
+            attempts=lease.attempt,
             reason=reason,
         )
     db.session.commit()
@@ -254,17 +254,17 @@ def given_up_since(moment: datetime) -> int:
     return db.session.scalars(query).one()
 
 
-def _mine(claimed: Claim) -> sa.Update:
+def _update_leased(lease: Lease) -> sa.Update:
     """An UPDATE of the mail, if no other worker has taken it since."""
     return (
         sa.update(QueuedMail)
-        .where(QueuedMail.id == claimed.id, QueuedMail.attempts == claimed.attempt)
+        .where(QueuedMail.id == lease.id, QueuedMail.attempts == lease.attempt)
         .execution_options(synchronize_session=False)
     )
 
 
-def _finish(claimed: Claim, now: datetime) -> sa.Update:
-    return _mine(claimed).values(sealed=None, next_attempt_at=None, finished_at=now)
+def _finish_leased(lease: Lease, now: datetime) -> sa.Update:
+    return _update_leased(lease).values(sealed=None, next_attempt_at=None, finished_at=now)
 
 
 def _sealer() -> Sealer:

@@ -11,13 +11,13 @@ from flask import Flask, current_app
 from sqlalchemy.exc import SQLAlchemyError
 
 from idp import mail, mail_transport, outbox, purge
-from idp.app import logout_courier
+from idp.app import logout_delivery
 from idp.clock import utcnow
 from idp.config import ConfigError, Settings
 from idp.crypto import CannotOpen
 from idp.db import db
 from idp.mail_transport import Deferred, Refused, Send, Transport, Trouble
-from idp.oidc.logout.backchannel import Courier
+from idp.oidc.logout.backchannel import LogoutDelivery
 
 LOOK_SECONDS = 1.0
 FIRST_PAUSE_SECONDS = 5.0
@@ -39,7 +39,7 @@ def run(settings: Settings) -> None:
         raise ConfigError(["IDP_MAIL_URL is missing: it says where mails go"])
     _, sender = mail.sender(settings)
     transport = mail_transport.transport(settings.mail_url, sender=sender)
-    courier = logout_courier(settings)
+    delivery = logout_delivery(settings)
     stop, reload = threading.Event(), threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
@@ -48,7 +48,7 @@ def run(settings: Settings) -> None:
     # Threads of their own: no mail waits for a relying app that does not answer.
     app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
     notifiers = [
-        threading.Thread(target=notify, args=(app, courier, stop), daemon=True)
+        threading.Thread(target=notify, args=(app, delivery, stop), daemon=True)
         for _ in range(NOTICES_AT_ONCE)
     ]
     for notifier in notifiers:
@@ -58,7 +58,7 @@ def run(settings: Settings) -> None:
     while not stop.is_set():
         if reload.is_set():
             reload.clear()
-            courier.clients.refresh()
+            delivery.clients.refresh()
         try:
             fine = deliver_due(transport, stopping=stop.is_set)
             if tidied is None or utcnow() - tidied > TIDY_EVERY:
@@ -76,12 +76,12 @@ def run(settings: Settings) -> None:
     log.info("worker_stopped")
 
 
-def notify(app: Flask, courier: Courier, stop: threading.Event) -> None:
+def notify(app: Flask, delivery: LogoutDelivery, stop: threading.Event) -> None:
     """Deliver one logout notice after the other until `stop` is set."""
     with app.app_context():
         while not stop.is_set():
             try:
-                pause = 0.0 if courier.deliver_next() else LOOK_SECONDS
+                pause = 0.0 if delivery.deliver_next() else LOOK_SECONDS
             except SQLAlchemyError as error:
                 log.error("database_trouble", reason=type(error).__name__)
                 pause = FIRST_PAUSE_SECONDS
@@ -97,10 +97,10 @@ def deliver_due(transport: Transport, *, stopping: Callable[[], bool] = lambda: 
     while True:
         with transport.session() as send:
             for _ in range(MAILS_PER_SESSION):
-                claimed = None if stopping() else outbox.claim(now=utcnow())
-                if claimed is None:
+                lease = None if stopping() else outbox.lease_next(now=utcnow())
+                if lease is None:
                     return True
-                if not _deliver(claimed, send):
+                if not _deliver(lease, send):
                     return False
 
 
@@ -117,39 +117,39 @@ def tidy(transport: Transport, *, fine: bool, stopping: Callable[[], bool]) -> b
     return fine
 
 
-def _deliver(claimed: outbox.Claim, send: Send) -> bool:
-    if claimed.useful_until is not None and claimed.useful_until <= utcnow():
-        outbox.give_up(claimed, outbox.TOO_LATE, now=utcnow())
-        log.warning("mail_too_late", **_facts(claimed))
+def _deliver(lease: outbox.Lease, send: Send) -> bool:
+    if lease.useful_until is not None and lease.useful_until <= utcnow():
+        outbox.give_up(lease, outbox.TOO_LATE, now=utcnow())
+        log.warning("mail_too_late", **_facts(lease))
         return True
     try:
-        send(outbox.open_mail(claimed))
+        send(outbox.open_mail(lease))
     except Trouble as error:
         log.error("mail_trouble", reason=str(error))
-        _later(claimed, str(error))
+        _later(lease, str(error))
         return False
     except Deferred as error:
-        _later(claimed, str(error))
+        _later(lease, str(error))
     except (Refused, CannotOpen) as error:
-        _give_up(claimed, str(error))
+        _give_up(lease, str(error))
     else:
-        outbox.delivered(claimed, now=utcnow())
-        log.info("mail_delivered", **_facts(claimed))
+        outbox.mark_delivered(lease, now=utcnow())
+        log.info("mail_delivered", **_facts(lease))
     return True
 
 
-def _later(claimed: outbox.Claim, reason: str) -> None:
-    again = outbox.retry_later(claimed, now=utcnow())
+def _later(lease: outbox.Lease, reason: str) -> None:
+    again = outbox.retry_later(lease, now=utcnow())
     if again is None:
-        _give_up(claimed, reason)
+        _give_up(lease, reason)
     else:
-        log.warning("mail_deferred", reason=reason, again=again.isoformat(), **_facts(claimed))
+        log.warning("mail_deferred", reason=reason, again=again.isoformat(), **_facts(lease))
 
 
-def _give_up(claimed: outbox.Claim, reason: str) -> None:
-    outbox.give_up(claimed, reason, now=utcnow())
-    log.error("mail_given_up", reason=reason, **_facts(claimed))
+def _give_up(lease: outbox.Lease, reason: str) -> None:
+    outbox.give_up(lease, reason, now=utcnow())
+    log.error("mail_given_up", reason=reason, **_facts(lease))
 
 
-def _facts(claimed: outbox.Claim) -> dict[str, str | int]:
-    return {"mail": str(claimed.id), "kind": claimed.kind, "attempt": claimed.attempt}
+def _facts(lease: outbox.Lease) -> dict[str, str | int]:
+    return {"mail": str(lease.id), "kind": lease.kind, "attempt": lease.attempt}

@@ -9,7 +9,7 @@ from flask import Flask
 
 from idp import outbox
 from idp.db import db
-from idp.outbox import Claim, QueuedMail
+from idp.outbox import Lease, QueuedMail
 
 
 def queued(app: Flask, kind: str | None = None) -> list[EmailMessage]:
@@ -23,6 +23,6 @@ def queued(app: Flask, kind: str | None = None) -> list[EmailMessage]:
 
 def _opened(row: QueuedMail) -> EmailMessage:
     assert row.sealed is not None
-    claim = Claim(row.id, row.kind, row.user_id, row.attempts, row.queued_at, row.sealed)
-    content = outbox.open_mail(claim).content.encode()
+    lease = Lease(row.id, row.kind, row.user_id, row.attempts, row.queued_at, row.sealed)
+    content = outbox.open_mail(lease).content.encode()
     return email.message_from_bytes(content, policy=email.policy.default)

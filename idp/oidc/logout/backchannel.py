@@ -14,7 +14,7 @@ from idp.oidc.clients.keys import ClientKeys
 from idp.oidc.clients.registry import ClientRegistry
 from idp.oidc.keys.ring import KeyRing
 from idp.oidc.logout import notices
-from idp.oidc.logout.notices import Claim
+from idp.oidc.logout.notices import Lease
 from idp.outbound import Outbound, OutboundError
 from idp.tokens import new_token
 
@@ -35,7 +35,7 @@ class Undelivered(Exception):
 
 
 @dataclass(frozen=True)
-class Courier:
+class LogoutDelivery:
     """Delivers logout notices; safe to share between threads."""
 
     issuer: str
@@ -47,23 +47,23 @@ class Courier:
 
     def deliver_next(self) -> bool:
         """Try to deliver one notice that is due. False: there was none."""
-        claimed = notices.claim(now=utcnow())
-        if claimed is None:
+        lease = notices.lease_next(now=utcnow())
+        if lease is None:
             return False
-        client = self.clients.get(claimed.client_id)
+        client = self.clients.get(lease.client_id)
         if client is None or client.backchannel_logout_uri is None:
-            notices.remove(claimed)
+            notices.remove(lease)
             return True
         try:
-            self._post(client, client.backchannel_logout_uri, claimed)
+            self._post(client, client.backchannel_logout_uri, lease)
         except Undelivered as error:
-            _not_now(claimed, error)
+            _defer_or_give_up(lease, error)
         else:
-            notices.remove(claimed)
-            log.info("logout_notice_delivered", **_facts(claimed))
+            notices.remove(lease)
+            log.info("logout_notice_delivered", **_facts(lease))
         return True
 
-    def logout_token(self, client: Client, claimed: Claim, *, now: datetime) -> str:
+    def logout_token(self, client: Client, lease: Lease, *, now: datetime) -> str:
         """What tells the client whose session has ended, and which (Back-Channel Logout §2.4).
 
         Encrypted where the client's ID tokens are (§2.6). Raises `LookupError` when there is no key for the
@@ -72,8 +72,8 @@ class Courier:
         content = {
             "iss": self.issuer,
             "aud": client.client_id,
-            "sub": claims.subject(client, claimed.user_id, self.subject_key),
-            "sid": str(claimed.session_id),
+            "sub": claims.subject(client, lease.user_id, self.subject_key),
+            "sid": str(lease.session_id),
             "exp": int(now.timestamp()) + LIFETIME_SECONDS,
             "jti": new_token(),
             "events": {LOGOUT_EVENT: {}},
@@ -82,10 +82,10 @@ class Courier:
         token = self.keys.sign(content, alg=alg, typ=LOGOUT_TOKEN_TYP, now=now)
         return encryption.as_id_token(token, self.client_keys, client, now)
 
-    def _post(self, client: Client, uri: str, claimed: Claim) -> None:
+    def _post(self, client: Client, uri: str, lease: Lease) -> None:
         """Post the logout token (Back-Channel Logout §2.5, §2.8). Raises `Undelivered`."""
         try:
-            token = self.logout_token(client, claimed, now=utcnow())
+            token = self.logout_token(client, lease, now=utcnow())
             answer = self.outbound.request(
                 "POST",
                 uri,
@@ -100,16 +100,16 @@ class Courier:
             raise Undelivered(f"the answer is {answer.status}", refused=answer.status == 400)
 
 
-def _not_now(claimed: Claim, error: Undelivered) -> None:
+def _defer_or_give_up(lease: Lease, error: Undelivered) -> None:
     """Try again later, or give it up: one that is refused sooner than one that nobody hears."""
-    final = error.refused and claimed.attempt >= MAX_REFUSALS
-    again = None if final else notices.retry_later(claimed, now=utcnow())
+    final = error.refused and lease.attempt >= MAX_REFUSALS
+    again = None if final else notices.retry_later(lease, now=utcnow())
     if again is not None:
-        log.warning("logout_notice_deferred", reason=str(error), again=again.isoformat(), **_facts(claimed))
+        log.warning("logout_notice_deferred", reason=str(error), again=again.isoformat(), **_facts(lease))
         return
-    ended = notices.give_up(claimed, str(error), now=utcnow())
-    log.error("logout_notice_given_up", reason=str(error), notices=ended, **_facts(claimed))
+    ended = notices.give_up(lease, str(error), now=utcnow())
+    log.error("logout_notice_given_up", reason=str(error), notices=ended, **_facts(lease))
 
 
-def _facts(claimed: Claim) -> dict[str, str | int]:
-    return {"notice": str(claimed.id), "client_id": claimed.client_id, "attempt": claimed.attempt}
+def _facts(lease: Lease) -> dict[str, str | int]:
+    return {"notice": str(lease.id), "client_id": lease.client_id, "attempt": lease.attempt}

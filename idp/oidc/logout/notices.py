@@ -18,7 +18,7 @@ from idp.oidc.models import Grant
 from idp.oidc.provider import PROVIDER, Provider
 from idp.retention import ExpiredRows
 
-LEASE = timedelta(minutes=2)
+LEASE_TIME = timedelta(minutes=2)
 """How long a worker has for one delivery; after that it counts as dead and another may try."""
 
 FIRST_PAUSE = timedelta(seconds=10)
@@ -51,8 +51,8 @@ EXPIRED_ROWS = (ExpiredRows(LogoutNotice, LogoutNotice.id, _forgotten),)
 
 
 @dataclass(frozen=True)
-class Claim:
-    """One attempt at one notice. It is this worker's until the lease ends."""
+class Lease:
+    """One attempt at one notice, which is this worker's until `LEASE_TIME` has passed."""
 
     id: UUID
     client_id: str
@@ -69,7 +69,7 @@ def queue(_sender: object, *, session_ids: list[UUID], now: datetime) -> None:
         .where(Grant.session_id.in_(session_ids))
         .distinct()
     )
-    # Commands know no clients: there the courier sorts out who does not listen.
+    # Commands know no clients: the worker that delivers sorts out clients that do not listen.
     provider = PROVIDER.find()
     notices = [
         {
@@ -88,7 +88,7 @@ def queue(_sender: object, *, session_ids: list[UUID], now: datetime) -> None:
         db.session.execute(sa.insert(LogoutNotice), notices)
 
 
-def claim(*, now: datetime) -> Claim | None:
+def lease_next(*, now: datetime) -> Lease | None:
     """A notice that is due, for this worker alone until the lease ends; None: there is none. Commits.
 
     None of a client that has one in somebody's hands or in a pause: one that does not answer takes up one
@@ -102,20 +102,20 @@ def claim(*, now: datetime) -> Claim | None:
         .order_by(LogoutNotice.attempts.desc(), LogoutNotice.queued_at, LogoutNotice.id)
         .limit(1)
     )
-    claimed = None
-    while claimed is None:
+    row = None
+    while row is None:
         candidate = db.session.execute(query).one_or_none()
         if candidate is None:
             db.session.rollback()
             return None
-        claimed = db.session.execute(
+        row = db.session.execute(
             sa.update(LogoutNotice)
             .where(
                 LogoutNotice.id == candidate.id,
                 LogoutNotice.attempts == candidate.attempts,
                 LogoutNotice.next_attempt_at <= now,
             )
-            .values(attempts=LogoutNotice.attempts + 1, next_attempt_at=now + LEASE)
+            .values(attempts=LogoutNotice.attempts + 1, next_attempt_at=now + LEASE_TIME)
             .returning(
                 LogoutNotice.id,
                 LogoutNotice.client_id,
@@ -127,36 +127,36 @@ def claim(*, now: datetime) -> Claim | None:
             .execution_options(synchronize_session=False)
         ).one_or_none()
         db.session.commit()
-    return Claim(*claimed)
+    return Lease(*row)
 
 
-def remove(claimed: Claim) -> None:
+def remove(lease: Lease) -> None:
     """The notice has been delivered, or has nobody to go to. Commits."""
-    statement = sa.delete(LogoutNotice).where(*_mine(claimed))
+    statement = sa.delete(LogoutNotice).where(*_still_leased(lease))
     db.session.execute(statement.execution_options(synchronize_session=False))
     db.session.commit()
 
 
-def retry_later(claimed: Claim, *, now: datetime) -> datetime | None:
+def retry_later(lease: Lease, *, now: datetime) -> datetime | None:
     """When the notice is tried again: after a pause that doubles. None: it has been tried often. Commits."""
-    if claimed.attempt >= MAX_ATTEMPTS:
+    if lease.attempt >= MAX_ATTEMPTS:
         return None
-    again = now + min(FIRST_PAUSE * int(2 ** (claimed.attempt - 1)), LONGEST_PAUSE)
-    statement = sa.update(LogoutNotice).where(*_mine(claimed)).values(next_attempt_at=again)
+    again = now + min(FIRST_PAUSE * int(2 ** (lease.attempt - 1)), LONGEST_PAUSE)
+    statement = sa.update(LogoutNotice).where(*_still_leased(lease)).values(next_attempt_at=again)
     db.session.execute(statement.execution_options(synchronize_session=False))
     db.session.commit()
     return again
 
 
-def give_up(claimed: Claim, reason: str, *, now: datetime) -> int:
+def give_up(lease: Lease, reason: str, *, now: datetime) -> int:
     """End the notice undelivered, and with it all of the client's that have waited for an hour; how many.
 
     Each is audited. Commits.
     """
-    late = sa.and_(LogoutNotice.client_id == claimed.client_id, LogoutNotice.queued_at <= now - GIVE_UP_AFTER)
+    late = sa.and_(LogoutNotice.client_id == lease.client_id, LogoutNotice.queued_at <= now - GIVE_UP_AFTER)
     statement = (
         sa.delete(LogoutNotice)
-        .where(sa.or_(sa.and_(*_mine(claimed)), late))
+        .where(sa.or_(sa.and_(*_still_leased(lease)), late))
         .returning(LogoutNotice.user_id, LogoutNotice.session_id, LogoutNotice.attempts)
         .execution_options(synchronize_session=False)
     )
@@ -166,7 +166,7 @@ def give_up(claimed: Claim, reason: str, *, now: datetime) -> int:
             audit.Event.LOGOUT_NOTICE_GIVEN_UP,
             now=now,
             user_id=row.user_id,
-            client_id=claimed.client_id,
+            client_id=lease.client_id,
             session_id=row.session_id,
             actor="worker",
             attempts=row.attempts,
@@ -194,6 +194,6 @@ def _listens(provider: Provider, client_id: str) -> bool:
     return client is not None and client.backchannel_logout_uri is not None
 
 
-def _mine(claimed: Claim) -> tuple[sa.ColumnElement[bool], sa.ColumnElement[bool]]:
+def _still_leased(lease: Lease) -> tuple[sa.ColumnElement[bool], sa.ColumnElement[bool]]:
     """The notice, if no other worker has taken it since."""
-    return LogoutNotice.id == claimed.id, LogoutNotice.attempts == claimed.attempt
+    return LogoutNotice.id == lease.id, LogoutNotice.attempts == lease.attempt

@@ -144,7 +144,7 @@ def test_an_address_that_mails_do_not_reach_is_told_by_the_field(account: Accoun
 def refuse_mails(account: Account) -> None:
     """Give up every mail that waits, as for a server that knows no such recipient."""
     with account.app.app_context():
-        while (claimed := outbox.claim(now=utcnow())) is not None:
+        while (claimed := outbox.lease_next(now=utcnow())) is not None:
             outbox.give_up(claimed, "the mail server refuses the recipient (550)", now=utcnow())
 
 

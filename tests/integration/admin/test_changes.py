@@ -287,10 +287,10 @@ def test_a_welcome_that_reached_nobody_is_told(
         admin.post(f"{page}/welcome")
         assert 'id="user-undelivered"' not in admin.get(page).text
         with app.app_context():
-            claimed = outbox.claim(now=utcnow())
+            claimed = outbox.lease_next(now=utcnow())
             assert claimed is not None
             if reached:
-                outbox.delivered(claimed, now=utcnow())
+                outbox.mark_delivered(claimed, now=utcnow())
             else:
                 outbox.give_up(claimed, "the mail server refuses the recipient (550)", now=utcnow())
         assert ('id="user-undelivered"' in admin.get(page).text) is not reached

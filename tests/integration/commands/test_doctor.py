@@ -131,7 +131,7 @@ def test_mails_that_wait_and_those_given_up_are_told(
         db.session.commit()
         state, words = seen()
         assert (state, words[:45]) == ("warning", "2 mails wait, the oldest for 30 minutes: does")
-        claimed = outbox.claim(now=now)
+        claimed = outbox.lease_next(now=now)
         assert claimed is not None
         outbox.give_up(claimed, "refused", now=now)
         state, words = seen()

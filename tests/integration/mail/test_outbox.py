@@ -36,15 +36,15 @@ def add(mail: OutgoingMail = MAIL, **changes: Any) -> None:
     db.session.commit()
 
 
-def take() -> outbox.Claim:
-    claimed = outbox.claim(now=utcnow())
-    assert claimed is not None
-    return claimed
+def take() -> outbox.Lease:
+    lease = outbox.lease_next(now=utcnow())
+    assert lease is not None
+    return lease
 
 
-def row(claimed: outbox.Claim) -> QueuedMail:
+def row(lease: outbox.Lease) -> QueuedMail:
     db.session.expire_all()
-    found = db.session.get(QueuedMail, claimed.id)
+    found = db.session.get(QueuedMail, lease.id)
     assert found is not None
     return found
 
@@ -80,19 +80,19 @@ def test_a_waiting_mail_cannot_be_read_in_the_database(inside: Flask) -> None:
 
 def test_a_mail_sealed_with_another_secret_does_not_open(inside: Flask, environ: dict[str, str]) -> None:
     add()
-    claimed = take()
-    assert outbox.open_mail(claimed) == MAIL
+    lease = take()
+    assert outbox.open_mail(lease) == MAIL
     other = Settings.from_environ({**environ, "IDP_SECRET_KEY": environ["IDP_SECRET_KEY"][::-1]})
     outbox.register(inside, other)
     with pytest.raises(CannotOpen, match="IDP_SECRET_KEY"):
-        outbox.open_mail(claimed)
+        outbox.open_mail(lease)
 
 
 def test_one_mails_content_is_worthless_in_anothers_row(inside: Flask) -> None:
     add()
     add()
     first, second = take(), take()
-    moved = outbox.Claim(first.id, first.kind, None, 1, first.queued_at, second.sealed)
+    moved = outbox.Lease(first.id, first.kind, None, 1, first.queued_at, second.sealed)
     with pytest.raises(CannotOpen):
         outbox.open_mail(moved)
 
@@ -105,7 +105,7 @@ def test_the_longest_waiting_is_next_and_each_is_claimed_once(inside: Flask, clo
         add(OutgoingMail(f"{number}@example.se", "Hej"))
         clock.shift(1)
     assert [outbox.open_mail(take()).to for _ in range(3)] == [f"{number}@example.se" for number in range(3)]
-    assert outbox.claim(now=utcnow()) is None
+    assert outbox.lease_next(now=utcnow()) is None
 
 
 def test_what_somebody_waits_for_leaves_before_what_was_queued_before(
@@ -120,8 +120,8 @@ def test_what_somebody_waits_for_leaves_before_what_was_queued_before(
 def test_a_claim_lasts_until_the_lease_ends(inside: Flask, clock: Traveller) -> None:
     add()
     first = take()
-    clock.shift(outbox.LEASE - timedelta(seconds=1))
-    assert outbox.claim(now=utcnow()) is None
+    clock.shift(outbox.LEASE_TIME - timedelta(seconds=1))
+    assert outbox.lease_next(now=utcnow()) is None
     clock.shift(1)
     second = take()
     assert second.id == first.id
@@ -131,16 +131,16 @@ def test_a_claim_lasts_until_the_lease_ends(inside: Flask, clock: Traveller) -> 
 def test_a_worker_that_comes_back_too_late_changes_nothing(inside: Flask, clock: Traveller) -> None:
     add()
     late = take()
-    clock.shift(outbox.LEASE)
+    clock.shift(outbox.LEASE_TIME)
     present = take()
     before = row(present).next_attempt_at
     outbox.retry_later(late, now=utcnow())
-    outbox.delivered(late, now=utcnow())
+    outbox.mark_delivered(late, now=utcnow())
     outbox.give_up(late, "late", now=utcnow())
     assert row(present).next_attempt_at == before
     assert row(present).sealed
     assert audit.newest(1, event=audit.Event.MAIL_GIVEN_UP) == []
-    outbox.delivered(present, now=utcnow())
+    outbox.mark_delivered(present, now=utcnow())
     assert outbox.waiting() == 0
 
 
@@ -149,9 +149,9 @@ def test_a_worker_that_comes_back_too_late_changes_nothing(inside: Flask, clock:
 
 def test_what_has_left_leaves_no_content(inside: Flask) -> None:
     add(kind="welcome")
-    claimed = take()
-    outbox.delivered(claimed, now=utcnow())
-    left = row(claimed)
+    lease = take()
+    outbox.mark_delivered(lease, now=utcnow())
+    left = row(lease)
     assert (left.sealed, left.next_attempt_at, left.kind) == (None, None, "welcome")
     assert left.finished_at is not None
     assert outbox.waiting() == 0
@@ -162,8 +162,8 @@ def test_pauses_grow_for_two_days_and_then_it_is_over(inside: Flask, clock: Trav
     add()
     pauses: list[int] = []
     while True:
-        claimed = take()
-        again = outbox.retry_later(claimed, now=utcnow())
+        lease = take()
+        again = outbox.retry_later(lease, now=utcnow())
         if again is None:
             break
         pauses.append(int((again - utcnow()).total_seconds()))
@@ -172,14 +172,14 @@ def test_pauses_grow_for_two_days_and_then_it_is_over(inside: Flask, clock: Trav
     assert pauses[:9] == [60 * number for number in [*minutes, 240]]
     assert set(pauses[8:]) == {4 * 3600}
     assert timedelta(days=2) <= utcnow() - start <= timedelta(days=2, hours=4)
-    assert row(claimed).sealed, "the caller says loudly that it is given up"
+    assert row(lease).sealed, "the caller says loudly that it is given up"
 
 
 def test_giving_up_is_audited_without_an_address(inside: Flask) -> None:
     user_id = make_user().id
     add(kind="welcome", user_id=user_id)
-    claimed = take()
-    outbox.give_up(claimed, "the mail server refuses the recipient (550)", now=utcnow())
+    lease = take()
+    outbox.give_up(lease, "the mail server refuses the recipient (550)", now=utcnow())
     event = audit.newest(1)[0]
     assert (event.event, event.actor, event.user_id) == ("mail.given_up", "worker", user_id)
     assert event.detail == {
@@ -187,7 +187,7 @@ def test_giving_up_is_audited_without_an_address(inside: Flask) -> None:
         "attempts": 1,
         "reason": "the mail server refuses the recipient (550)",
     }
-    assert row(claimed).sealed is None
+    assert row(lease).sealed is None
     assert outbox.waiting() == 0
 
 
@@ -207,7 +207,7 @@ def test_who_was_not_reached_last_time_is_known(inside: Flask, clock: Traveller)
 def test_what_was_over_a_month_ago_is_forgotten(inside: Flask, clock: Traveller) -> None:
     add()
     add()
-    outbox.delivered(take(), now=utcnow())
+    outbox.mark_delivered(take(), now=utcnow())
     clock.shift(outbox.FORGET_AFTER)
     (over,) = outbox.EXPIRED_ROWS
     assert list(retention.remove(over, now=utcnow())) == []
@@ -300,16 +300,16 @@ class TestSideBySide:
             for number in range(40):
                 outbox.queue(OutgoingMail(f"{number}@example.se", "Hej"), now=utcnow(), kind="test")
             db.session.commit()
-        claimed: list[UUID] = []
+        leased: list[UUID] = []
 
         def work() -> None:
             with app.app_context():
-                while (mine := outbox.claim(now=utcnow())) is not None:
-                    claimed.append(mine.id)
+                while (mine := outbox.lease_next(now=utcnow())) is not None:
+                    leased.append(mine.id)
 
         workers = [threading.Thread(target=work) for _ in range(4)]
         for worker in workers:
             worker.start()
         for worker in workers:
             worker.join(30)
-        assert len(claimed) == len(set(claimed)) == 40
+        assert len(leased) == len(set(leased)) == 40

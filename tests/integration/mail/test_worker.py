@@ -231,7 +231,7 @@ def test_a_mail_whose_link_is_dead_is_not_sent(
     outbox.queue(letter("cesar@example.se"), now=utcnow(), kind="test", useful_until=until + timedelta(1))
     db.session.commit()
     clock.move_to(until - timedelta(seconds=1))
-    first = outbox.claim(now=utcnow())
+    first = outbox.lease_next(now=utcnow())
     assert first is not None
     outbox.retry_later(first, now=utcnow())
     clock.move_to(until + timedelta(minutes=1))

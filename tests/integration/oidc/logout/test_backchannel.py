@@ -19,14 +19,14 @@ from joserfc.jwk import KeySet
 from time_machine import Traveller
 
 from idp import audit, retention, worker
-from idp.app import logout_courier
+from idp.app import logout_delivery
 from idp.clock import utcnow
 from idp.config import Settings
 from idp.db import db
 from idp.extensions import SETTINGS
 from idp.login import sessions
 from idp.oidc.logout import notices
-from idp.oidc.logout.backchannel import LOGOUT_EVENT, Courier
+from idp.oidc.logout.backchannel import LOGOUT_EVENT, LogoutDelivery
 from idp.oidc.logout.notices import LogoutNotice
 from idp.oidc.provider import PROVIDER
 from idp.outbound import Outbound
@@ -104,13 +104,13 @@ class Post:
     """The worker's part, done when a test says so; it reaches this machine too."""
 
     app: Flask
-    courier: Courier
+    delivery: LogoutDelivery
 
     def deliver(self) -> int:
         """Try every notice that is due; how many there were."""
         with self.app.app_context():
             tried = 0
-            while self.courier.deliver_next():
+            while self.delivery.deliver_next():
                 tried += 1
             return tried
 
@@ -134,7 +134,7 @@ class Post:
 
 @pytest.fixture
 def post(app: Flask) -> Post:
-    made = logout_courier(SETTINGS.of(app))
+    made = logout_delivery(SETTINGS.of(app))
     return Post(app, dataclasses.replace(made, outbound=Outbound(allow_loopback=True)))
 
 
@@ -211,7 +211,7 @@ def test_a_key_to_encrypt_to_that_cannot_be_had_is_waited_for(
     del entries["clients"]["sealed"]["jwks"]
     entries["clients"]["sealed"]["jwks_uri"] = "https://localhost:9/jwks.json"
     clients_file.write_text(yaml.safe_dump(entries))
-    post.courier.clients.refresh()
+    post.delivery.clients.refresh()
     assert post.deliver() == 1
     assert (portal.heard, post.waiting()) == ([], [("sealed", 1)])
 
@@ -381,7 +381,7 @@ def test_one_that_is_not_there_holds_up_nobody_else(
         log_out(parties["portal"], hint)
         clock.shift(1)
     with app.app_context():
-        claimed = notices.claim(now=utcnow())  # somebody waits for its answer
+        claimed = notices.lease_next(now=utcnow())  # somebody waits for its answer
         assert claimed is not None
     told = {"other": "portal", "portal": "other"}[claimed.client_id]
     post.deliver()
@@ -433,14 +433,14 @@ def test_a_client_that_is_gone_has_nothing_to_hear(
     else:
         del left["clients"]["portal"]["backchannel_logout_uri"]
     clients_file.write_text(yaml.safe_dump(left))
-    post.courier.clients.refresh()
+    post.delivery.clients.refresh()
     assert post.deliver() == 1
     assert (portal.heard, post.waiting(), post.given_up()) == ([], [], [])
 
 
 def test_nobody_is_led_inside(app: Flask, rp: RelyingParty, portal: ListeningApp, post: Post) -> None:
     log_out(rp, rp.tokens().id_token)
-    made = logout_courier(SETTINGS.of(app))
+    made = logout_delivery(SETTINGS.of(app))
     assert Post(app, made).deliver() == 1
     assert portal.heard == []
     assert post.waiting() == [("portal", 1)]
@@ -454,18 +454,18 @@ def test_a_worker_that_comes_back_too_late_changes_nothing(
 ) -> None:
     log_out(rp, rp.tokens().id_token)
     with app.app_context():
-        late = notices.claim(now=utcnow())
+        late = notices.lease_next(now=utcnow())
         assert late is not None
-        clock.shift(notices.LEASE - timedelta(seconds=1))
-        assert notices.claim(now=utcnow()) is None
+        clock.shift(notices.LEASE_TIME - timedelta(seconds=1))
+        assert notices.lease_next(now=utcnow()) is None
         clock.shift(1)
-        present = notices.claim(now=utcnow())
+        present = notices.lease_next(now=utcnow())
         assert present is not None
         assert (present.id, late.attempt, present.attempt) == (late.id, 1, 2)
         notices.remove(late)
         notices.retry_later(late, now=utcnow())
         assert notices.give_up(late, "late", now=utcnow()) == 0
-        assert notices.claim(now=utcnow()) is None
+        assert notices.lease_next(now=utcnow()) is None
         notices.remove(present)
         assert notices.waiting() == 0
 
@@ -493,7 +493,7 @@ def test_no_notice_is_claimed_twice_by_workers_at_once(app: Flask, anna: str) ->
 
     def work() -> None:
         with app.app_context():
-            while (mine := notices.claim(now=utcnow())) is not None:
+            while (mine := notices.lease_next(now=utcnow())) is not None:
                 claimed.append(mine.id)
 
     workers = [threading.Thread(target=work) for _ in range(4)]
@@ -512,7 +512,7 @@ def test_the_worker_tells_the_others_while_one_is_deaf(
     hint = parties["other"].tokens().id_token
     log_out(parties["other"], hint)
     stop = threading.Event()
-    threads = [threading.Thread(target=worker.notify, args=(app, post.courier, stop)) for _ in range(2)]
+    threads = [threading.Thread(target=worker.notify, args=(app, post.delivery, stop)) for _ in range(2)]
     for thread in threads:
         thread.start()
     try:
@@ -536,7 +536,7 @@ def test_a_worker_survives_what_nobody_thought_of(
 
     stop = threading.Event()
     log_out(rp, rp.tokens().id_token)
-    worker.notify(app, dataclasses.replace(post.courier, outbound=Broken()), stop)
+    worker.notify(app, dataclasses.replace(post.delivery, outbound=Broken()), stop)
     assert post.waiting() == [("portal", 1)]
 
 
@@ -550,7 +550,7 @@ def test_what_no_worker_came_for_is_forgotten(clock: Traveller, app: Flask, rp: 
         assert list(retention.remove(over, now=utcnow())) == [1]
 
 
-def test_settings_reach_the_courier(app: Flask, environ: dict[str, str]) -> None:
-    made = logout_courier(Settings.from_environ(environ))
+def test_settings_reach_the_delivery(app: Flask, environ: dict[str, str]) -> None:
+    made = logout_delivery(Settings.from_environ(environ))
     assert made.subject_key == PROVIDER.of(app).subject_key
     assert made.issuer == "https://login.example.se"
