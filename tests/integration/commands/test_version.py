@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[3]
 
 
 def test_the_command_prints_the_installed_version() -> None:
-    result = CliRunner().invoke(main, ["--version"])
+    result = CliRunner().invoke(main, ["--version"], prog_name="idp")
     assert (result.exit_code, result.output) == (0, f"idp, version {version('leasify-idp')}\n")
 
 
