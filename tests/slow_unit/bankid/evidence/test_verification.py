@@ -17,7 +17,7 @@ from idp.bankid.simulator import evidence as make
 from idp.bankid.simulator.evidence import Defect, b64
 from idp.bankid.simulator.people import PEOPLE
 from idp.bankid.simulator.pki import POLICIES, Pki
-from tests.unit.bankid.evidence.forger import (
+from tests.slow_unit.bankid.evidence.forger import (
     ANNA,
     HIDDEN,
     NOW,

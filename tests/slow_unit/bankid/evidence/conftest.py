@@ -3,7 +3,7 @@
 import pytest
 
 from idp.bankid.simulator.pki import Pki
-from tests.unit.bankid.evidence.forger import Forger, new_forger
+from tests.slow_unit.bankid.evidence.forger import Forger, new_forger
 
 
 @pytest.fixture

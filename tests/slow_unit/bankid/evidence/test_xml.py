@@ -6,7 +6,7 @@ from idp.bankid.evidence import ocsp, xml
 from idp.bankid.evidence.errors import Reason
 from idp.bankid.simulator import evidence as make
 from idp.bankid.simulator.evidence import SHA256, b64
-from tests.unit.bankid.evidence.forger import ANNA, HIDDEN, TEXT, Alter, Forger, refused, swap
+from tests.slow_unit.bankid.evidence.forger import ANNA, HIDDEN, TEXT, Alter, Forger, refused, swap
 
 # Base64, size and XML
 

@@ -19,7 +19,7 @@ from idp.bankid.simulator import evidence as make
 from idp.bankid.simulator.evidence import b64
 from idp.bankid.simulator.people import PEOPLE
 from idp.bankid.simulator.pki import Pair, Pki
-from tests.unit.bankid.evidence.forger import (
+from tests.slow_unit.bankid.evidence.forger import (
     ANNA,
     NOW,
     Forger,
