@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from cryptography import x509
 from cryptography.x509.oid import NameOID
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from lxml import etree
 
 from idp.bankid.evidence.errors import EvidenceError, Reason
 from idp.bankid.evidence.verification import NAME_OID, VerifiedEvidence
@@ -221,6 +222,11 @@ def mutate(original: bytes, place: int, replacement: bytes) -> bytes:
     return original[:place] + replacement + original[place + len(replacement) :]
 
 
+def canonical(xml: bytes) -> bytes:
+    """What a signature covers of a document: a tab for a space between attributes is nothing to it."""
+    return etree.tostring(etree.fromstring(xml), method="c14n")
+
+
 def says(pki: Pki, signature: bytes, response: bytes) -> VerifiedEvidence | Reason:
     """What `verify` makes of it; any exception but its own would fail the test."""
     try:
@@ -232,6 +238,7 @@ def says(pki: Pki, signature: bytes, response: bytes) -> VerifiedEvidence | Reas
 @pytest.mark.filterwarnings("ignore::cryptography.utils.CryptographyDeprecationWarning")
 @ANYTHING
 @given(place=st.integers(0, 20_000), replacement=st.binary(min_size=1, max_size=3))
+@example(place=119, replacement=b"\t")  # between the element's name and its attribute
 def test_changed_xml_is_refused_or_means_the_same(
     pki: Pki, honest: tuple[bytes, bytes], place: int, replacement: bytes
 ) -> None:
@@ -244,7 +251,7 @@ def test_changed_xml_is_refused_or_means_the_same(
     if changed[unsigned:] == original[unsigned:]:
         assert isinstance(answer, VerifiedEvidence) or answer == Reason.XML
     else:
-        assert isinstance(answer, Reason)
+        assert isinstance(answer, Reason) or canonical(changed) == canonical(original)
 
 
 @pytest.mark.filterwarnings("ignore::cryptography.utils.CryptographyDeprecationWarning")
