@@ -6,6 +6,7 @@ The tables below list each place that knows one by name, and why it may.
 import ast
 import re
 from collections import Counter
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,7 @@ NAMERS = {
 """Modules outside a method's own folder in which a method's name is a string, and what that stands for."""
 
 
+@cache
 def modules() -> list[tuple[str, ast.Module]]:
     return [
         (str(path.relative_to(PACKAGE)), ast.parse(path.read_text()))
