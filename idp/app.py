@@ -54,9 +54,8 @@ from idp.password import method as password_method
 from idp.password import views as password_views
 from idp.ratelimit import LIMITER, RateLimiter
 from idp.templating import LanguageEnvironment
-from idp.users import bankid_links
+from idp.users import accounts, bankid_links
 from idp.users import mails as user_mails
-from idp.users import service as users_service
 from idp.users.mails import Notice
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -102,8 +101,8 @@ def create_tool_app(settings: Settings) -> Flask:
     mail.register(app)
     outbox.register(app, settings)
     # Here, because commands end sessions too, and with them what they issued.
-    users_service.user_disabled.connect(_end_sessions)
-    users_service.password_set.connect(email_change.void)
+    accounts.user_disabled.connect(_end_sessions)
+    accounts.password_set.connect(email_change.void)
     bankid_links.bankid_taken_away.connect(bankid_method.end_sessions)
     sessions.new_method.connect(_tell_of_new_method)
     interactions.moved_on.connect(methods.abandon_others)
@@ -283,7 +282,7 @@ def _end_sessions(_sender: object, *, user_id: Any, now: Any) -> None:
 def _tell_of_new_method(
     _sender: object, *, user_id: UUID, method: str, address: str | None, user_agent: str, now: datetime
 ) -> None:
-    user = users_service.find(user_id)
+    user = accounts.find(user_id)
     if user is not None:
         notice = Notice(current_settings(), address, launch.detect(user_agent).described)
         user_mails.queue_method_notice(user, methods.named(method).in_words, notice=notice, now=now)

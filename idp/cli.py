@@ -40,10 +40,10 @@ for entry in (
     database.db,
     keys.keys,
     clients.clients,
-    users.companies,
+    users.companies_group,
     users.users_group,
     users.personal_numbers,
-    sessions.sessions,
+    sessions.sessions_group,
     audit.audit_group,
     purge.run_purge,
 ):

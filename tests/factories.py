@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from idp.clock import utcnow
 from idp.db import db
 from idp.password.hashing import HASHER
-from idp.users import service as users
+from idp.users import accounts, companies
 from idp.users.models import Company, User
 
 PASSWORD = "korrekt häst batteri klammer"
@@ -20,7 +20,7 @@ NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 def make_company(name: str = "Exempel AB") -> Company:
     """The company of this name, added if it is not there."""
     found = db.session.scalar(sa.select(Company).where(Company.name == name))
-    return found or users.add_company(name, None, now=utcnow())
+    return found or companies.add(name, None, now=utcnow())
 
 
 def make_user(*, password: str | None = PASSWORD, **changes: Any) -> User:
@@ -30,7 +30,7 @@ def make_user(*, password: str | None = PASSWORD, **changes: Any) -> User:
     make_company(facts["company"])
     if password is not None and "password_hash" not in facts:
         facts["password_hash"] = HASHER.current().hash(password)
-    return users.add_user(users.NewUser(**facts), now=utcnow())
+    return accounts.add(accounts.NewUser(**facts), now=utcnow())
 
 
 def make_client(**changes: Any) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from idp.errors import TooManyTries
 from idp.outbox import Urgency
 from idp.ratelimit import RateLimiter
 from idp.tokens import new_hex_token, sha256_hex
-from idp.users import service as users
+from idp.users import accounts, fields
 from idp.users.models import Status, User
 
 LIFETIME = timedelta(minutes=60)
@@ -57,7 +57,7 @@ class OpenLink:
 
 def count(person: Person, email: str, *, limiter: RateLimiter, now: datetime) -> None:
     """Count one wish for the address, per account and per address. Raises `TooManyTries`, audited."""
-    for key in (f"from:{person.user_id}", f"to:{sha256_hex(users.email_key(email))[:24]}"):
+    for key in (f"from:{person.user_id}", f"to:{sha256_hex(fields.email_key(email))[:24]}"):
         try:
             limiter.hit(LIMIT, key)
         except TooManyTries:
@@ -85,12 +85,12 @@ def ask(person: Person, email: str, *, address: str | None, settings: Settings, 
             user_id=person.user_id,
             token_hash=sha256_hex(token),
             email=email,
-            old_key=users.email_key(person.email),
+            old_key=fields.email_key(person.email),
             created_at=now,
             expires_at=now + LIFETIME,
         )
     )
-    other = users.find_by_email(email)
+    other = accounts.find_by_email(email)
     if other is None or other.id == person.user_id:
         to_new = mails.confirm_address(
             email,
@@ -164,10 +164,10 @@ def confirm(link: OpenLink, *, address: str | None, settings: Settings, now: dat
         sa.select(User.email, User.name, User.locale).where(User.id == claimed.user_id)
     ).one()
     try:
-        changed = users.set_email(
+        changed = accounts.set_email(
             claimed.user_id, claimed.email, instead_of=claimed.old_key, verified=True, now=now
         )
-    except users.BadInput:
+    except fields.BadInput:
         changed = False
     if not changed:
         db.session.rollback()

@@ -23,8 +23,9 @@ from idp.account.service import Details, Keep, Wanted
 from idp.i18n import LANGUAGES, gettext, lazy_gettext
 from idp.password.forms import NewPasswordForm
 from idp.users import phone
+from idp.users.accounts import Choices, Profile
+from idp.users.fields import MAX_NAME, BadInput, checked_email, checked_name
 from idp.users.personal_number import NotAPersonalNumber, PersonalNumber
-from idp.users.service import MAX_NAME, BadInput, Choices, Profile, checked_email, checked_name
 
 VERSION = re.compile(r"[0-9]{1,9}", re.ASCII)
 NO_SUCH_VERSION = -1

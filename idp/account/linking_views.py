@@ -21,8 +21,7 @@ from idp.login import guard, interactions, this_browser
 from idp.login.models import Interaction
 from idp.login.requirement import AuthnRequirement
 from idp.login.sessions import LiveSession
-from idp.users import bankid_links
-from idp.users import service as users
+from idp.users import accounts, bankid_links
 
 blueprint = Blueprint("linking", __name__)
 SECTION = "bankid-section"
@@ -128,7 +127,7 @@ def unlink() -> BaseResponse:
     """Ask, then take the BankID away. Somebody without a password is shown how to get one first."""
     live = _live()
     linked = bankid_links.state(live.event.user_id, keys=NUMBER_KEYS.current())
-    user = users.find(live.event.user_id)
+    user = accounts.find(live.event.user_id)
     if linked is None or user is None:
         return _to_section()
     if not guard.is_fresh(live):

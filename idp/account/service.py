@@ -20,11 +20,10 @@ from idp.password import mails as password_mails
 from idp.password.hashing import PasswordHasher
 from idp.password.reset import NOTICE_KIND
 from idp.ratelimit import RateLimiter
-from idp.users import bankid_links
-from idp.users import service as users
+from idp.users import accounts, bankid_links
+from idp.users.accounts import ChangedMeanwhile, Choices, Profile
 from idp.users.models import BankIdLink, Company, Role, User
 from idp.users.personal_number import PersonalNumber
-from idp.users.service import ChangedMeanwhile, Choices, Profile
 
 
 class Keep(Enum):
@@ -141,11 +140,11 @@ def save(
     """
     person = Person(before.user_id, before.email, wanted.profile.name, before.choices.locale)
     new_hash = hasher.hash(wanted.password) if wanted.password is not None else None
-    users.hold(before.user_id, version=before.version)  # after the hash, which takes long
+    accounts.hold(before.user_id, version=before.version)  # after the hash, which takes long
     if wanted.email is not None:
         email_change.count(person, wanted.email, limiter=limiter, now=now)
     if wanted.profile != before.profile:
-        users.update_profile(before.user_id, wanted.profile, version=before.version, now=now)
+        accounts.update_profile(before.user_id, wanted.profile, version=before.version, now=now)
     if keys is not None and wanted.number is not Keep.AS_IT_IS:
         bankid_links.state_number(before.user_id, wanted.number, keys=keys, now=now)
     handle = None
@@ -168,7 +167,7 @@ def _change_password(
     settings: Settings,
     now: datetime,
 ) -> str:
-    if not users.set_password(person.user_id, new_hash, proven=None, now=now):
+    if not accounts.set_password(person.user_id, new_hash, proven=None, now=now):
         db.session.rollback()
         raise ChangedMeanwhile
     audit.record(audit.Event.PASSWORD_CHANGED, now=now, user_id=person.user_id, by="account page")

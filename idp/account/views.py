@@ -24,7 +24,7 @@ from idp.login.sessions import LiveSession
 from idp.oidc.provider import PROVIDER
 from idp.password.hashing import HASHER
 from idp.ratelimit import LIMITER
-from idp.users.service import ChangedMeanwhile
+from idp.users.accounts import ChangedMeanwhile
 
 blueprint = Blueprint("account", __name__)
 BUSY_SECONDS = 5

@@ -13,8 +13,8 @@ from wtforms.fields.choices import SelectChoice
 from idp.admin.service import Details
 from idp.i18n import LANGUAGES, lazy_gettext
 from idp.users import phone
+from idp.users.fields import MAX_NAME, BadInput, checked_email, checked_name
 from idp.users.models import Role, User
-from idp.users.service import MAX_NAME, BadInput, checked_email, checked_name
 
 VERSION = re.compile(r"[0-9]{1,9}", re.ASCII)
 NO_SUCH_VERSION = -1

@@ -11,8 +11,8 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from idp.db import execute_alone
+from idp.users.fields import email_key
 from idp.users.models import NEVER, BankIdLink, User
-from idp.users.service import email_key
 from idp.users.sorting import sort_key
 
 PAGE_SIZE = 25

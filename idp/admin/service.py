@@ -15,11 +15,11 @@ from idp.config import Settings
 from idp.db import db, execute_alone
 from idp.errors import NotFound
 from idp.login import sessions
-from idp.users import bankid_links
-from idp.users import service as users
+from idp.users import accounts, bankid_links
+from idp.users.accounts import ChangedMeanwhile, Choices, NewUser, Profile
+from idp.users.fields import BadInput
 from idp.users.mails import WELCOME_KIND, Notice
 from idp.users.models import BankIdLink, Company, Role, Status, User
-from idp.users.service import BadInput, ChangedMeanwhile, Choices, NewUser, Profile
 
 EMAIL_NOTICE_KIND = "email_notice"
 ACCOUNT_NOTICE_KIND = "account_notice"  # of what is no matter of security: people choose whether they get it
@@ -108,7 +108,7 @@ def welcome_failed(user_id: UUID) -> bool:
 
 def company_of_address(email: str) -> UUID | None:
     """The company whose user has the address; None when nobody has it."""
-    found = users.find_by_email(email)
+    found = accounts.find_by_email(email)
     return found.company_id if found else None
 
 
@@ -127,7 +127,7 @@ def create(admin: Administrator, details: Details, *, settings: Settings, now: d
         phone=details.phone,
         locale=details.locale,
     )
-    return users.add_user(new, now=now, welcome=settings, by=admin.id).id
+    return accounts.add(new, now=now, welcome=settings, by=admin.id).id
 
 
 def update(
@@ -151,7 +151,7 @@ def update(
     before = {name: getattr(target, name) for name in TOLD}
     choices = Choices(details.locale, target.start_page, target.notices)
     try:
-        users.update_profile(
+        accounts.update_profile(
             user_id,
             Profile(details.name, details.title, details.phone, choices),
             version=version,
@@ -176,7 +176,7 @@ def disable(admin: Administrator, user_id: UUID, *, settings: Settings, now: dat
     target = colleague(admin, user_id)
     if target.is_active:
         _tell_of_access(admin, target, is_open=False, settings=settings, now=now)
-    return users.disable(user_id, now=now, by=admin.id)
+    return accounts.disable(user_id, now=now, by=admin.id)
 
 
 def enable(admin: Administrator, user_id: UUID, *, settings: Settings, now: datetime) -> bool:
@@ -185,7 +185,7 @@ def enable(admin: Administrator, user_id: UUID, *, settings: Settings, now: date
     target = colleague(admin, user_id)
     if not target.is_active:
         _tell_of_access(admin, target, is_open=True, settings=settings, now=now)
-    return users.enable(user_id, now=now, by=admin.id)
+    return accounts.enable(user_id, now=now, by=admin.id)
 
 
 def unlink_bankid(admin: Administrator, user_id: UUID, *, settings: Settings, now: datetime) -> bool:
@@ -199,7 +199,7 @@ def send_welcome(admin: Administrator, user_id: UUID, *, settings: Settings, now
     wanted = colleague(admin, user_id)
     if not wanted.is_active:
         raise NotFound("no welcome for a disabled user")
-    users.send_welcome(wanted, settings=settings, now=now, by=admin.id)
+    accounts.send_welcome(wanted, settings=settings, now=now, by=admin.id)
 
 
 def _take_turn(admin: Administrator) -> None:
@@ -224,7 +224,7 @@ def _take_turn(admin: Administrator) -> None:
 
 def _change_email(admin: Administrator, target: User, email: str, settings: Settings, now: datetime) -> None:
     user_id, old_email, name, locale = target.id, target.email, target.name, target.locale
-    if not users.set_email(user_id, email, instead_of=target.email_key, verified=False, now=now):
+    if not accounts.set_email(user_id, email, instead_of=target.email_key, verified=False, now=now):
         raise ChangedMeanwhile
     audit.record(audit.Event.EMAIL_CHANGED, now=now, user_id=user_id, administrator=admin.id)
     sessions.end_all_of(user_id, now=now, reason="e-mail address changed by an administrator")

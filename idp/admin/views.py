@@ -26,8 +26,8 @@ from idp.login import guard, interactions, this_browser
 from idp.login.interactions import InteractionOver
 from idp.login.sessions import LiveSession
 from idp.ratelimit import LIMITER
+from idp.users.accounts import AddressTaken, ChangedMeanwhile
 from idp.users.models import Role, User
-from idp.users.service import AddressTaken, ChangedMeanwhile
 
 P = ParamSpec("P")
 blueprint = Blueprint("admin", __name__)

@@ -17,8 +17,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from idp import app as application
 from idp.config import ConfigError, Settings
 from idp.db import db
+from idp.users.accounts import find_by_email
+from idp.users.fields import BadInput
 from idp.users.models import User
-from idp.users.service import BadInput, find_by_email
 
 P = ParamSpec("P")
 MISSING_TABLE = re.compile(r"no such (table|column)|(relation|column) .* does not exist")

@@ -8,19 +8,18 @@ import click
 from idp.clock import utcnow
 from idp.commands.base import existing_user, fail, json_option, show, with_database
 from idp.config import Settings
-from idp.login import overview
-from idp.login.sessions import end as end_session
+from idp.login import overview, sessions
 from idp.oidc import revocation
 
 REASON = "ended by the operator"
 
 
-@click.group()
-def sessions() -> None:
+@click.group("sessions")
+def sessions_group() -> None:
     """Who is logged in."""
 
 
-@sessions.command("list")
+@sessions_group.command("list")
 @click.option("--user", "email", help="Only those of the person with this address.")
 @click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 10000))
 @json_option
@@ -45,7 +44,7 @@ def list_sessions(settings: Settings, email: str | None, limit: int, as_json: bo
     show(rows, as_json=as_json, empty="nobody is logged in" if email is None else f"{email} is not logged in")
 
 
-@sessions.command()
+@sessions_group.command()
 @click.option("--user", "email", help="Every session of the person with this address.")
 @click.option("--id", "session_id", type=click.UUID, help="The session with this id.")
 @click.option("--all", "everybody", is_flag=True, help="Every session of everybody.")
@@ -58,7 +57,7 @@ def end(_settings: Settings, email: str | None, session_id: UUID | None, everybo
         fail("say whose: one of --user EMAIL, --id ID, --all")
     if session_id is not None:
         revoke_everything([session_id])
-        if not end_session(session_id, now=utcnow(), reason=REASON):
+        if not sessions.end(session_id, now=utcnow(), reason=REASON):
             fail(f"there is no session {session_id} that has not ended")
         click.echo("ended 1 session")
         return

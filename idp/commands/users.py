@@ -19,8 +19,7 @@ from idp.db import db
 from idp.password.hashing import PasswordHasher
 from idp.password.older_hashes import UnusableHash, scheme_of
 from idp.password.policy import Weakness, weakness
-from idp.users import bankid_links
-from idp.users import service as users
+from idp.users import accounts, bankid_links, companies
 from idp.users.mails import Notice
 from idp.users.models import BankIdLink, Role, User
 
@@ -33,29 +32,29 @@ WEAKNESS_TEXTS = {
 }
 
 
-@click.group()
-def companies() -> None:
+@click.group("companies")
+def companies_group() -> None:
     """The customers whose people log in."""
 
 
-@companies.command("add")
+@companies_group.command("add")
 @click.argument("name")
 @click.option("--org-number", help="Ten digits, with or without hyphen.")
 @with_database
 def add_company(_settings: Settings, name: str, org_number: str | None) -> None:
     """Add company NAME."""
-    company = users.add_company(name, org_number, now=utcnow())
+    company = companies.add(name, org_number, now=utcnow())
     click.echo(f"added {company.name}")
 
 
-@companies.command("list")
+@companies_group.command("list")
 @json_option
 @with_database
 def list_companies(_settings: Settings, as_json: bool) -> None:
     """Every company with its number of users."""
     rows = [
         {"name": company.name, "org_number": company.org_number, "users": number}
-        for company, number in users.list_companies()
+        for company, number in companies.list_all()
     ]
     show(rows, as_json=as_json, empty="no companies: add one with `idp companies add NAME`")
 
@@ -101,7 +100,7 @@ def add_user(  # noqa: PLR0917 - click hands its options over by name
         password_hash = (
             _hashed(settings, given, (email, name, company)) if password_stdin else _older_hash(given)
         )
-    new = users.NewUser(
+    new = accounts.NewUser(
         email=email,
         name=name,
         company=company,
@@ -112,7 +111,7 @@ def add_user(  # noqa: PLR0917 - click hands its options over by name
         email_verified=email_verified,
         password_hash=password_hash,
     )
-    user = users.add_user(new, now=utcnow(), welcome=settings)
+    user = accounts.add(new, now=utcnow(), welcome=settings)
     if as_json:
         click.echo(json.dumps({"id": str(user.id), "email": user.email}, ensure_ascii=False))
     else:
@@ -143,7 +142,7 @@ users_group.add_command(import_users)
 @with_database
 def list_users(_settings: Settings, company: str | None, as_json: bool) -> None:
     """Every user, or those of one company."""
-    rows = [_row(user) for user in users.list_users(company=company)]
+    rows = [_row(user) for user in accounts.list_all(company=company)]
     show(rows, as_json=as_json, empty="no users: add one with `idp users add EMAIL`")
 
 
@@ -201,7 +200,7 @@ def send_welcome(settings: Settings, email: str) -> None:
     user = existing_user(email)
     if not user.is_active:
         fail(f"{email} is disabled: first `idp users enable {email}`")
-    users.send_welcome(user, settings=settings, now=utcnow())
+    accounts.send_welcome(user, settings=settings, now=utcnow())
     click.echo(f"the welcome mail to {email} is queued")
 
 
@@ -219,7 +218,7 @@ def unlink_bankid(settings: Settings, email: str) -> None:
 @with_database
 def disable(_settings: Settings, email: str) -> None:
     """Shut EMAIL out at once; sessions and tokens end."""
-    changed = users.disable(existing_user(email).id, now=utcnow())
+    changed = accounts.disable(existing_user(email).id, now=utcnow())
     click.echo(f"{email} is disabled" if changed else f"{email} was disabled already")
 
 
@@ -228,7 +227,7 @@ def disable(_settings: Settings, email: str) -> None:
 @with_database
 def enable(_settings: Settings, email: str) -> None:
     """Let EMAIL in again."""
-    changed = users.enable(existing_user(email).id, now=utcnow())
+    changed = accounts.enable(existing_user(email).id, now=utcnow())
     click.echo(f"{email} is enabled" if changed else f"{email} was not disabled")
 
 

@@ -9,8 +9,7 @@ import sqlalchemy as sa
 from idp.crypto import PersonalNumberKeys
 from idp.db import db
 from idp.password.hashing import PasswordHasher
-from idp.users import bankid_links
-from idp.users import service as users
+from idp.users import accounts, bankid_links, companies
 from idp.users.models import Company, Role
 from idp.users.personal_number import PersonalNumber
 
@@ -40,12 +39,12 @@ def seed(
 ) -> None:
     """Add what is missing: company, accounts, BankID links; and let each password be the one given."""
     if db.session.scalar(sa.select(Company).where(Company.name == COMPANY)) is None:
-        users.add_company(COMPANY, None, now=now)
+        companies.add(COMPANY, None, now=now)
     for account in ACCOUNTS:
         password = passwords[account.email]
-        found = users.find_by_email(account.email)
+        found = accounts.find_by_email(account.email)
         if found is None:
-            new = users.NewUser(
+            new = accounts.NewUser(
                 email=account.email,
                 name=account.name,
                 company=COMPANY,
@@ -54,9 +53,9 @@ def seed(
                 email_verified=True,
                 password_hash=hasher.hash(password),
             )
-            users.add_user(new, now=now)
+            accounts.add(new, now=now)
         elif found.password_hash and not hasher.check(password, found.password_hash).ok:
-            users.store_password_hash(found.id, found.password_hash, hasher.hash(password))
+            accounts.store_password_hash(found.id, found.password_hash, hasher.hash(password))
             db.session.commit()
         if account.has_bankid:
             _link(account, keys=keys, now=now)
@@ -65,6 +64,6 @@ def seed(
 def _link(account: Account, *, keys: PersonalNumberKeys, now: datetime) -> None:
     number = PersonalNumber(account.personal_number)
     opened = {user.email for user in bankid_links.find_accounts(number, keys=keys)}
-    owner = users.find_by_email(account.email)
+    owner = accounts.find_by_email(account.email)
     if owner is not None and owner.email not in opened:
         bankid_links.link(owner.id, number, account.name, keys=keys, now=now)

@@ -11,7 +11,7 @@ from wtforms import EmailField, PasswordField, ValidationError
 from idp.i18n import lazy_gettext
 from idp.password.hashing import MAX_LENGTH, normalized
 from idp.password.policy import MIN_LENGTH, Weakness, weakness
-from idp.users.service import NOT_DECODED, BadInput, checked_email
+from idp.users.fields import NOT_DECODED, BadInput, checked_email
 
 # Control characters and halves of others: no keyboard types them, nobody could log in with them.
 NOT_TYPED = ("Cc", "Cs")

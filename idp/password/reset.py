@@ -21,7 +21,7 @@ from idp.password.hashing import PasswordHasher
 from idp.password.models import ResetLink
 from idp.ratelimit import RateLimiter
 from idp.tokens import new_hex_token, sha256_hex
-from idp.users import service as users
+from idp.users import accounts, fields
 from idp.users.models import Status, User
 
 TOKEN = re.compile(r"[0-9a-f]{64}")
@@ -74,13 +74,13 @@ def ask(
         try:
             limiter.hit(name, key)
         except TooManyTries:
-            user = users.find_by_email(email)  # whose history it belongs in
+            user = accounts.find_by_email(email)  # whose history it belongs in
             audit.record(
                 audit.Event.PASSWORD_RESET_LIMITED, now=now, user_id=user.id if user else None, limit=name
             )
             db.session.commit()
             return
-    user = users.find_by_email(email)
+    user = accounts.find_by_email(email)
     active = user is not None and user.is_active
     recipient = _Recipient(uuid4(), "nobody@example.com", "Nobody Nowhere", "sv")
     if user is not None and active:
@@ -141,7 +141,7 @@ def choose_password(
     """
     new_hash = hasher.hash(password)
     email_key = _claim(link.token_hash, now)
-    if email_key is None or not users.set_password(link.user_id, new_hash, proven=email_key, now=now):
+    if email_key is None or not accounts.set_password(link.user_id, new_hash, proven=email_key, now=now):
         db.session.rollback()
         raise LinkOver("used")
     audit.record(audit.Event.PASSWORD_CHANGED, now=now, user_id=link.user_id, by="reset link")
@@ -162,7 +162,7 @@ def _store(
         ResetLink(
             token_hash=sha256_hex(token),
             user_id=recipient.user_id,
-            email_key=users.email_key(recipient.email),
+            email_key=fields.email_key(recipient.email),
             created_at=now,
             expires_at=expires_at,
         )

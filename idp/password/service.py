@@ -13,7 +13,7 @@ from idp.db import db
 from idp.errors import TooManyTries
 from idp.password.hashing import PasswordHasher
 from idp.ratelimit import RateLimiter
-from idp.users import service as users
+from idp.users import accounts
 from idp.users.models import User
 
 METHOD = "password"
@@ -67,7 +67,7 @@ def authenticate(
         ("login_per_account", account_counter),
     )
     _each(limiter.test, counters, email, now)
-    user = users.find_by_email(email)
+    user = accounts.find_by_email(email)
     verdict = hasher.check(password, user.password_hash if user else None)
     if user is None or not verdict.ok or not user.is_active:
         _each(limiter.hit, counters, email, now)
@@ -78,7 +78,7 @@ def authenticate(
     _each(limiter.hit, counters[-1:], email, now)
     limiter.clear("login_per_account", account_counter)
     if verdict.new_hash and user.password_hash:
-        if users.store_password_hash(user.id, user.password_hash, verdict.new_hash):
+        if accounts.store_password_hash(user.id, user.password_hash, verdict.new_hash):
             audit.record(audit.Event.PASSWORD_REHASHED, now=now, user_id=user.id)
         db.session.commit()
     return user.id
@@ -91,7 +91,7 @@ def _each(
         try:
             step(name, key)
         except TooManyTries:
-            user = users.find_by_email(email)  # whose history it belongs in
+            user = accounts.find_by_email(email)  # whose history it belongs in
             audit.record(audit.Event.LOGIN_LIMITED, now=now, user_id=user.id if user else None, limit=name)
             db.session.commit()
             raise

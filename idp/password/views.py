@@ -19,7 +19,7 @@ from idp.password.forms import ForgotForm, LoginForm, NewPasswordForm
 from idp.password.hashing import HASHER
 from idp.password.reset import LinkOver
 from idp.ratelimit import LIMITER
-from idp.users.service import email_key
+from idp.users.fields import email_key
 
 blueprint = Blueprint("password", __name__)
 MAX_TYPED = 1000

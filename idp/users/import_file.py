@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from io import StringIO
 
-from idp.users.service import BadInput
+from idp.users.fields import BadInput
 
 REQUIRED = ("email", "name", "company")
 OPTIONAL = ("title", "phone", "locale", "role", "password_hash", "email_verified")

@@ -15,9 +15,9 @@ from idp import audit
 from idp.config import Settings
 from idp.db import db
 from idp.users import mails, phone
+from idp.users.fields import BadInput, checked_email, checked_name, email_key
 from idp.users.import_file import Line
 from idp.users.models import Company, Role, Status, User
-from idp.users.service import BadInput, checked_email, checked_name, email_key
 
 BATCH = 500
 MAX_LOOKED_FOR = 200  # among a thousand companies each takes 14 ms

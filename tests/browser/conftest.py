@@ -12,8 +12,7 @@ from idp.clock import utcnow
 from idp.config import Settings
 from idp.crypto import PersonalNumberKeys
 from idp.db import db
-from idp.users import bankid_links
-from idp.users import service as users
+from idp.users import accounts, bankid_links
 from idp.users.personal_number import PersonalNumber
 from tests.browser.phone import ANNA, TOLVAN, Phone
 from tests.browser.running_demo import RunningDemo, descendants, left_running
@@ -85,7 +84,7 @@ def two_accounts(demo: RunningDemo) -> Iterator[str]:
     tools = create_tool_app(settings)
 
     def link(email: str, personal_number: str) -> None:
-        user = users.find_by_email(email)
+        user = accounts.find_by_email(email)
         assert user is not None
         number = PersonalNumber.from_bankid(personal_number)
         bankid_links.link(user.id, number, user.name, keys=keys, now=utcnow())
@@ -95,7 +94,7 @@ def two_accounts(demo: RunningDemo) -> Iterator[str]:
             link(user["email"], TOLVAN)
         yield TOLVAN
         link(demo.anna["email"], ANNA)
-        bjorn = users.find_by_email(demo.bjorn["email"])
+        bjorn = accounts.find_by_email(demo.bjorn["email"])
         assert bjorn is not None
         bankid_links.unlink(bjorn.id, now=utcnow())
         db.session.remove()

@@ -28,8 +28,7 @@ from idp.config import Settings
 from idp.crypto import PersonalNumberKeys
 from idp.db import db
 from idp.login.models import BrowserSession
-from idp.users import bankid_links
-from idp.users import service as users
+from idp.users import accounts, bankid_links
 from idp.users.personal_number import PersonalNumber
 from tests.factories import make_client
 from tests.fakes.postgres import PrivatePostgres
@@ -72,7 +71,7 @@ def tools(server: Server) -> Iterator[Flask]:
     tools = create_tool_app(Settings.from_environ(server.environ))
     with tools.app_context():
         keys = PersonalNumberKeys(server.environ["IDP_PERSONAL_NUMBER_KEYS"])
-        account = users.find_by_email(EMAIL)
+        account = accounts.find_by_email(EMAIL)
         assert account is not None
         bankid_links.link(
             account.id, PersonalNumber.from_bankid(ANNA.personal_number), ANNA.name, keys=keys, now=utcnow()

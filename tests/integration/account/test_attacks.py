@@ -22,11 +22,11 @@ from idp.account import linking_views, sentences
 from idp.clock import utcnow
 from idp.crypto import NUMBER_KEYS, PersonalNumberKeys
 from idp.db import db
-from idp.users import bankid_links
-from idp.users import service as users
+from idp.users import accounts, bankid_links
+from idp.users.accounts import AddressTaken
+from idp.users.fields import BadInput, checked_name
 from idp.users.models import Role, User
 from idp.users.personal_number import PersonalNumber
-from idp.users.service import AddressTaken, BadInput, checked_name
 from tests.factories import make_user
 from tests.fakes.outbox import queued
 from tests.fakes.relying_party import HTTPS
@@ -235,7 +235,7 @@ def test_no_name_begins_a_header(app: Flask, anna: Person, name: str) -> None:
 
 def users_id(app: Flask, email: str) -> UUID:
     with app.app_context():
-        user = users.find_by_email(email)
+        user = accounts.find_by_email(email)
         assert user is not None
         return user.id
 
@@ -250,7 +250,7 @@ def test_one_address_has_one_account_in_every_spelling(app: Flask, colleague: st
     with app.app_context():
         make_user(email=SPELLINGS[0], password=None)
         for spelling in SPELLINGS:
-            found = users.find_by_email(spelling)
+            found = accounts.find_by_email(spelling)
             assert found is not None, spelling
             with pytest.raises(AddressTaken):
                 make_user(email=spelling, password=None)
@@ -259,7 +259,7 @@ def test_one_address_has_one_account_in_every_spelling(app: Flask, colleague: st
 def test_letters_that_only_look_alike_are_another_address(app: Flask, anna: Person) -> None:
     cyrillic = "\u0430nna@example.se"
     with app.app_context():
-        assert users.find_by_email(cyrillic) is None
+        assert accounts.find_by_email(cyrillic) is None
     before = len(queued(app, "password_reset"))
     page = anna.get("/password/reset")
     body = encoded(csrf_token=csrf(page), email=cyrillic)
@@ -280,7 +280,7 @@ def test_of_two_who_confirm_one_address_at_once_one_gets_it(app: Flask, anna: Pe
         answers = list(pool.map(lambda path: confirm(app.test_client(), path), links))
     assert sorted(answers) == [303, 404]
     with app.app_context():
-        owner = users.find_by_email(NEW)
+        owner = accounts.find_by_email(NEW)
         assert owner is not None
         changed = [row for row in audit.newest(50) if row.event == audit.Event.EMAIL_CHANGED]
         assert [row.user_id for row in changed] == [owner.id]
@@ -431,7 +431,7 @@ def test_asking_for_anybodys_address_says_and_costs_the_same(
 ) -> None:
     with app.app_context():
         make_user(email="tagen@example.se", company="Annat AB")
-        users.disable(make_user(email="borta@example.se").id, now=utcnow())
+        accounts.disable(make_user(email="borta@example.se").id, now=utcnow())
     anna.post("/account", **details(email="forst@example.se"))  # from now on an older wish is there
     seen = []
     for version, email in enumerate((NEW, "tagen@example.se", "borta@example.se"), start=1):

@@ -11,8 +11,7 @@ from idp.crypto import NUMBER_KEYS, PersonalNumberKeys
 from idp.db import db
 from idp.errors import Busy
 from idp.password.hashing import HASHER
-from idp.users import bankid_links
-from idp.users import service as users
+from idp.users import accounts, bankid_links
 from idp.users.models import User
 from idp.users.personal_number import PersonalNumber
 from tests.factories import PASSWORD
@@ -230,7 +229,7 @@ def test_only_with_the_forms_token(account: Account) -> None:
 def test_somebody_disabled_in_the_middle_stores_nothing(account: Account) -> None:
     fields = account.fields()
     with account.app.app_context():
-        users.disable(account.stored().id, now=utcnow())
+        accounts.disable(account.stored().id, now=utcnow())
     refused = account.send(fields | {"title": TITLE})
     assert refused.status_code == 401
     assert '<a class="button primary" href="/account">Logga in</a>' in refused.text

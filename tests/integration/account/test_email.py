@@ -13,7 +13,7 @@ from idp import outbox
 from idp.account.models import EmailChange
 from idp.clock import utcnow
 from idp.db import db
-from idp.users import service as users
+from idp.users import accounts
 from tests.factories import PASSWORD, make_user
 from tests.fakes.outbox import queued
 from tests.fakes.relying_party import HTTPS
@@ -207,7 +207,7 @@ def test_an_address_taken_meanwhile_is_not_given_away(account: Account) -> None:
     assert over.status_code == 404
     assert "email.changed" not in account.events()
     with account.app.app_context():
-        found = users.find_by_email(ANNA)
+        found = accounts.find_by_email(ANNA)
         assert found is not None
 
 
@@ -234,7 +234,7 @@ def test_a_disabled_account_gets_no_address(account: Account) -> None:
     where = ask(account)
     page = account.browser.get(where, **HTTPS)
     with account.app.app_context():
-        users.disable(account.stored().id, now=utcnow())
+        accounts.disable(account.stored().id, now=utcnow())
     assert account.browser.post(where, data={"csrf_token": csrf(page)}, **HTTPS).status_code == 404
     assert account.stored().email == ANNA
 

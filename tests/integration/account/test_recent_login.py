@@ -10,7 +10,7 @@ from werkzeug.test import TestResponse
 from idp.clock import utcnow
 from idp.db import db
 from idp.login.models import Interaction
-from idp.users import service as users
+from idp.users import accounts
 from tests.factories import PASSWORD, make_user
 from tests.fakes.outbox import queued
 from tests.fakes.relying_party import HTTPS, RelyingParty
@@ -193,8 +193,8 @@ def test_a_password_in_a_conflict_is_not_changed(account: Account) -> None:
 def test_a_password_chosen_by_link_is_no_conflict_but_ends_the_session(account: Account) -> None:
     fields: dict[str, Any] = account.fields()
     with account.app.app_context():
-        users.disable(account.stored().id, now=utcnow())
-        users.enable(account.stored().id, now=utcnow())
+        accounts.disable(account.stored().id, now=utcnow())
+        accounts.enable(account.stored().id, now=utcnow())
     assert account.send(fields | PASSWORDS).location.startswith("/login/")
     assert logs_in(account.app, PASSWORD)
     assert link(account.app, account.app.test_client())

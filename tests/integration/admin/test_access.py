@@ -9,7 +9,7 @@ from time_machine import Traveller
 from idp.clock import utcnow
 from idp.db import db
 from idp.login.models import Interaction
-from idp.users import service as users
+from idp.users import accounts
 from idp.users.models import User
 from tests.factories import PASSWORD
 from tests.fakes.relying_party import HTTPS
@@ -131,9 +131,9 @@ def test_an_administrator_keeps_own_address_and_role(app: Flask, admin: Person, 
 def test_disabled_in_the_middle(app: Flask, admin: Person, company: Company) -> None:
     fields = admin.filled(company.colleague, name="Ändrad")
     with app.app_context():
-        found = users.find_by_email(ADMIN)
+        found = accounts.find_by_email(ADMIN)
         assert found is not None
-        users.disable(found.id, now=utcnow())
+        accounts.disable(found.id, now=utcnow())
     assert admin.post(f"/admin/users/{company.colleague}", **fields).status_code == 401
     assert stored(app, company.colleague)["name"] == "Anna Åsén"
 
@@ -141,7 +141,7 @@ def test_disabled_in_the_middle(app: Flask, admin: Person, company: Company) -> 
 def test_demoted_in_the_middle(app: Flask, admin: Person, company: Company) -> None:
     fields = admin.filled(company.colleague, name="Ändrad")
     with app.app_context():
-        found = users.find_by_email(ADMIN)
+        found = accounts.find_by_email(ADMIN)
         assert found is not None
         db.session.get_one(User, found.id).role = "user"
         db.session.commit()

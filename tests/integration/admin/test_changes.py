@@ -18,8 +18,8 @@ from idp.crypto import NUMBER_KEYS, PersonalNumberKeys
 from idp.db import db
 from idp.errors import NotFound
 from idp.extensions import SETTINGS
+from idp.users.accounts import find_by_email
 from idp.users.models import BankIdLink, Role, User
-from idp.users.service import find_by_email
 from tests.factories import PASSWORD
 from tests.fakes.outbox import queued
 from tests.fakes.relying_party import RelyingParty

@@ -14,7 +14,7 @@ from idp.admin import listing
 from idp.admin.listing import PAGE_SIZE, Wanted
 from idp.clock import utcnow
 from idp.db import db
-from idp.users import service as users
+from idp.users import accounts
 from idp.users.models import NEVER, Role, User
 from tests.factories import make_user
 from tests.fakes.statements import Statements
@@ -100,7 +100,7 @@ def test_swedish_order(app: Flask, admin: Person) -> None:
 
 def test_other_orders(app: Flask, admin: Person, company: Company) -> None:
     with app.app_context():
-        users.disable(UUID(company.colleague), now=utcnow())
+        accounts.disable(UUID(company.colleague), now=utcnow())
     assert names(admin.get("/admin/users?sort=email&order=desc"))[0] == "César Ek"
     assert names(admin.get("/admin/users?sort=login&order=desc"))[0] == "Berit Öst"
     assert names(admin.get("/admin/users?sort=login"))[-1] == "Berit Öst"

@@ -9,8 +9,7 @@ from werkzeug.test import TestResponse
 
 from idp.clock import utcnow
 from idp.crypto import NUMBER_KEYS, PersonalNumberKeys
-from idp.users import bankid_links
-from idp.users import service as users
+from idp.users import accounts, bankid_links
 from tests.factories import PASSWORD
 from tests.fakes.relying_party import HTTPS
 from tests.integration.bankid.conftest import Phone
@@ -77,7 +76,7 @@ def linked_number(app: Flask, email: str = "anna@example.se") -> str | None:
     """The digits of the BankID that opens the account."""
     keys: PersonalNumberKeys = NUMBER_KEYS.of(app)
     with app.app_context():
-        user = users.find_by_email(email)
+        user = accounts.find_by_email(email)
         assert user is not None
         number = bankid_links.number_of(user.id, keys=keys)
         return number.digits if number else None
@@ -85,6 +84,6 @@ def linked_number(app: Flask, email: str = "anna@example.se") -> str | None:
 
 def disable(app: Flask, email: str = "anna@example.se") -> None:
     with app.app_context():
-        user = users.find_by_email(email)
+        user = accounts.find_by_email(email)
         assert user is not None
-        users.disable(user.id, now=utcnow())
+        accounts.disable(user.id, now=utcnow())

@@ -7,8 +7,7 @@ import time_machine
 from flask import Flask
 
 from idp.clock import utcnow
-from idp.users import bankid_links
-from idp.users import service as users
+from idp.users import accounts, bankid_links
 from tests.factories import PASSWORD, make_client, make_user
 from tests.fakes.relying_party import HTTPS, RelyingParty
 from tests.integration.bankid.conftest import BankIdVisitor, Phone, link
@@ -103,9 +102,9 @@ def test_a_disabled_account_is_refused_without_saying_why(
     app: Flask, visitor: BankIdVisitor, phone: Phone, linked: str
 ) -> None:
     with app.app_context():
-        found = users.find_by_email("anna@example.se")
+        found = accounts.find_by_email("anna@example.se")
         assert found is not None
-        users.disable(found.id, now=utcnow())
+        accounts.disable(found.id, now=utcnow())
     page = complete(app, visitor, phone)
     assert page.status_code == 403
     assert "Det gick inte att logga in." in page.text
@@ -118,9 +117,9 @@ def test_of_two_accounts_the_disabled_one_is_not_offered(
 ) -> None:
     rp = visitor.rp
     with app.app_context():
-        found = users.find_by_email("anna@example.se")
+        found = accounts.find_by_email("anna@example.se")
         assert found is not None
-        users.disable(found.id, now=utcnow())
+        accounts.disable(found.id, now=utcnow())
     assert claims(app, rp, complete(app, visitor, phone))["sub"] == bertil
 
 
@@ -130,7 +129,7 @@ def test_an_account_unlinked_while_choosing_is_not_logged_in(
     page = complete(app, visitor, phone)
     with app.app_context():
         for email in ("anna@example.se", "anna@annat.example.se"):
-            found = users.find_by_email(email)
+            found = accounts.find_by_email(email)
             assert found is not None
             bankid_links.unlink(found.id, now=utcnow())
     answer = visitor.post(page, "account", account=linked)
@@ -159,7 +158,7 @@ def test_the_person_of_the_hint_must_be_the_one(
 
 def found(app: Flask, email: str) -> Any:
     with app.app_context():
-        user = users.find_by_email(email)
+        user = accounts.find_by_email(email)
         assert user is not None
         return user.id
 

@@ -15,8 +15,7 @@ from idp.bankid.simulator.server import Simulator
 from idp.clock import utcnow
 from idp.crypto import NUMBER_KEYS
 from idp.db import db
-from idp.users import bankid_links
-from idp.users import service as users
+from idp.users import accounts, bankid_links
 from idp.users.personal_number import PersonalNumber
 from tests.factories import make_user
 from tests.fakes.outbox import queued
@@ -57,7 +56,7 @@ def bertil(app: Flask) -> str:
 def state_number(app: Flask, digits: str) -> None:
     """What Anna has typed as her number."""
     with app.app_context():
-        user = users.find_by_email("anna@example.se")
+        user = accounts.find_by_email("anna@example.se")
         assert user is not None
         keys = NUMBER_KEYS.of(app)
         bankid_links.state_number(user.id, PersonalNumber(digits), keys=keys, now=utcnow())

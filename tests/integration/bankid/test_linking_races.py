@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from idp.users import service as users
+from idp.users import accounts
 from tests.fakes.outbox import queued
 from tests.integration.bankid.conftest import ANNA, BankIdVisitor, Phone, link
 from tests.integration.bankid.linking import Account, linked_number
@@ -43,7 +43,7 @@ def test_the_operators_command_ends_the_sessions_too(
     app: Flask, visitor: BankIdVisitor, phone: Phone, run: Callable[..., Any]
 ) -> None:
     with app.app_context():
-        anna = users.find_by_email("anna@example.se")
+        anna = accounts.find_by_email("anna@example.se")
         assert anna is not None
         link(app, anna.id)
     visitor.rp.follow(complete(app, visitor, phone))

@@ -13,8 +13,7 @@ from idp.bankid.simulator.people import PEOPLE
 from idp.clock import utcnow
 from idp.crypto import NUMBER_KEYS
 from idp.db import db
-from idp.users import bankid_links
-from idp.users import service as users
+from idp.users import accounts, bankid_links
 from idp.users.personal_number import PersonalNumber
 from tests.factories import PASSWORD, make_user
 from tests.fakes.outbox import queued
@@ -218,7 +217,7 @@ def test_an_account_of_somebody_else_is_not_offered(
     app: Flask, visitor: BankIdVisitor, phone: Phone, has: str
 ) -> None:
     with app.app_context():
-        user: Any = users.find_by_email("anna@example.se")
+        user: Any = accounts.find_by_email("anna@example.se")
         if has == "another bankid":
             link(app, user.id, BJORN)
         else:

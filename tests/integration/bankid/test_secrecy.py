@@ -14,7 +14,7 @@ from idp import audit
 from idp.clock import utcnow
 from idp.db import db
 from idp.extensions import SETTINGS
-from idp.users import service as users
+from idp.users import accounts
 from tests.factories import make_client, make_company
 from tests.fakes.outbox import queued
 from tests.fakes.relying_party import HTTPS, RelyingParty
@@ -71,8 +71,8 @@ class Run:
     def welcome(self) -> None:
         with self.app.app_context():
             make_company()
-            anna = users.NewUser(email=EMAIL, name="Anna Åkesson", company="Exempel AB")
-            users.add_user(anna, now=utcnow(), welcome=SETTINGS.of(self.app))
+            anna = accounts.NewUser(email=EMAIL, name="Anna Åkesson", company="Exempel AB")
+            accounts.add(anna, now=utcnow(), welcome=SETTINGS.of(self.app))
 
     def reset(self, password: str) -> None:
         path = link(self.app, self.rp.browser, EMAIL)

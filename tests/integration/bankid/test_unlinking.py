@@ -8,8 +8,7 @@ from flask import Flask
 
 from idp.clock import utcnow
 from idp.extensions import SETTINGS
-from idp.users import bankid_links
-from idp.users import service as users
+from idp.users import accounts, bankid_links
 from idp.users.mails import Notice
 from tests.factories import make_user
 from tests.fakes.outbox import queued
@@ -133,7 +132,7 @@ def test_the_only_way_in_is_explained_and_a_password_offered_first(
 
 
 def found_id(email: str) -> Any:
-    user = users.find_by_email(email)
+    user = accounts.find_by_email(email)
     assert user is not None
     return user.id
 

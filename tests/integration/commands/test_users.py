@@ -20,8 +20,7 @@ from idp.clock import utcnow
 from idp.crypto import PersonalNumberKeys
 from idp.db import db
 from idp.extensions import SETTINGS
-from idp.users import bankid_links
-from idp.users import service as users
+from idp.users import accounts, bankid_links
 from idp.users.models import Company, User
 from idp.users.personal_number import PersonalNumber
 from tests.factories import PASSWORD
@@ -65,7 +64,7 @@ def refused(result: Any) -> list[str]:
 
 def user_of(app: Flask, email: str = "anna@example.se") -> User:
     with app.app_context():
-        user = users.find_by_email(email)
+        user = accounts.find_by_email(email)
         assert user is not None
         return user
 

@@ -14,8 +14,7 @@ from passlib.hash import pbkdf2_sha512
 
 from idp import audit
 from idp.db import db
-from idp.users import import_file, importing
-from idp.users import service as users
+from idp.users import accounts, import_file, importing
 from idp.users.models import Company, User
 from tests.conftest import DATABASES
 from tests.factories import PASSWORD, make_company, make_user
@@ -73,7 +72,7 @@ def emails(app: Flask) -> list[str]:
 
 def one(app: Flask, email: str = "anna@example.se") -> User:
     with app.app_context():
-        user = users.find_by_email(email)
+        user = accounts.find_by_email(email)
         assert user is not None
         return user
 

@@ -20,7 +20,7 @@ from idp.db import db
 from idp.extensions import SETTINGS
 from idp.mail import OutgoingMail
 from idp.outbox import QueuedMail, Urgency
-from idp.users import service as users
+from idp.users import accounts, companies, fields
 from tests.factories import make_user
 from tests.fakes.outbox import queued
 
@@ -222,9 +222,9 @@ def test_what_was_over_a_month_ago_is_forgotten(inside: Flask, clock: Traveller)
 def test_a_new_user_is_welcomed(app: Flask, run: Run, database_url: str, monkeypatch: Any) -> None:
     with app.app_context():
         given: Settings = SETTINGS.of(app)
-        new = users.NewUser(email="åsa+1@exempelå.se", name="Åsa", company="Exempel AB", locale="en")
-        users.add_company("Exempel AB", None, now=utcnow())
-        user_id = users.add_user(new, now=utcnow(), welcome=given).id
+        new = accounts.NewUser(email="åsa+1@exempelå.se", name="Åsa", company="Exempel AB", locale="en")
+        companies.add("Exempel AB", None, now=utcnow())
+        user_id = accounts.add(new, now=utcnow(), welcome=given).id
         assert db.session.scalars(sa.select(QueuedMail.user_id)).all() == [user_id]
     (mail,) = queued(app, "welcome")
     assert mail["Subject"] == "Welcome to Leasify"
@@ -237,9 +237,9 @@ def test_a_new_user_is_welcomed(app: Flask, run: Run, database_url: str, monkeyp
 def test_who_is_not_added_is_not_welcomed(app: Flask) -> None:
     with app.app_context():
         make_user()
-        again = users.NewUser(email="ANNA@example.se", name="Anna", company="Exempel AB")
-        with pytest.raises(users.BadInput, match="already"):
-            users.add_user(again, now=utcnow(), welcome=SETTINGS.of(app))
+        again = accounts.NewUser(email="ANNA@example.se", name="Anna", company="Exempel AB")
+        with pytest.raises(fields.BadInput, match="already"):
+            accounts.add(again, now=utcnow(), welcome=SETTINGS.of(app))
     assert queued(app) == []
 
 

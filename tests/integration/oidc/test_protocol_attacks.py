@@ -14,7 +14,7 @@ from werkzeug.test import TestResponse
 
 from idp.clock import utcnow
 from idp.oidc.provider import PROVIDER
-from idp.users import service as users
+from idp.users import accounts
 from tests.conftest import ISSUER
 from tests.factories import PASSWORD, make_client, make_public_client
 from tests.fakes import assertions, request_objects
@@ -272,7 +272,7 @@ def test_a_login_ends_by_what_the_entry_says_when_it_ends(
 def test_somebody_disabled_at_any_step_gets_no_further(app: Flask, rp: RelyingParty, anna: str) -> None:
     tokens, code = rp.tokens(scope=SCOPE), rp.code(scope=SCOPE)
     with app.app_context():
-        users.disable(UUID(anna), now=utcnow())
+        accounts.disable(UUID(anna), now=utcnow())
     assert rp.exchange(code).error == "invalid_grant"
     assert rp.refresh(tokens.refresh_token).error == "invalid_grant"
     assert rp.userinfo(tokens.access_token).status_code == 401

@@ -10,7 +10,7 @@ from idp.clock import utcnow
 from idp.oidc.claims import INFO_SCOPE, ORG_AFFILIATION, ORG_NAME, ORG_NUMBER, ORG_SCOPE
 from idp.oidc.metadata import ID_TOKEN_CLAIMS
 from idp.oidc.provider import PROVIDER
-from idp.users import service as users
+from idp.users import companies
 from tests.factories import make_client, make_user
 from tests.fakes.relying_party import RelyingParty, Tokens
 
@@ -34,7 +34,7 @@ def clients() -> dict[str, dict[str, Any]]:
 def anna(app: Flask) -> str:
     """Anna, of a company with an organisation number; her id."""
     with app.app_context():
-        users.add_company("Exempel AB", NUMBER, now=utcnow())
+        companies.add("Exempel AB", NUMBER, now=utcnow())
         return str(make_user().id)
 
 

@@ -20,7 +20,7 @@ from idp.clock import utcnow
 from idp.db import db
 from idp.login.models import BrowserSession
 from idp.password.hashing import HASHER
-from idp.users import service as users
+from idp.users import accounts
 from idp.users.models import User
 from tests.factories import PASSWORD, make_user
 from tests.fakes.hash_work import count_hashes
@@ -38,7 +38,7 @@ def attempt(rp: RelyingParty, email: str, password: str) -> TestResponse:
 
 def stored_hash(app: Flask, email: str = "anna@example.se") -> str | None:
     with app.app_context():
-        user = users.find_by_email(email)
+        user = accounts.find_by_email(email)
         assert user is not None
         return user.password_hash
 
@@ -65,10 +65,10 @@ def make_the_refused(app: Flask) -> dict[str, tuple[str, str]]:
         make_user()
         make_user(email="utan@example.se", password=None)
         blocked = make_user(email="spärrad@example.se")
-        users.disable(blocked.id, now=utcnow())
+        accounts.disable(blocked.id, now=utcnow())
         make_user(email="bcrypt@example.se", password_hash=bcrypt_2y(PASSWORD))
         gone = make_user(email="bcrypt-av@example.se", password_hash=bcrypt_2y(PASSWORD))
-        users.disable(gone.id, now=utcnow())
+        accounts.disable(gone.id, now=utcnow())
     return {
         "unknown address": ("okänd@example.se", PASSWORD),
         "wrong password": ("anna@example.se", "fel lösenord här"),
@@ -425,10 +425,10 @@ def test_disabling_somebody_ends_their_session(app: Flask, rp: RelyingParty, ann
     rp.log_in()
     assert is_logged_in(rp.browser)
     with app.app_context():
-        user = users.find_by_email("anna@example.se")
+        user = accounts.find_by_email("anna@example.se")
         assert user is not None
-        users.disable(user.id, now=utcnow())
-        users.enable(user.id, now=utcnow())
+        accounts.disable(user.id, now=utcnow())
+        accounts.enable(user.id, now=utcnow())
     assert not is_logged_in(rp.browser)
     assert set(events(app)[-3:]) == {"session.ended", "user.disabled", "user.enabled"}
 

@@ -13,7 +13,7 @@ from time_machine import Traveller
 from idp.clock import utcnow
 from idp.db import db
 from idp.login.models import BrowserSession
-from idp.users import service as users
+from idp.users import accounts
 from idp.users.models import User
 from tests.factories import PASSWORD, make_user
 from tests.fakes.outbox import queued
@@ -25,7 +25,7 @@ MINUTE = 60
 
 def account(app: Flask, email: str = ANNA) -> User:
     with app.app_context():
-        found = users.find_by_email(email)
+        found = accounts.find_by_email(email)
         assert found is not None
         return found
 

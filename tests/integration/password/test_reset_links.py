@@ -21,7 +21,7 @@ from idp.password.hashing import HASHER
 from idp.password.models import ResetLink
 from idp.password.reset import LINK_KIND
 from idp.tokens import sha256_hex
-from idp.users import service as users
+from idp.users import accounts
 from idp.users.models import User
 from tests.factories import make_user
 from tests.fakes.outbox import queued
@@ -59,7 +59,7 @@ def test_its_mail_overtakes_others_and_ends_with_it(
     with app.app_context():
         for number in range(3):
             user = make_user(email=f"{number}@example.se")
-            users.send_welcome(user, settings=SETTINGS.of(app), now=utcnow())
+            accounts.send_welcome(user, settings=SETTINGS.of(app), now=utcnow())
     clock.shift(1)
     link(app, browser)
     with app.app_context():
@@ -194,12 +194,12 @@ def test_a_user_disabled_meanwhile(app: Flask, browser: FlaskClient, anna: str) 
     path = link(app, browser)
     page = browser.get(path, **HTTPS)
     with app.app_context():
-        users.disable(UUID(anna), now=utcnow())
+        accounts.disable(UUID(anna), now=utcnow())
     data = {"csrf_token": csrf(page), "password": NEW, "confirm": NEW}
     assert browser.post(path, data=data, **HTTPS).status_code == 404
     assert browser.get(path, **HTTPS).status_code == 404
     with app.app_context():
-        users.enable(UUID(anna), now=utcnow())
+        accounts.enable(UUID(anna), now=utcnow())
     assert not logs_in(app, NEW)
 
 

@@ -17,7 +17,7 @@ from idp import audit
 from idp.clock import utcnow
 from idp.db import db
 from idp.password.models import ResetLink
-from idp.users import service as users
+from idp.users import accounts
 from tests.factories import make_user
 from tests.fakes.hash_work import count_hashes
 from tests.fakes.outbox import queued
@@ -33,7 +33,7 @@ def make_everybody(app: Flask) -> dict[str, str]:
     with app.app_context():
         make_user()
         make_user(email="utan@example.se", password=None)
-        users.disable(make_user(email="borta@example.se").id, now=utcnow())
+        accounts.disable(make_user(email="borta@example.se").id, now=utcnow())
     return {
         "known": ANNA,
         "no password": "utan@example.se",

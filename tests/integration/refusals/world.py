@@ -19,7 +19,7 @@ from werkzeug.test import TestResponse
 from idp.clock import utcnow
 from idp.db import db
 from idp.oidc.provider import PROVIDER
-from idp.users import service as users
+from idp.users import accounts
 from tests.factories import PASSWORD, SECRET, make_user
 from tests.fakes.relying_party import HTTPS, RelyingParty, Tokens
 from tests.fakes.reset_pages import csrf
@@ -95,9 +95,9 @@ class World:
     def disable(self, email: str) -> None:
         """Shut somebody out."""
         with self.app.app_context():
-            user = users.find_by_email(email)
+            user = accounts.find_by_email(email)
             assert user is not None
-            users.disable(user.id, now=utcnow())
+            accounts.disable(user.id, now=utcnow())
 
     def empty(self, *tables: str) -> None:
         """Remove every row, as in time a purge does."""

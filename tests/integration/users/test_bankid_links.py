@@ -14,8 +14,7 @@ from idp.bankid.models import EVIDENCE_PURPOSE, Evidence
 from idp.clock import utcnow
 from idp.crypto import CannotOpen, PersonalNumberKeys, Sealer
 from idp.db import db
-from idp.users import bankid_links
-from idp.users import service as users
+from idp.users import accounts, bankid_links
 from idp.users.models import BankIdLink
 from idp.users.personal_number import PersonalNumber
 from tests.factories import make_user
@@ -60,13 +59,13 @@ def test_one_bankid_may_open_several_accounts_and_disabled_ones_are_told(app: Fl
         other = make_user(email="anna@annat.example.se", company="Annat AB")
         link(anna, ANNA)
         link(other.id, ANNA)
-        users.disable(other.id, now=utcnow())
-        accounts = bankid_links.find_accounts(ANNA, keys=KEYS)
-        assert {account.email: account.is_active for account in accounts} == {
+        accounts.disable(other.id, now=utcnow())
+        found = bankid_links.find_accounts(ANNA, keys=KEYS)
+        assert {account.email: account.is_active for account in found} == {
             "anna@example.se": True,
             "anna@annat.example.se": False,
         }
-        assert {account.company.name for account in accounts} == {"Exempel AB", "Annat AB"}
+        assert {account.company.name for account in found} == {"Exempel AB", "Annat AB"}
 
 
 def test_linking_again_replaces(app: Flask, anna: str) -> None:

@@ -12,7 +12,7 @@ from idp.audit import Event
 from idp.clock import utcnow
 from idp.db import db
 from idp.oidc.models import Consent, Grant
-from idp.users import service as users
+from idp.users import accounts
 from tests.fakes.relying_party import HTTPS, RelyingParty
 from tests.integration.account.activity.pages import entries, events, get, post
 
@@ -132,7 +132,7 @@ def test_only_by_a_form_of_ours_and_logged_in(app: Flask, asking: RelyingParty, 
     stranger = RelyingParty(app, app.test_client())
     assert post(stranger, REVOKE, page="/login/password", **fields).status_code == 401
     with app.app_context():
-        users.disable(UUID(anna), now=utcnow())
+        accounts.disable(UUID(anna), now=utcnow())
     assert post(asking, REVOKE, page="/login/password", **fields).status_code == 401
     assert events(app, Event.CONSENT_REVOKED) == []
 

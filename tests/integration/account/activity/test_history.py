@@ -15,7 +15,7 @@ from idp.account import activity, sentences
 from idp.audit import Event
 from idp.clock import utcnow
 from idp.db import db
-from idp.users import service as users
+from idp.users import accounts
 from tests.fakes.relying_party import HTTPS, RelyingParty
 from tests.fakes.reset_pages import ask, choose, link
 from tests.integration.account.activity.pages import entries, get
@@ -184,7 +184,7 @@ def test_the_page_is_for_its_person(app: Flask, rp: RelyingParty, anna: str, clo
         page = get(rp, path)
         assert (page.status_code, page.headers["Cache-Control"]) == (200, "no-store")
     with app.app_context():
-        users.disable(UUID(anna), now=utcnow())
+        accounts.disable(UUID(anna), now=utcnow())
     assert rp.browser.get(HISTORY, **HTTPS).status_code == 303
 
 

@@ -20,7 +20,7 @@ from idp.extensions import current_settings
 from idp.login import guard, overview, sessions
 from idp.login.models import BrowserSession
 from idp.oidc.models import Grant
-from idp.users import service as users
+from idp.users import accounts
 from tests.fakes.relying_party import HTTPS, RelyingParty
 from tests.fakes.statements import Statements
 from tests.integration.account.activity.conftest import MAC_SAFARI
@@ -222,9 +222,9 @@ def test_a_user_disabled_meanwhile_ends_nothing(app: Flask, rp: RelyingParty, an
     rp.log_in()
     (mine,) = end_paths(rp)
     with app.app_context():
-        user = users.find_by_email("anna@example.se")
+        user = accounts.find_by_email("anna@example.se")
         assert user is not None
-        users.disable(user.id, now=utcnow())
+        accounts.disable(user.id, now=utcnow())
     assert post(rp, mine, page="/login/password").status_code == 401
     assert events(app, Event.SESSION_ENDED) == [{"reason": "user disabled"}]
 

@@ -15,7 +15,7 @@ from idp.db import db
 from idp.login.models import BrowserSession
 from idp.oidc.models import Grant
 from idp.tokens import base64url
-from idp.users import service as users
+from idp.users import accounts
 from tests.factories import PASSWORD, make_client, make_user
 from tests.fakes.relying_party import RelyingParty, Tokens
 
@@ -204,9 +204,9 @@ def test_a_hint_that_is_not_ours_for_this_client_is_refused(
 def test_the_hint_of_somebody_disabled_is_login_required(rp: RelyingParty, app: Flask, anna: str) -> None:
     hint = rp.tokens().id_token
     with app.app_context():
-        user = users.find_by_email("anna@example.se")
+        user = accounts.find_by_email("anna@example.se")
         assert user is not None
-        users.disable(user.id, now=utcnow())
+        accounts.disable(user.id, now=utcnow())
     assert error(rp, id_token_hint=hint) == "login_required"
 
 

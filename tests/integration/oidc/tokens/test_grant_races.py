@@ -14,7 +14,7 @@ from idp.login import sessions
 from idp.login.models import BrowserSession
 from idp.oidc.models import Grant
 from idp.oidc.tokens import codes
-from idp.users import service as users
+from idp.users import accounts
 from idp.users.models import Status, User
 from tests.fakes.relying_party import RelyingParty
 
@@ -25,7 +25,7 @@ def end_sessions(user_id: UUID) -> None:
 
 
 def disable(user_id: UUID) -> None:
-    users.disable(user_id, now=utcnow())
+    accounts.disable(user_id, now=utcnow())
 
 
 def grants_in_force(app: Flask) -> int:

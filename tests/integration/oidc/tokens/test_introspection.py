@@ -12,7 +12,7 @@ from idp.audit import Event, newest
 from idp.clock import utcnow
 from idp.db import db
 from idp.oidc.models import AccessToken
-from idp.users import service as users
+from idp.users import accounts
 from tests.factories import NOON, SECRET, make_client, make_public_client
 from tests.fakes.relying_party import HTTPS, RelyingParty, Tokens
 
@@ -52,9 +52,9 @@ def told(rp: RelyingParty, token: str, **changes: Any) -> dict[str, Any]:
 
 def disable(app: Flask) -> None:
     with app.app_context():
-        user = users.find_by_email("anna@example.se")
+        user = accounts.find_by_email("anna@example.se")
         assert user is not None
-        users.disable(user.id, now=utcnow())
+        accounts.disable(user.id, now=utcnow())
 
 
 @pytest.mark.parametrize("client_id", ["portal", "jwt"])

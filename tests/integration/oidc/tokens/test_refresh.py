@@ -25,7 +25,7 @@ from idp.oidc.provider import PROVIDER
 from idp.oidc.tokens import refresh
 from idp.oidc.tokens.refresh import Presented
 from idp.tokens import sha256_hex
-from idp.users import service as users
+from idp.users import accounts
 from tests.factories import SECRET, make_client, make_public_client
 from tests.fakes.relying_party import HTTPS, RelyingParty, Tokens
 
@@ -406,23 +406,23 @@ def test_a_password_changed_in_another_session_ends_it(app: Flask, rp: RelyingPa
 
 def disable(app: Flask, _file: Path) -> None:
     with app.app_context():
-        user = users.find_by_email("anna@example.se")
+        user = accounts.find_by_email("anna@example.se")
         assert user is not None
-        users.disable(user.id, now=utcnow())
+        accounts.disable(user.id, now=utcnow())
 
 
 def disable_and_enable(app: Flask, file: Path) -> None:
     disable(app, file)
     with app.app_context():
-        user = users.find_by_email("anna@example.se")
+        user = accounts.find_by_email("anna@example.se")
         assert user is not None
-        users.enable(user.id, now=utcnow())
+        accounts.enable(user.id, now=utcnow())
 
 
 def choose_a_new_password(app: Flask, _file: Path) -> None:
     """What a reset does when it is through; the reset itself is tested with its links."""
     with app.app_context():
-        user = users.find_by_email("anna@example.se")
+        user = accounts.find_by_email("anna@example.se")
         assert user is not None
         sessions.end_all_of(user.id, now=utcnow(), reason="password changed")
         db.session.commit()

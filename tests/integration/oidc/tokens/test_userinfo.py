@@ -15,7 +15,7 @@ from werkzeug.test import TestResponse
 from idp.clock import utcnow
 from idp.db import db
 from idp.oidc.provider import PROVIDER
-from idp.users import service as users
+from idp.users import accounts
 from idp.users.models import User
 from tests.factories import PASSWORD, make_user
 from tests.fakes.relying_party import HTTPS, RelyingParty
@@ -167,9 +167,9 @@ def test_a_token_lives_ten_minutes(clock: time_machine.Traveller, rp: RelyingPar
 
 def disable(app: Flask, _rp: RelyingParty, _file: Path) -> None:
     with app.app_context():
-        user = users.find_by_email("anna@example.se")
+        user = accounts.find_by_email("anna@example.se")
         assert user is not None
-        users.disable(user.id, now=utcnow())
+        accounts.disable(user.id, now=utcnow())
 
 
 def log_out(_app: Flask, rp: RelyingParty, _file: Path) -> None:
@@ -211,9 +211,9 @@ def test_a_token_of_somebody_disabled_stays_dead_when_they_are_enabled(
     token = rp.tokens().access_token
     disable(app, rp, clients_file)
     with app.app_context():
-        user = users.find_by_email("anna@example.se")
+        user = accounts.find_by_email("anna@example.se")
         assert user is not None
-        users.enable(user.id, now=utcnow())
+        accounts.enable(user.id, now=utcnow())
     assert is_refused(rp.userinfo(token))
 
 

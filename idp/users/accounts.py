@@ -1,13 +1,10 @@
-"""Companies and users: add, find, disable, enable."""
+"""Accounts: add, find, change, disable, enable."""
 
-import re
-import unicodedata
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-import email_validator
 import sqlalchemy as sa
 from blinker import Namespace
 from sqlalchemy.exc import IntegrityError
@@ -16,7 +13,8 @@ from sqlalchemy.orm import joinedload
 from idp import audit
 from idp.config import Settings
 from idp.db import UTCDateTime, db
-from idp.users import mails, phone
+from idp.users import mails
+from idp.users.fields import BadInput, checked_email, checked_name, checked_phone, email_key
 from idp.users.models import Company, Role, Status, User
 from idp.users.sorting import sort_key
 
@@ -26,66 +24,6 @@ user_disabled = _signals.signal("user-disabled")
 
 password_set = _signals.signal("password-set")
 """Sent with `user_id` inside the transaction that gives somebody another password."""
-
-MAX_EMAIL = 254
-MAX_NAME = 200
-NOT_DECODED = "\ufffd"  # what stands for bytes that were no UTF-8
-# They turn round what follows, on pages and in mails: a name could make another text of it.
-TURNS = re.compile("[\u202a-\u202e\u2066-\u2069]")
-# Reserved test domains (RFC 2606) are no typing errors: set-ups and demos use them.
-email_validator.SPECIAL_USE_DOMAIN_NAMES = []
-
-
-class BadInput(Exception):
-    """What was given cannot be stored; `problems` has a line for each field."""
-
-    def __init__(self, *problems: str) -> None:
-        super().__init__("; ".join(problems))
-        self.problems = problems
-
-
-def email_key(email: str) -> str:
-    """The form under which an address is found: composed, lower-case, without outer space.
-
-    Browsers send the domain of an `<input type=email>` in ASCII (xn--…): it is read back to what it means.
-    """
-    local, at, domain = unicodedata.normalize("NFC", email.strip()).lower().rpartition("@")
-    return local + at + ".".join(_read_label(label) for label in domain.split("."))
-
-
-def _read_label(label: str) -> str:
-    if not label.startswith("xn--"):
-        return label
-    try:
-        return label.removeprefix("xn--").encode("ascii").decode("punycode").lower()
-    except UnicodeError:
-        return label
-
-
-def checked_email(email: str) -> str:
-    """The address in its normal form; raises `BadInput` for one that cannot receive mail."""
-    if NOT_DECODED in email:
-        raise BadInput("e-mail address with letters that could not be read")
-    try:
-        return email_validator.validate_email(email.strip(), check_deliverability=False).normalized
-    except email_validator.EmailNotValidError as error:
-        raise BadInput(f"e-mail address {email.strip()[:MAX_EMAIL]!r}: {error}") from None
-
-
-def checked_name(name: str, what: str) -> str:
-    """One line of text without control characters; raises `BadInput`."""
-    cleaned = " ".join(unicodedata.normalize("NFC", name).split())
-    if not cleaned:
-        raise BadInput(f"{what} is empty")
-    if len(cleaned) > MAX_NAME:
-        raise BadInput(f"{what} is longer than {MAX_NAME} characters")
-    if any(unicodedata.category(character) in ("Cc", "Cs") for character in cleaned) or TURNS.search(cleaned):
-        raise BadInput(f"{what} holds control characters")
-    if NOT_DECODED in cleaned:
-        raise BadInput(f"{what} holds letters that could not be read")
-    if not any(unicodedata.category(character)[0] in "LNPS" for character in cleaned):
-        raise BadInput(f"{what} holds nothing that can be seen")
-    return cleaned
 
 
 class AddressTaken(BadInput):
@@ -134,38 +72,7 @@ class NewUser:
     password_hash: str | None = None
 
 
-def add_company(name: str, org_number: str | None, *, now: datetime) -> Company:
-    """A new company. `org_number` is ten digits, a hyphen is taken away. Raises `BadInput`."""
-    name = checked_name(name, "company name")
-    digits = None
-    if org_number is not None:
-        digits = org_number.replace("-", "").strip()
-        if len(digits) != 10 or not (digits.isascii() and digits.isdigit()) or not _luhn(digits):
-            raise BadInput(f"organisation number {org_number!r} is not ten digits with a right check digit")
-    company = Company(name=name, org_number=digits, created_at=now)
-    db.session.add(company)
-    audit.record(audit.Event.COMPANY_CREATED, now=now, company=name)
-    try:
-        db.session.commit()
-    except IntegrityError:
-        db.session.rollback()
-        raise BadInput(f"there is already a company {name!r}") from None
-    return company
-
-
-def list_companies() -> list[tuple[Company, int]]:
-    """Every company by name, with its number of users."""
-    count = sa.func.count(User.id)
-    query = (
-        sa.select(Company, count)
-        .outerjoin(User, User.company_id == Company.id)
-        .group_by(Company.id)
-        .order_by(Company.name)
-    )
-    return [(company, number) for company, number in db.session.execute(query)]
-
-
-def add_user(new: NewUser, *, now: datetime, welcome: Settings | None = None, by: UUID | None = None) -> User:
+def add(new: NewUser, *, now: datetime, welcome: Settings | None = None, by: UUID | None = None) -> User:
     """A new account, which is mailed a welcome if `welcome` has the settings to write it by.
 
     `by` is the administrator who did it. Raises `BadInput` for bad fields, an unknown company or a taken
@@ -187,7 +94,7 @@ def add_user(new: NewUser, *, now: datetime, welcome: Settings | None = None, by
     except BadInput as error:
         problems += error.problems
     try:
-        telephone = _checked_phone(new.phone) if new.phone else None
+        telephone = checked_phone(new.phone) if new.phone else None
     except BadInput as error:
         problems += error.problems
     company = db.session.scalar(sa.select(Company).where(Company.name == new.company))
@@ -243,7 +150,7 @@ def find(user_id: UUID) -> User | None:
     return db.session.scalar(sa.select(User).options(joinedload(User.company)).where(User.id == user_id))
 
 
-def list_users(*, company: str | None = None) -> list[User]:
+def list_all(*, company: str | None = None) -> list[User]:
     """Accounts by address; company loaded."""
     query = sa.select(User).options(joinedload(User.company)).order_by(User.email_key)
     if company is not None:
@@ -308,7 +215,7 @@ def update_profile(
     values: dict[str, Any] = {
         "name": checked_name(profile.name, "name"),
         "title": checked_name(profile.title, "title") if profile.title else None,
-        "phone": _checked_phone(profile.phone) if profile.phone else None,
+        "phone": checked_phone(profile.phone) if profile.phone else None,
     }
     if profile.choices is not None:
         values |= {
@@ -375,13 +282,6 @@ def set_password(user_id: UUID, new_hash: str, *, proven: str | None, now: datet
     return stored
 
 
-def _checked_phone(text: str) -> str:
-    try:
-        return phone.parse(text)
-    except phone.NotAPhoneNumber:
-        raise BadInput("the telephone number is none") from None
-
-
 def _set_status(user_id: UUID, status: Status, event: audit.Event, now: datetime, by: UUID | None) -> bool:
     statement = (
         sa.update(User)
@@ -396,8 +296,3 @@ def _set_status(user_id: UUID, status: Status, event: audit.Event, now: datetime
             user_disabled.send(user_id=user_id, now=now)
     db.session.commit()
     return changed
-
-
-def _luhn(digits: str) -> bool:
-    doubled = (int(digit) * (2 - index % 2) for index, digit in enumerate(digits))
-    return sum(value // 10 + value % 10 for value in doubled) % 10 == 0
