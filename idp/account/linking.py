@@ -7,9 +7,9 @@ from uuid import UUID
 
 from flask_babel import format_date, format_datetime
 
-from idp.bankid import completed, launch
-from idp.bankid.completed import VerifiedPerson
+from idp.bankid import launch, order_result
 from idp.bankid.models import Order
+from idp.bankid.order_result import VerifiedPerson
 from idp.bankid.setup import BankId
 from idp.crypto import PersonalNumberKeys
 from idp.db import db
@@ -96,7 +96,7 @@ def load(uid: str, live: LiveSession, *, browser: str, now: datetime) -> Interac
 def propose(bankid: BankId, order: Order, *, keys: PersonalNumberKeys) -> Proposal:
     """Whose BankID completed the order of `order.user_id`. Raises `NotThisPerson`."""
     assert order.user_id is not None
-    person = completed.person_of(bankid, order)
+    person = order_result.person_of(bankid, order)
     number = PersonalNumber.from_bankid(person.personal_number)
     if bankid_links.stated_number(order.user_id, keys=keys) not in (None, number):
         raise NotThisPerson
@@ -117,8 +117,8 @@ def confirm(
 ) -> bool:
     """Link the proposed person to the account, which is told. False: the order was used, or is too old."""
     user_id = live.event.user_id
-    claimed = order.user_id == user_id and completed.use(
-        order, state="used", user_id=user_id, now=now, not_before=now - completed.LINK_WITHIN
+    claimed = order.user_id == user_id and order_result.claim(
+        order, state="used", user_id=user_id, now=now, not_before=now - order_result.LINK_WITHIN
     )
     if claimed and interactions.claim_answer(order.interaction_uid, now=now):
         linked = bankid_links.link(

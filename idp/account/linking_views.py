@@ -11,7 +11,7 @@ from werkzeug.wrappers import Response as BaseResponse
 from idp import i18n
 from idp.account import linking
 from idp.account.linking import NotThisPerson
-from idp.bankid import completed, order_page, service
+from idp.bankid import order_page, order_result, service
 from idp.bankid.models import Order
 from idp.bankid.order_page import Place, bankid
 from idp.clock import utcnow
@@ -205,7 +205,7 @@ def _finish(live: LiveSession, place: Place, order: Order) -> BaseResponse | Non
 
 def _refused(place: Place, order: Order) -> Response | None:
     """The page of a completed order that must not be linked here; None if it may."""
-    reason = completed.refusal(bankid(), order, completed.person_of(bankid(), order))
+    reason = order_result.refusal(bankid(), order, order_result.person_of(bankid(), order))
     if reason is None:
         try:
             linking.propose(bankid(), order, keys=NUMBER_KEYS.current())

@@ -4,7 +4,7 @@ from uuid import UUID
 
 from flask import session
 
-from idp.bankid import completed, unmatched
+from idp.bankid import order_result, unmatched
 from idp.bankid.service import METHOD
 from idp.bankid.setup import BANKID
 from idp.clock import utcnow
@@ -28,7 +28,7 @@ def page_after_login(waiting: Waiting, event: AuthenticationEvent) -> str | None
     order = unmatched.find(uid, browser=this_browser.value(), now=utcnow())
     if order is None:
         return None
-    proven = PersonalNumber.from_bankid(completed.person_of(BANKID.current(), order).personal_number)
+    proven = PersonalNumber.from_bankid(order_result.person_of(BANKID.current(), order).personal_number)
     allowed = may_link(event.user_id, proven)
     return "bankid.offer" if allowed and unmatched.offer_to(order, event.user_id) else None
 

@@ -11,13 +11,13 @@ from flask import Response, make_response, redirect, render_template, request, s
 from werkzeug.wrappers import Response as BaseResponse
 
 from idp import audit, i18n, web
-from idp.bankid import completed, launch, qr, service
+from idp.bankid import launch, order_result, qr, service
 from idp.bankid.api import messages
 from idp.bankid.models import OUTSTANDING, RENEWING, UNREACHABLE, Order
 from idp.bankid.service import PendingOrder, Starter, Unavailable
 from idp.bankid.setup import BANKID, OPENER, BankId
 from idp.bankid.terms import NO_DEMANDS, Terms
-from idp.bankid.visible import clipped
+from idp.bankid.visible_text import clipped
 from idp.clock import utcnow
 from idp.db import db
 from idp.errors import TooManyTries
@@ -123,7 +123,7 @@ def cancel(place: Place) -> BaseResponse:
 def refuse(order: Order, user_id: UUID | None, reason: str, *, state: str = "refused") -> None:
     """End a completed order that does not count here, and audit why."""
     now = utcnow()
-    if completed.use(order, state=state, user_id=user_id, now=now):
+    if order_result.claim(order, state=state, user_id=user_id, now=now):
         audit.record(
             audit.Event.BANKID_REFUSED, now=now, user_id=user_id, client_id=order.client_id, reason=reason
         )
@@ -225,8 +225,8 @@ def _starter(place: Place, started_by: str) -> Starter:
 def _awaits_return(order: Order) -> bool:
     if order.state != "complete":
         return False
-    person = completed.person_of(bankid(), order)
-    return completed.awaits_return(bankid(), order, person, now=utcnow())
+    person = order_result.person_of(bankid(), order)
+    return order_result.awaits_return(bankid(), order, person, now=utcnow())
 
 
 def _text(order: Order | PendingOrder) -> str:

@@ -4,8 +4,8 @@ from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 
-from idp.bankid.completed import LINK_WITHIN
 from idp.bankid.models import Evidence, Order
+from idp.bankid.order_result import LINK_WITHIN
 from idp.retention import ExpiredRows
 
 KEEP_ORDERS = timedelta(days=1)

@@ -5,8 +5,8 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from idp.bankid.completed import LINK_WITHIN
 from idp.bankid.models import Order
+from idp.bankid.order_result import LINK_WITHIN
 from idp.db import db
 from idp.tokens import sha256_hex
 

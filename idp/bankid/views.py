@@ -17,10 +17,10 @@ from flask_babel import gettext
 from werkzeug.wrappers import Response as BaseResponse
 
 from idp import audit, i18n
-from idp.bankid import completed, link_offer, order_page, service, unmatched, visible
-from idp.bankid.completed import VerifiedPerson
+from idp.bankid import link_offer, order_page, order_result, service, unmatched, visible_text
 from idp.bankid.models import Order
 from idp.bankid.order_page import Place, bankid
+from idp.bankid.order_result import VerifiedPerson
 from idp.bankid.service import METHOD
 from idp.bankid.terms import NO_DEMANDS, Terms
 from idp.clock import utcnow
@@ -94,7 +94,7 @@ def _place(waiting: Waiting) -> Place:
     name = asker.name if asker else current_settings().brand.name
     terms = asker.terms[METHOD] if asker else NO_DEMANDS
     message = waiting.user_message if terms.user_message else None
-    text, text_format = visible.login_text(name, i18n.current_language(), message)
+    text, text_format = visible_text.login_text(name, i18n.current_language(), message)
     return Place(
         purpose=PURPOSE,
         uid=waiting.uid or "",
@@ -129,7 +129,7 @@ def _go_on(waiting: Waiting, order: Order) -> BaseResponse | None:
     if order.state == "complete":
         return _finish(waiting, order)
     if order.state == "unmatched" and session.get("unmatched") == waiting.uid:
-        return _not_linked(waiting, completed.person_of(bankid(), order))
+        return _not_linked(waiting, order_result.person_of(bankid(), order))
     if order.state == "used" and _has_logged_in(waiting):
         # Another page of this browser was quicker; what it brought is enough for this one too.
         return redirect(url_for(waiting.return_endpoint, uid=waiting.uid), 303)
@@ -145,8 +145,8 @@ def _has_logged_in(waiting: Waiting) -> bool:
 
 def _finish(waiting: Waiting, order: Order, *, chosen: str | None = None) -> BaseResponse:
     """Log in the person who completed the order, if this browser is where they are."""
-    person = completed.person_of(bankid(), order)
-    refused = completed.refusal(bankid(), order, person)
+    person = order_result.person_of(bankid(), order)
+    refused = order_result.refusal(bankid(), order, person)
     if refused is not None:
         order_page.refuse(order, None, refused)
         return order_page.page(_place(waiting), order, error=_refusal_text(refused), status=403)
@@ -173,7 +173,7 @@ def _finish(waiting: Waiting, order: Order, *, chosen: str | None = None) -> Bas
 def _log_in(waiting: Waiting, order: Order, person: VerifiedPerson, account: User) -> BaseResponse:
     now = utcnow()
     completed_at = order.finished_at or now
-    if not completed.use(order, state="used", user_id=account.id, now=now):
+    if not order_result.claim(order, state="used", user_id=account.id, now=now):
         db.session.rollback()
         return redirect(url_for("bankid.login", uid=waiting.uid), 303)
     bankid_links.note_use(account.id, now=now)
@@ -232,7 +232,7 @@ def offer(waiting: Waiting) -> BaseResponse:
     order = unmatched.find(waiting.uid or "", browser=this_browser.value(), now=now)
     if live is None or order is None or order.user_id != live.event.user_id:
         return go_on
-    person = completed.person_of(bankid(), order)
+    person = order_result.person_of(bankid(), order)
     number = PersonalNumber.from_bankid(person.personal_number)
     if request.method != "POST":
         asker = waiting_client.describe_asker(waiting.client_id)
@@ -247,12 +247,12 @@ def offer(waiting: Waiting) -> BaseResponse:
         return make_response(page)
     # The account may have got another BankID since the page was shown.
     wanted = request.form.get("answer") == "link" and link_offer.may_link(live.event.user_id, number)
-    claimed = completed.use(
+    claimed = order_result.claim(
         order,
         state="used",
         user_id=live.event.user_id if wanted else None,
         now=now,
-        not_before=now - completed.LINK_WITHIN,
+        not_before=now - order_result.LINK_WITHIN,
     )
     if claimed and wanted:
         keys, notice = NUMBER_KEYS.current(), order_page.notice()

@@ -9,7 +9,7 @@ import click
 
 from idp import audit
 from idp.account import service as account
-from idp.bankid import resealing
+from idp.bankid import reencryption
 from idp.clock import utcnow
 from idp.commands.base import existing_user, fail, json_option, show, with_database
 from idp.commands.importing import import_users
@@ -258,7 +258,7 @@ def rotate_personal_number_key(settings: Settings) -> None:
     secret = settings.personal_number_keys.get_secret_value()
     try:
         numbers = bankid_links.rotate_key(keys=PersonalNumberKeys(secret))
-        evidence = resealing.reseal(Sealer(secret))
+        evidence = reencryption.reencrypt(Sealer(secret))
     except CannotOpen as error:
         fail(f"something stored {error}")
     audit.record(audit.Event.PERSONAL_NUMBER_KEY_ROTATED, now=utcnow(), numbers=numbers, evidence=evidence)

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 import time_machine
 from flask import Flask
 
-from idp.bankid import visible
+from idp.bankid import visible_text
 from idp.bankid.models import EVIDENCE_PURPOSE, Evidence
 from idp.bankid.simulator.evidence import Defect
 from idp.bankid.simulator.server import Simulator
@@ -217,7 +217,7 @@ class TestNames:
         assert len(asked(simulator).userVisibleData or "") <= 1500
 
     def test_a_text_too_long_is_cut_between_characters(self, name: str) -> None:
-        text = visible.clipped(f"Log in at {name}")
+        text = visible_text.clipped(f"Log in at {name}")
         assert text.startswith("Log in at ")
         assert name.startswith(text.removeprefix("Log in at "))
         assert 1096 < len(text.encode()) <= 1100

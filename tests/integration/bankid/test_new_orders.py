@@ -11,7 +11,7 @@ import time_machine
 from flask import Flask
 from flask.testing import FlaskClient
 
-from idp.bankid import collecting, completed, models, resealing, service
+from idp.bankid import collecting, models, order_result, reencryption, service
 from idp.bankid.api import messages
 from idp.bankid.api.messages import RfaId
 from idp.bankid.models import Order
@@ -203,10 +203,10 @@ def test_a_result_that_waits_outlives_the_key_it_was_sealed_with(
     assert visitor.poll()["state"] == "complete"
     new = "k2:" + "YWJjZGVmZ2hpamtsbW5vcHFyc3R1dnd4eXoxMjM0NTY="
     with app.app_context():
-        assert resealing.reseal(Sealer(f"{new},{KEYS}")) == 1
+        assert reencryption.reencrypt(Sealer(f"{new},{KEYS}")) == 1
         order = db.session.scalars(sa.select(Order)).one()
         with_new = replace(BANKID.of(app), sealer=Sealer(new))
-        assert completed.person_of(with_new, order).name == "Anna Åkesson"
+        assert order_result.person_of(with_new, order).name == "Anna Åkesson"
 
 
 # Which device, which browser

@@ -86,7 +86,7 @@ def _plain_address(literal: str | None) -> str | None:
     return str(mapped or address)
 
 
-def use(
+def claim(
     order: Order, *, state: str, user_id: UUID | None, now: datetime, not_before: datetime | None = None
 ) -> bool:
     """Claim a completed order, in the caller's transaction.

@@ -12,16 +12,16 @@ from idp.db import db
 BATCH = 200
 
 
-def reseal(sealer: Sealer) -> int:
+def reencrypt(sealer: Sealer) -> int:
     """Seal what an older key holds with the first key; how many rows of evidence.
 
     Raises `CannotOpen` for a lost key.
     """
-    _reseal(sealer, Order.id, Order.result, RESULT_PURPOSE)
-    return _reseal(sealer, Evidence.order_id, Evidence.sealed, EVIDENCE_PURPOSE)
+    _reencrypt(sealer, Order.id, Order.result, RESULT_PURPOSE)
+    return _reencrypt(sealer, Evidence.order_id, Evidence.sealed, EVIDENCE_PURPOSE)
 
 
-def _reseal(
+def _reencrypt(
     sealer: Sealer, key: InstrumentedAttribute[str], column: InstrumentedAttribute[Any], purpose: str
 ) -> int:
     changed = 0

@@ -2,7 +2,7 @@
 
 import pytest
 
-from idp.bankid.visible import MAX_TEXT_BYTES, login_text
+from idp.bankid.visible_text import MAX_TEXT_BYTES, login_text
 from idp.login.user_message import MimeType, UserMessage
 
 MESSAGE = UserMessage({"sv": "Godkänn köpet", "en": "Approve the purchase"})
