@@ -13,7 +13,8 @@ from idp.account import linking
 from idp.account.linking import NotThisPerson
 from idp.bankid import order_page, order_result, service
 from idp.bankid.models import Order
-from idp.bankid.order_page import Place, bankid
+from idp.bankid.order_page import Place
+from idp.bankid.setup import BANKID
 from idp.clock import utcnow
 from idp.crypto import NUMBER_KEYS
 from idp.extensions import current_settings
@@ -107,14 +108,14 @@ def confirm(live: LiveSession, interaction: Interaction) -> BaseResponse:
     if order is None or order.state != "complete":
         return redirect(url_for("linking.order", uid=interaction.uid), 303)
     if request.form.get("answer") != "link":
-        service.cancel(bankid(), interaction.uid, browser=this_browser.value(), now=utcnow())
+        service.cancel(BANKID.current(), interaction.uid, browser=this_browser.value(), now=utcnow())
         interactions.close(interaction.uid, now=utcnow())
         return _to_section()
     refused = _refused(_place(live, interaction.uid), order)
     if refused is not None:
         return refused
     keys = NUMBER_KEYS.current()
-    proposal = linking.propose(bankid(), order, keys=keys)
+    proposal = linking.propose(BANKID.current(), order, keys=keys)
     done = linking.confirm(order, proposal, live, keys=keys, notice=order_page.notice(), now=utcnow())
     if not done:
         return make_response(render_template("account/link_over.html"), 404)
@@ -187,7 +188,7 @@ def _finish(live: LiveSession, place: Place, order: Order) -> BaseResponse | Non
     refused = _refused(place, order)
     if refused is not None:
         return refused
-    proposal = linking.propose(bankid(), order, keys=NUMBER_KEYS.current())
+    proposal = linking.propose(BANKID.current(), order, keys=NUMBER_KEYS.current())
     page: dict[str, Any] = {"replaces": None}
     if proposal.replaces is not None:
         page["replaces"] = {"name": proposal.replaces.name, "number": proposal.replaces.masked_number}
@@ -205,10 +206,10 @@ def _finish(live: LiveSession, place: Place, order: Order) -> BaseResponse | Non
 
 def _refused(place: Place, order: Order) -> Response | None:
     """The page of a completed order that must not be linked here; None if it may."""
-    reason = order_result.refusal(bankid(), order, order_result.person_of(bankid(), order))
+    reason = order_result.refusal(BANKID.current(), order, order_result.person_of(BANKID.current(), order))
     if reason is None:
         try:
-            linking.propose(bankid(), order, keys=NUMBER_KEYS.current())
+            linking.propose(BANKID.current(), order, keys=NUMBER_KEYS.current())
         except NotThisPerson:
             reason = "other_person"
     if reason is None:

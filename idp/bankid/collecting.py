@@ -116,7 +116,7 @@ def _unanswered(order_id: str, hint: str, now: datetime) -> str | None:
 
 def _fail(order: Order, hint: str, now: datetime) -> None:
     client_id = order.client_id
-    if end(order.id, state="failed", hint_code=hint, finished_at=now):
+    if end_pending(order.id, state="failed", hint_code=hint, finished_at=now):
         audit.record(audit.Event.BANKID_FAILED, now=now, client_id=client_id, hint=hint)
     db.session.commit()
 
@@ -173,7 +173,7 @@ def _complete(bankid: BankId, order: Order, answer: Complete, now: datetime) -> 
         }
     )
     result = bankid.sealer.seal(json.dumps(person), purpose=RESULT_PURPOSE, context=order.id)
-    if not end(order.id, state="complete", hint_code="", result=result, finished_at=now):
+    if not end_pending(order.id, state="complete", hint_code="", result=result, finished_at=now):
         db.session.rollback()
         return
     db.session.add(
@@ -197,12 +197,12 @@ def _complete(bankid: BankId, order: Order, answer: Complete, now: datetime) -> 
 
 def _refuse(order: Order, reason: str, now: datetime) -> None:
     log.error("bankid_evidence_refused", reason=reason, order=order.id)
-    if end(order.id, state="refused", hint_code="evidence", finished_at=now):
+    if end_pending(order.id, state="refused", hint_code="evidence", finished_at=now):
         audit.record(audit.Event.BANKID_REFUSED, now=now, client_id=order.client_id, reason=reason)
     db.session.commit()
 
 
-def end(order_id: str, **values: Any) -> bool:
+def end_pending(order_id: str, **values: Any) -> bool:
     """Write how an order ended, in the caller's transaction. False: it had ended already, by a cancel."""
     statement = (
         sa.update(Order)

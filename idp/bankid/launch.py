@@ -14,7 +14,7 @@ APP_LINK = "https://app.bankid.com/"
 APP_SCHEME = "bankid:///"
 
 
-class Kind(StrEnum):
+class DeviceKind(StrEnum):
     COMPUTER = "computer"
     PHONE = "phone"
     TABLET = "tablet"
@@ -74,16 +74,16 @@ PLATFORM_NAMES = {
 class Device:
     """What shows our page, as far as it tells."""
 
-    kind: Kind
+    kind: DeviceKind
     platform: Platform
     browser: Browser
 
     @property
     def first_choice(self) -> FirstChoice:
         """Phone: the app on it; computer: QR; a tablet may be either (Sweden Connect BankID profile)."""
-        if self.kind is Kind.PHONE:
+        if self.kind is DeviceKind.PHONE:
             return FirstChoice.SAME_DEVICE
-        return FirstChoice.ASK if self.kind is Kind.TABLET else FirstChoice.QR
+        return FirstChoice.ASK if self.kind is DeviceKind.TABLET else FirstChoice.QR
 
     @property
     def described(self) -> str | None:
@@ -94,9 +94,9 @@ class Device:
     @property
     def page_device(self) -> PageDevice:
         """The same in the words that `messages.message` knows."""
-        if self.kind is Kind.COMPUTER:
+        if self.kind is DeviceKind.COMPUTER:
             return "computer"
-        return "unknown" if self.kind is Kind.UNKNOWN else "mobile"
+        return "unknown" if self.kind is DeviceKind.UNKNOWN else "mobile"
 
 
 @dataclass(frozen=True)
@@ -149,14 +149,14 @@ def _platform(user_agent: str, *, touch: bool) -> Platform:
     return Platform.WINDOWS if "Windows NT" in user_agent else Platform.OTHER
 
 
-def _kind(user_agent: str, platform: Platform) -> Kind:
+def _kind(user_agent: str, platform: Platform) -> DeviceKind:
     if platform is Platform.IOS:
-        return Kind.PHONE if re.search("iPhone|iPod", user_agent) else Kind.TABLET
+        return DeviceKind.PHONE if re.search("iPhone|iPod", user_agent) else DeviceKind.TABLET
     if platform is Platform.ANDROID:
-        return Kind.PHONE if "Mobi" in user_agent else Kind.TABLET
+        return DeviceKind.PHONE if "Mobi" in user_agent else DeviceKind.TABLET
     if platform in (Platform.WINDOWS, Platform.MACOS) or re.search("X11|CrOS", user_agent):
-        return Kind.COMPUTER
-    return Kind.UNKNOWN
+        return DeviceKind.COMPUTER
+    return DeviceKind.UNKNOWN
 
 
 def launch_url(device: Device, autostart_token: str) -> str:

@@ -14,8 +14,8 @@ from idp import audit, i18n, web
 from idp.bankid import launch, order_result, qr, service
 from idp.bankid.api import messages
 from idp.bankid.models import OUTSTANDING, RENEWING, UNREACHABLE, Order
-from idp.bankid.service import PendingOrder, Starter, Unavailable
-from idp.bankid.setup import BANKID, OPENER, BankId
+from idp.bankid.service import NewOrder, PendingOrder, Unavailable
+from idp.bankid.setup import BANKID, OPENER
 from idp.bankid.terms import NO_DEMANDS, Terms
 from idp.bankid.visible_text import clipped
 from idp.clock import utcnow
@@ -53,10 +53,6 @@ class Place:
         return url_for(self.page_endpoint, uid=self.uid)
 
 
-def bankid() -> BankId:
-    return BANKID.current()
-
-
 def show(place: Place, finish: Callable[[Order], BaseResponse | None]) -> BaseResponse:
     """The page of the place's order, starting one when there is none.
 
@@ -69,7 +65,7 @@ def show(place: Place, finish: Callable[[Order], BaseResponse | None]) -> BaseRe
     order = service.current(place.uid, purpose=place.purpose, browser=this_browser.value())
     wanted = MODES.get(request.args.get("device", ""))
     if order is not None and wanted in (None, order.started_by) and "again" not in request.args:
-        order = _polled(place, order)
+        order = _poll(place, order)
         if order.state in ("pending", "failed", "refused", "cancelled") or _awaits_return(order):
             return page(place, order)
         answer = finish(order)
@@ -86,11 +82,13 @@ def poll_pending(uid: str, purpose: str) -> Response | None:
     """The answer to nearly every poll there is; None when there is more to it."""
     if request.args.get("nonce"):
         return None
-    pending = service.poll_pending(bankid(), uid, purpose=purpose, browser=this_browser.value(), now=utcnow())
+    pending = service.poll_pending(
+        BANKID.current(), uid, purpose=purpose, browser=this_browser.value(), now=utcnow()
+    )
     if pending is None:
         return None
     i18n.prefer(pending.ui_locales)
-    return answer_poll(state="pending", text=_text(pending), qr=_frame(pending))
+    return answer_poll(state="pending", text=_status_text(pending), qr=_qr_image(pending))
 
 
 def poll(place: Place) -> Response:
@@ -101,13 +99,13 @@ def poll(place: Place) -> Response:
     nonce = request.args.get("nonce")
     # Where the nonce is another order's, the app came to another browser than the one that started it.
     strayed = bool(nonce) and not service.note_return(order, nonce or "", now=utcnow())
-    order = _polled(place, order)
+    order = _poll(place, order)
     if order.state == "pending" or _awaits_return(order):
         facts = {"elsewhere": True} if strayed else {}
-        return answer_poll(state="pending", text=_text(order), qr=_frame(order), **facts)
+        return answer_poll(state="pending", text=_status_text(order), qr=_qr_image(order), **facts)
     untouched = order.started_by == "autostart" and order.hint_code == "startFailed"
     again = url_for(place.page_endpoint, uid=place.uid, again=1) if untouched else None
-    return answer_poll(state=order.state, text=_text(order), url=place.url, again=again)
+    return answer_poll(state=order.state, text=_status_text(order), url=place.url, again=again)
 
 
 def answer_poll(**facts: Any) -> Response:
@@ -116,7 +114,7 @@ def answer_poll(**facts: Any) -> Response:
 
 def cancel(place: Place) -> BaseResponse:
     """End the order here and in the app; the page then offers a new one."""
-    service.cancel(bankid(), place.uid, browser=this_browser.value(), now=utcnow())
+    service.cancel(BANKID.current(), place.uid, browser=this_browser.value(), now=utcnow())
     return redirect(place.url, 303)
 
 
@@ -142,8 +140,8 @@ def page(place: Place, order: Order, *, error: str | None = None, status: int = 
         status,
         order=order,
         state=state,
-        status_text=error or _text(order),
-        qr=_frame(order) if pending else None,
+        status_text=error or _status_text(order),
+        qr=_qr_image(order) if pending else None,
         launch_url=_launch_url(order) if pending else None,
         wait_seconds=None,
     )
@@ -170,14 +168,14 @@ def _rendered(place: Place, status: int, **facts: Any) -> Response:
         "this": url_for(place.page_endpoint, uid=place.uid, device="this"),
         "other": url_for(place.page_endpoint, uid=place.uid, device="other"),
     }
-    on_phone = device().kind is launch.Kind.PHONE
+    on_phone = device().kind is launch.DeviceKind.PHONE
     return make_response(
         render_template(place.template, urls=urls, on_phone=on_phone, **facts, **place.facts()), status
     )
 
 
-def _polled(place: Place, order: Order) -> Order:
-    return service.poll(bankid(), order, lambda old: _starter(place, old.started_by), now=utcnow())
+def _poll(place: Place, order: Order) -> Order:
+    return service.poll(BANKID.current(), order, lambda old: _new_order(place, old.started_by), now=utcnow())
 
 
 def _start(place: Place, started_by: str) -> BaseResponse:
@@ -188,7 +186,7 @@ def _start(place: Place, started_by: str) -> BaseResponse:
     try:
         limiter.test("bankid_per_address", key)
         limiter.hit("bankid_per_address", key)
-        service.start(bankid(), _starter(place, started_by), now=utcnow())
+        service.start(BANKID.current(), _new_order(place, started_by), now=utcnow())
     except TooManyTries as limited:
         return _message_page(place, messages.RfaId.RFA5, status=429, wait_seconds=limited.wait_seconds)
     except Unavailable as unavailable:
@@ -197,12 +195,12 @@ def _start(place: Place, started_by: str) -> BaseResponse:
     return redirect(place.url, 303)
 
 
-def _starter(place: Place, started_by: str) -> Starter:
+def _new_order(place: Place, started_by: str) -> NewOrder:
     here = device()
     page_url = current_settings().issuer + place.url
     if "device_id" not in session:
         session["device_id"] = new_token()
-    return Starter(
+    return NewOrder(
         purpose=place.purpose,
         interaction_uid=place.uid,
         browser=this_browser.value(),
@@ -225,11 +223,11 @@ def _starter(place: Place, started_by: str) -> Starter:
 def _awaits_return(order: Order) -> bool:
     if order.state != "complete":
         return False
-    person = order_result.person_of(bankid(), order)
-    return order_result.awaits_return(bankid(), order, person, now=utcnow())
+    person = order_result.person_of(BANKID.current(), order)
+    return order_result.awaits_return(BANKID.current(), order, person, now=utcnow())
 
 
-def _text(order: Order | PendingOrder) -> str:
+def _status_text(order: Order | PendingOrder) -> str:
     language = i18n.current_language()
     if order.state == "cancelled":
         rfa = messages.RfaId.RFA6
@@ -257,7 +255,7 @@ def _app_device(order: Order | PendingOrder) -> messages.PageDevice:
     return "computer" if order.device == "computer" else "mobile" if order.device == "mobile" else "unknown"
 
 
-def _frame(order: Order | PendingOrder) -> str | None:
+def _qr_image(order: Order | PendingOrder) -> str | None:
     """The QR code of this second, while no app has taken the order."""
     if order.started_by != "qr" or order.hint_code != OUTSTANDING:
         return None

@@ -14,7 +14,7 @@ from idp import audit
 from idp.bankid.api.answers import BankIdError, report
 from idp.bankid.api.client import OrderRequest, Web
 from idp.bankid.api.messages import RfaId
-from idp.bankid.collecting import COLLECT_EVERY, collect_once, end, take_lease
+from idp.bankid.collecting import COLLECT_EVERY, collect_once, end_pending, take_lease
 from idp.bankid.launch import ReturnUrl
 from idp.bankid.models import OUTSTANDING, RENEWING, Order
 from idp.bankid.setup import BankId
@@ -30,8 +30,8 @@ START_WAITS_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
-class Starter:
-    """Who starts an order, and from where."""
+class NewOrder:
+    """What an order is to be started with: what it is for, who asks for it, and from where."""
 
     purpose: Literal["login", "link"]
     interaction_uid: str
@@ -78,37 +78,35 @@ class Unavailable(Exception):
         self.code = code
 
 
-def start(bankid: BankId, starter: Starter, *, now: datetime) -> Order:
+def start(bankid: BankId, new: NewOrder, *, now: datetime) -> Order:
     """A new order for the interaction, in place of the one it had. Raises `Unavailable`.
 
     Of several that are started at the same time the last one that BankID has answered stays.
     """
-    cancel(bankid, starter.interaction_uid, browser=starter.browser, now=now)
+    cancel(bankid, new.interaction_uid, browser=new.browser, now=now)
     try:
-        order = _ask(bankid, starter, attempt=1)
+        order = _start_at_bankid(bankid, new, attempt=1)
     except Unavailable as unavailable:
         if unavailable.code is not None:
             hint = unavailable.code[:60]
-            audit.record(audit.Event.BANKID_FAILED, now=now, client_id=starter.client_id, hint=hint)
+            audit.record(audit.Event.BANKID_FAILED, now=now, client_id=new.client_id, hint=hint)
             db.session.commit()
         raise
     # One after the other, so that each sees the order before it.
     db.session.execute(
-        sa.select(Interaction.uid).where(Interaction.uid == starter.interaction_uid).with_for_update()
+        sa.select(Interaction.uid).where(Interaction.uid == new.interaction_uid).with_for_update()
     )
-    others = Order.interaction_uid == starter.interaction_uid, Order.state == "pending"
+    others = Order.interaction_uid == new.interaction_uid, Order.state == "pending"
     replaced = _end_all(*others, Order.started_at <= order.started_at, state="abandoned", now=now)
     if db.session.scalar(sa.select(Order.id).where(*others).limit(1)) is not None:
         order.state, order.finished_at = "abandoned", now
     db.session.add(order)
-    audit.record(
-        audit.Event.BANKID_STARTED, now=now, client_id=starter.client_id, started_by=starter.started_by
-    )
+    audit.record(audit.Event.BANKID_STARTED, now=now, client_id=new.client_id, started_by=new.started_by)
     stays = order.state == "pending"
     db.session.commit()
-    _tell_of(bankid, replaced)
+    _cancel_all_at_bankid(bankid, replaced)
     if not stays:
-        _tell(bankid, order.order_ref, order.terms)
+        _cancel_at_bankid(bankid, order.order_ref, order.terms)
     return order
 
 
@@ -175,12 +173,14 @@ def poll_pending(
         return order
     if order.hint_code == RENEWING:
         return None
-    asker = bankid.asking_as(order.certificate)
-    hint = collect_once(asker, order.id, order.order_ref, order.hint_code, due=order.next_collect_at, now=now)
+    chosen = bankid.with_certificate(order.certificate)
+    hint = collect_once(
+        chosen, order.id, order.order_ref, order.hint_code, due=order.next_collect_at, now=now
+    )
     return None if hint is None or hint == RENEWING else replace(order, hint_code=hint)
 
 
-def poll(bankid: BankId, order: Order, starter: Callable[[Order], Starter], *, now: datetime) -> Order:
+def poll(bankid: BankId, order: Order, renewal: Callable[[Order], NewOrder], *, now: datetime) -> Order:
     """The order as it is now: collected when that is due, renewed when its QR code found nobody.
 
     Of all who poll at the same time, on all machines, one collects (a conditional UPDATE moves
@@ -188,12 +188,12 @@ def poll(bankid: BankId, order: Order, starter: Callable[[Order], Starter], *, n
     """
     if order.state == "pending" and order.next_collect_at <= now and order.hint_code != RENEWING:
         order_id, order_ref, hint, due = order.id, order.order_ref, order.hint_code, order.next_collect_at
-        asker = bankid.asking_as(_certificate(order.terms))
+        chosen = bankid.with_certificate(_certificate(order.terms))
         db.session.commit()  # no connection is held while BankID is asked
-        collect_once(asker, order_id, order_ref, hint or "", due=due, now=now)
+        collect_once(chosen, order_id, order_ref, hint or "", due=due, now=now)
         db.session.refresh(order)
     if order.state == "pending" and order.next_collect_at <= now and order.hint_code == RENEWING:
-        renewed = _renew_if_there_is_room(bankid, order, starter, now)
+        renewed = _renew_if_there_is_room(bankid, order, renewal, now)
         if renewed is not None:
             return renewed
         db.session.refresh(order)
@@ -220,7 +220,7 @@ def abandon(bankid: BankId, interaction_uid: str, *, now: datetime) -> None:
 def _cancel(bankid: BankId, *which: sa.ColumnElement[bool], state: str, now: datetime) -> None:
     ended = _end_all(*which, state=state, now=now)
     db.session.commit()
-    _tell_of(bankid, ended)
+    _cancel_all_at_bankid(bankid, ended)
 
 
 def _end_all(*which: sa.ColumnElement[bool], state: str, now: datetime) -> Sequence[sa.Row[Any]]:
@@ -234,15 +234,15 @@ def _end_all(*which: sa.ColumnElement[bool], state: str, now: datetime) -> Seque
     return db.session.execute(statement).all()
 
 
-def _tell_of(bankid: BankId, ended: Sequence[sa.Row[Any]]) -> None:
+def _cancel_all_at_bankid(bankid: BankId, ended: Sequence[sa.Row[Any]]) -> None:
     for order in ended:
-        _tell(bankid, order.order_ref, order.terms)
+        _cancel_at_bankid(bankid, order.order_ref, order.terms)
 
 
-def _tell(bankid: BankId, order_ref: str, terms: dict[str, Any] | None) -> None:
+def _cancel_at_bankid(bankid: BankId, order_ref: str, terms: dict[str, Any] | None) -> None:
     """Have BankID end an order too: only the certificate that started it may."""
-    asker = bankid.asking_as(_certificate(terms))
-    bankid.cancels.tell(asker.client, asker.circuit, order_ref)
+    chosen = bankid.with_certificate(_certificate(terms))
+    bankid.cancels.queue(chosen.client, chosen.circuit, order_ref)
 
 
 def _certificate(terms: dict[str, Any] | None) -> str | None:
@@ -264,56 +264,56 @@ def note_return(order: Order, nonce: str, *, now: datetime) -> bool:
     return True
 
 
-def _ask(
-    bankid: BankId, starter: Starter, *, attempt: int, first_started_at: datetime | None = None
+def _start_at_bankid(
+    bankid: BankId, new: NewOrder, *, attempt: int, first_started_at: datetime | None = None
 ) -> Order:
     """A new order at BankID, not yet stored. Raises `Unavailable`."""
     nonce = new_token()
-    return_url = starter.return_url(nonce) if starter.started_by == "autostart" else None
-    interaction = sha256_hex(starter.interaction_uid)
-    terms = starter.terms
-    asker = bankid.asking_as(terms.certificate)
-    bound = {"client_id": starter.client_id, "interaction": interaction, "once": new_token()}
+    return_url = new.return_url(nonce) if new.started_by == "autostart" else None
+    interaction = sha256_hex(new.interaction_uid)
+    terms = new.terms
+    chosen = bankid.with_certificate(terms.certificate)
+    bound = {"client_id": new.client_id, "interaction": interaction, "once": new_token()}
     non_visible = json.dumps(bound, separators=(",", ":"))
     if not bankid.calls.acquire(timeout=START_WAITS_SECONDS):
         log.warning("bankid_busy")
         raise Unavailable(RfaId.RFA5)
     try:
-        if not asker.circuit.allows():
+        if not chosen.circuit.allows():
             raise Unavailable(RfaId.RFA5)
-        started = asker.client.auth(
+        started = chosen.client.auth(
             OrderRequest(
-                end_user_ip=starter.end_user_ip,
-                visible_data=starter.visible_text,
-                visible_format=starter.visible_format,
+                end_user_ip=new.end_user_ip,
+                visible_data=new.visible_text,
+                visible_format=new.visible_format,
                 non_visible_data=non_visible.encode(),
                 return_url=return_url.url if return_url else None,
                 return_risk=True,
-                requirement=terms.requirement(asker.environment.policies, starter.personal_number),
+                requirement=terms.requirement(chosen.environment.policies, new.personal_number),
                 web=Web(
-                    referring_domain=starter.referring_domain,
-                    user_agent=starter.user_agent,
-                    device_identifier=starter.device_identifier,
+                    referring_domain=new.referring_domain,
+                    user_agent=new.user_agent,
+                    device_identifier=new.device_identifier,
                 ),
             )
         )
     except BankIdError as error:
-        asker.circuit.note(error)
+        chosen.circuit.note(error)
         report("bankid_start_failed", error)
         raise Unavailable(error.rfa, str(error.code)) from None
     finally:
         bankid.calls.release()
-    asker.circuit.note(None)
+    chosen.circuit.note(None)
     answered_at = bankid.clock()  # the QR code's time zero: BankID's own count begins here
     return Order(
         id=new_token(),
-        purpose=starter.purpose,
-        user_id=starter.user_id,
-        interaction_uid=starter.interaction_uid,
-        browser_hash=sha256_hex(starter.browser),
-        client_id=starter.client_id,
-        started_by=starter.started_by,
-        device=starter.device,
+        purpose=new.purpose,
+        user_id=new.user_id,
+        interaction_uid=new.interaction_uid,
+        browser_hash=sha256_hex(new.browser),
+        client_id=new.client_id,
+        started_by=new.started_by,
+        device=new.device,
         attempt=attempt,
         first_started_at=first_started_at or answered_at,
         started_at=answered_at,
@@ -321,11 +321,11 @@ def _ask(
         qr_start_token=started.qr_start_token,
         qr_start_secret=started.qr_start_secret,
         autostart_token=started.auto_start_token,
-        visible_data=starter.visible_text,
-        visible_format=starter.visible_format,
+        visible_data=new.visible_text,
+        visible_format=new.visible_format,
         non_visible_data=non_visible,
         terms=terms.to_json() if terms != NO_DEMANDS else None,
-        end_user_ip=starter.end_user_ip,
+        end_user_ip=new.end_user_ip,
         nonce_hash=sha256_hex(nonce) if return_url and return_url.carries_nonce else None,
         next_collect_at=answered_at + COLLECT_EVERY,
         state="pending",
@@ -334,7 +334,7 @@ def _ask(
 
 
 def _renew_if_there_is_room(
-    bankid: BankId, order: Order, starter: Callable[[Order], Starter], now: datetime
+    bankid: BankId, order: Order, renewal: Callable[[Order], NewOrder], now: datetime
 ) -> Order | None:
     """The order that takes this one's place; None when another poll sees to it, now or at its next turn.
 
@@ -347,22 +347,22 @@ def _renew_if_there_is_room(
         if not take_lease(order.id, order.next_collect_at, now):
             return None
         order_id, attempt, first_started_at = order.id, order.attempt + 1, order.first_started_at
-        asker = starter(order)
+        new = renewal(order)
         db.session.commit()  # no connection is held while BankID is asked
         try:
-            renewed = _ask(bankid, asker, attempt=attempt, first_started_at=first_started_at)
+            renewed = _start_at_bankid(bankid, new, attempt=attempt, first_started_at=first_started_at)
         except Unavailable:
-            end(order_id, state="failed", hint_code="notRenewed", finished_at=now)
-            audit.record(audit.Event.BANKID_FAILED, now=now, client_id=asker.client_id, hint="notRenewed")
+            end_pending(order_id, state="failed", hint_code="notRenewed", finished_at=now)
+            audit.record(audit.Event.BANKID_FAILED, now=now, client_id=new.client_id, hint="notRenewed")
             db.session.commit()
             return None
-        if end(order_id, state="failed", hint_code="renewed", finished_at=now):
+        if end_pending(order_id, state="failed", hint_code="renewed", finished_at=now):
             db.session.add(renewed)
             db.session.commit()
             return renewed
         # The person has gone another way, or begun anew, while BankID was asked.
         db.session.rollback()
-        _tell(bankid, renewed.order_ref, renewed.terms)
+        _cancel_at_bankid(bankid, renewed.order_ref, renewed.terms)
         return None
     finally:
         bankid.renewals.release()

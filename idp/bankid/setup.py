@@ -44,9 +44,9 @@ class BankId:
     clock: Callable[[], datetime] = utcnow  # what a call to BankID has taken is not in a request's `now`
     others: "Mapping[str, BankId]" = field(default_factory=dict)  # the same, asking as another of ours
 
-    def asking_as(self, certificate: str | None) -> "BankId":
+    def with_certificate(self, name: str | None) -> "BankId":
         """BankID asked with our certificate of this name; with the first where there is none such."""
-        return self.others.get(certificate, self) if certificate else self
+        return self.others.get(name, self) if name else self
 
 
 BANKID: Slot[BankId] = Slot("bankid")

@@ -11,7 +11,7 @@ from idp.db import db
 from idp.tokens import sha256_hex
 
 
-def keep(order: Order) -> bool:
+def mark(order: Order) -> bool:
     """Keep a completed order's result, in the caller's transaction. False: it has been used already."""
     statement = (
         sa.update(Order)

@@ -19,9 +19,10 @@ from werkzeug.wrappers import Response as BaseResponse
 from idp import audit, i18n
 from idp.bankid import link_offer, order_page, order_result, service, unmatched, visible_text
 from idp.bankid.models import Order
-from idp.bankid.order_page import Place, bankid
+from idp.bankid.order_page import Place
 from idp.bankid.order_result import VerifiedPerson
 from idp.bankid.service import METHOD
+from idp.bankid.setup import BANKID
 from idp.bankid.terms import NO_DEMANDS, Terms
 from idp.clock import utcnow
 from idp.crypto import NUMBER_KEYS
@@ -54,7 +55,7 @@ def show(waiting: Waiting) -> BaseResponse:
         )
     if not journey.offers(waiting, METHOD):
         return redirect(url_for("login.choose", uid=waiting.uid), 303)
-    return order_page.show(_place(waiting), lambda order: _go_on(waiting, order))
+    return order_page.show(_place(waiting), lambda order: _answer_over(waiting, order))
 
 
 @blueprint.get("/login/<uid>/bankid/poll")
@@ -86,13 +87,13 @@ def choose_account(waiting: Waiting) -> BaseResponse:
     order = service.current(waiting.uid or "", purpose=PURPOSE, browser=this_browser.value())
     if order is None or order.state != "complete":
         return redirect(url_for("bankid.login", uid=waiting.uid), 303)
-    return _finish(waiting, order, chosen=request.form.get("account"))
+    return _answer_complete(waiting, order, chosen=request.form.get("account"))
 
 
 def _place(waiting: Waiting) -> Place:
-    asker = waiting_client.describe_asker(waiting.client_id)
-    name = asker.name if asker else current_settings().brand.name
-    terms = asker.terms[METHOD] if asker else NO_DEMANDS
+    client = waiting_client.describe_asker(waiting.client_id)
+    name = client.name if client else current_settings().brand.name
+    terms = client.terms[METHOD] if client else NO_DEMANDS
     message = waiting.user_message if terms.user_message else None
     text, text_format = visible_text.login_text(name, i18n.current_language(), message)
     return Place(
@@ -125,11 +126,11 @@ def _direct_interaction() -> str:
 # Who it was
 
 
-def _go_on(waiting: Waiting, order: Order) -> BaseResponse | None:
+def _answer_over(waiting: Waiting, order: Order) -> BaseResponse | None:
     if order.state == "complete":
-        return _finish(waiting, order)
+        return _answer_complete(waiting, order)
     if order.state == "unmatched" and session.get("unmatched") == waiting.uid:
-        return _not_linked(waiting, order_result.person_of(bankid(), order))
+        return _not_linked_page(waiting, order_result.person_of(BANKID.current(), order))
     if order.state == "used" and _has_logged_in(waiting):
         # Another page of this browser was quicker; what it brought is enough for this one too.
         return redirect(url_for(waiting.return_endpoint, uid=waiting.uid), 303)
@@ -143,17 +144,17 @@ def _has_logged_in(waiting: Waiting) -> bool:
     return live is not None and waiting.requirement.satisfied_by(live.event)
 
 
-def _finish(waiting: Waiting, order: Order, *, chosen: str | None = None) -> BaseResponse:
+def _answer_complete(waiting: Waiting, order: Order, *, chosen: str | None = None) -> BaseResponse:
     """Log in the person who completed the order, if this browser is where they are."""
-    person = order_result.person_of(bankid(), order)
-    refused = order_result.refusal(bankid(), order, person)
+    person = order_result.person_of(BANKID.current(), order)
+    refused = order_result.refusal(BANKID.current(), order, person)
     if refused is not None:
         order_page.refuse(order, None, refused)
         return order_page.page(_place(waiting), order, error=_refusal_text(refused), status=403)
     number = PersonalNumber.from_bankid(person.personal_number)
     accounts = bankid_links.find_accounts(number, keys=NUMBER_KEYS.current())
     if not accounts:
-        return _keep_unmatched(waiting, order, person)
+        return _answer_unmatched(waiting, order, person)
     active = [account for account in accounts if account.is_active]
     account = next((one for one in active if str(one.id) == chosen), None)
     if account is None and len(active) > 1:
@@ -199,16 +200,16 @@ def _amr(order: Order, person: VerifiedPerson, usual: tuple[str, ...]) -> tuple[
     return (*amr, "pin") if pin_code and "pin" not in amr else amr
 
 
-def _keep_unmatched(waiting: Waiting, order: Order, person: VerifiedPerson) -> BaseResponse:
-    if unmatched.keep(order):
+def _answer_unmatched(waiting: Waiting, order: Order, person: VerifiedPerson) -> BaseResponse:
+    if unmatched.mark(order):
         now, client_id = utcnow(), order.client_id
         audit.record(audit.Event.BANKID_REFUSED, now=now, client_id=client_id, reason="no_account")
     db.session.commit()
     session["unmatched"] = waiting.uid
-    return _not_linked(waiting, person)
+    return _not_linked_page(waiting, person)
 
 
-def _not_linked(waiting: Waiting, person: VerifiedPerson) -> BaseResponse:
+def _not_linked_page(waiting: Waiting, person: VerifiedPerson) -> BaseResponse:
     page = render_template(
         "bankid/not_linked.html",
         name=person.name,
@@ -232,17 +233,17 @@ def offer(waiting: Waiting) -> BaseResponse:
     order = unmatched.find(waiting.uid or "", browser=this_browser.value(), now=now)
     if live is None or order is None or order.user_id != live.event.user_id:
         return go_on
-    person = order_result.person_of(bankid(), order)
+    person = order_result.person_of(BANKID.current(), order)
     number = PersonalNumber.from_bankid(person.personal_number)
     if request.method != "POST":
-        asker = waiting_client.describe_asker(waiting.client_id)
+        client = waiting_client.describe_asker(waiting.client_id)
         page = render_template(
             "bankid/offer.html",
             name=person.name,
             number=str(number),
             email=live.email,
             uid=waiting.uid,
-            client_name=asker.name if asker else None,
+            client_name=client.name if client else None,
         )
         return make_response(page)
     # The account may have got another BankID since the page was shown.

@@ -8,23 +8,25 @@ from idp.login.user_message import UserMessage
 VisibleFormat = Literal["simpleMarkdownV1"]
 
 MAX_TEXT_BYTES = 1100  # 1,500 characters in base64 is BankID's limit
-MAX_ASKER = 100  # bytes of the first line: a message of the asker's may have the other thousand
+MAX_FIRST_LINE = 100  # bytes of the first line: the client's own message may have the other thousand
 _MARKUP = re.compile(r"[\\`*_#+|~<>\[\]]")
 
 
-def login_text(asker: str, language: str, message: UserMessage | None) -> tuple[str, VisibleFormat | None]:
+def login_text(
+    client_name: str, language: str, message: UserMessage | None
+) -> tuple[str, VisibleFormat | None]:
     """The text in `language` (`sv`, `en`), and its format: None for plain text.
 
-    The first line always says who asks, in our words: the asker's own message stands below it.
+    The first line always says who asks, in our words: the client's own message stands below it.
     """
-    first = f"Log in at {asker}" if language == "en" else f"Logga in hos {asker}"
+    first = f"Log in at {client_name}" if language == "en" else f"Logga in hos {client_name}"
     own = message.in_language(language) if message else None
     if message is None or own is None:
         return clipped(first), None
     if message.mime_type == "text/plain":
-        return f"{clipped(first, MAX_ASKER)}\n\n{own}", None
+        return f"{clipped(first, MAX_FIRST_LINE)}\n\n{own}", None
     # A cut may leave half of an escape.
-    escaped = clipped(_MARKUP.sub(_escaped, first), MAX_ASKER).rstrip("\\")
+    escaped = clipped(_MARKUP.sub(_escaped, first), MAX_FIRST_LINE).rstrip("\\")
     return f"{escaped}\n\n{own}", "simpleMarkdownV1"
 
 

@@ -196,7 +196,7 @@ def read_collected(response: httpx2.Response) -> Collected:
     return Failed(hint_code) if status == "failed" else Pending(hint_code)
 
 
-def refused(response: httpx2.Response) -> BankIdError:
+def error_answered(response: httpx2.Response) -> BankIdError:
     """The error in an answer that is not 200: BankID's code, or the one its HTTP status stands for."""
     status = response.status_code
     try:
@@ -211,7 +211,7 @@ def refused(response: httpx2.Response) -> BankIdError:
     return BankIdError(code, status, details)
 
 
-def unanswered(error: httpx2.RequestError) -> BankIdError:
+def error_without_answer(error: httpx2.RequestError) -> BankIdError:
     """The error of a call without an answer; tells a refused certificate from a silent server."""
     code = ErrorCode.NO_ANSWER
     if isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout | httpx2.PoolTimeout):

@@ -28,7 +28,7 @@ class Cancels:
         self._lock = Lock()
         self._waiting: set[Future[None]] = set()
 
-    def tell(self, client: BankIdClient, circuit: Circuit, order_ref: str) -> None:
+    def queue(self, client: BankIdClient, circuit: Circuit, order_ref: str) -> None:
         """Have the order cancelled soon, by the certificate that started it."""
         with self._lock:
             if len(self._waiting) >= MAX_WAITING:

@@ -17,10 +17,10 @@ from idp.bankid.api.answers import (
     BankIdError,
     Collected,
     OrderStarted,
+    error_answered,
+    error_without_answer,
     read_collected,
     read_order,
-    refused,
-    unanswered,
 )
 from idp.bankid.api.certificate import RpCertificate
 from idp.bankid.api.environment import Environment
@@ -196,9 +196,9 @@ class BankIdClient:
             ) as streamed:
                 response = _whole(streamed, latest)
         except httpx2.RequestError as error:
-            raise unanswered(error) from None
+            raise error_without_answer(error) from None
         if response.status_code != httpx2.codes.OK:
-            raise refused(response)
+            raise error_answered(response)
         return response
 
 

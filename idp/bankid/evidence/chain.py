@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives import hashes
 
 from idp.bankid.evidence.errors import EvidenceError, Reason
 
-Kind = TypeVar("Kind", bound=x509.ExtensionType)
+ExtensionType = TypeVar("ExtensionType", bound=x509.ExtensionType)
 
 HASHES = (hashes.SHA256, hashes.SHA384, hashes.SHA512)
 
@@ -60,7 +60,7 @@ def is_issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> boo
     return True
 
 
-def extension(certificate: x509.Certificate, kind: type[Kind]) -> Kind | None:
+def extension(certificate: x509.Certificate, kind: type[ExtensionType]) -> ExtensionType | None:
     """The certificate's extension of this kind."""
     try:
         return certificate.extensions.get_extension_for_class(kind).value

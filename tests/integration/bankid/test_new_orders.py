@@ -106,14 +106,14 @@ def test_a_renewal_that_meets_somebody_leaving_leaves_no_order(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     visitor.open()
-    original = service._ask
+    original = service._start_at_bankid
 
     def ask_while_they_leave(*arguments: object, **named: object) -> Order:
         renewed = original(*arguments, **named)  # type: ignore[arg-type]
         service.abandon(BANKID.of(app), visitor.uid, now=utcnow())
         return renewed
 
-    monkeypatch.setattr(service, "_ask", ask_while_they_leave)
+    monkeypatch.setattr(service, "_start_at_bankid", ask_while_they_leave)
     clock.shift(31)
     assert visitor.poll()["state"] == "abandoned"
     visitor.settle()

@@ -5,8 +5,8 @@ import pytest
 from idp.bankid.launch import (
     Browser,
     Device,
+    DeviceKind,
     FirstChoice,
-    Kind,
     Platform,
     ReturnUrl,
     detect,
@@ -146,14 +146,14 @@ def test_what_a_browser_is_taken_for_and_its_link(user_agent: str, taken_for: st
 
 def test_an_ipad_that_says_macintosh_is_known_by_touch_alone() -> None:
     ipad = f"{MAC} Version/18.1 Safari/605.1.15"
-    assert detect(ipad).kind is Kind.COMPUTER
+    assert detect(ipad).kind is DeviceKind.COMPUTER
     touched = detect(ipad, touch=True)
-    assert touched == Device(Kind.TABLET, Platform.IOS, Browser.SAFARI)
+    assert touched == Device(DeviceKind.TABLET, Platform.IOS, Browser.SAFARI)
     assert launch_url(touched, TOKEN) == APP_LINK
 
 
 def test_a_touch_screen_makes_no_windows_computer_a_tablet() -> None:
-    assert detect(f"{WINDOWS} Chrome/130.0.0.0 Safari/537.36", touch=True).kind is Kind.COMPUTER
+    assert detect(f"{WINDOWS} Chrome/130.0.0.0 Safari/537.36", touch=True).kind is DeviceKind.COMPUTER
 
 
 def test_brave_is_known_by_its_client_hint_alone() -> None:
@@ -172,13 +172,13 @@ def test_the_token_cannot_break_out_of_the_link() -> None:
 @pytest.mark.parametrize(
     ("kind", "first_choice", "page_device"),
     [
-        (Kind.COMPUTER, FirstChoice.QR, "computer"),
-        (Kind.PHONE, FirstChoice.SAME_DEVICE, "mobile"),
-        (Kind.TABLET, FirstChoice.ASK, "mobile"),
-        (Kind.UNKNOWN, FirstChoice.QR, "unknown"),
+        (DeviceKind.COMPUTER, FirstChoice.QR, "computer"),
+        (DeviceKind.PHONE, FirstChoice.SAME_DEVICE, "mobile"),
+        (DeviceKind.TABLET, FirstChoice.ASK, "mobile"),
+        (DeviceKind.UNKNOWN, FirstChoice.QR, "unknown"),
     ],
 )
-def test_what_is_offered_first(kind: Kind, first_choice: FirstChoice, page_device: str) -> None:
+def test_what_is_offered_first(kind: DeviceKind, first_choice: FirstChoice, page_device: str) -> None:
     device = Device(kind, Platform.OTHER, Browser.OTHER)
     assert (device.first_choice, device.page_device) == (first_choice, page_device)
 
@@ -200,7 +200,7 @@ def test_what_is_offered_first(kind: Kind, first_choice: FirstChoice, page_devic
     ],
 )
 def test_the_way_back_on_ios(browser: Browser, url: str, carries_nonce: bool) -> None:
-    device = Device(Kind.PHONE, Platform.IOS, browser)
+    device = Device(DeviceKind.PHONE, Platform.IOS, browser)
     assert return_url(device, PAGE, "n0-nce_") == ReturnUrl(url, carries_nonce)
 
 
@@ -217,14 +217,14 @@ def test_the_way_back_on_ios(browser: Browser, url: str, carries_nonce: bool) ->
     ],
 )
 def test_elsewhere_there_is_no_way_back(platform: Platform, browser: Browser) -> None:
-    assert return_url(Device(Kind.UNKNOWN, platform, browser), PAGE, "n0-nce_") is None
+    assert return_url(Device(DeviceKind.UNKNOWN, platform, browser), PAGE, "n0-nce_") is None
 
 
 @pytest.mark.parametrize(
     "page", [f"{PAGE}#top", f"{PAGE}#", "/login/abc", "javascript:alert(1)", "https:///x"]
 )
 def test_only_a_whole_address_without_fragment_can_be_returned_to(page: str) -> None:
-    safari = Device(Kind.PHONE, Platform.IOS, Browser.SAFARI)
+    safari = Device(DeviceKind.PHONE, Platform.IOS, Browser.SAFARI)
     assert return_url(safari, PAGE, "n0-nce_") is not None
     with pytest.raises(ValueError, match="absolute"):
         return_url(safari, page, "n0-nce_")

@@ -15,10 +15,10 @@ from idp.bankid.api.answers import (
     Failed,
     OrderStarted,
     Pending,
+    error_answered,
+    error_without_answer,
     read_collected,
     read_order,
-    refused,
-    unanswered,
 )
 
 ORDER = {
@@ -230,7 +230,7 @@ def test_what_cannot_be_read_is_an_error(body: bytes, content_type: str, words: 
     ],
 )
 def test_what_an_error_asks_of_us(status: int, code: str, asks: str) -> None:
-    error = refused(answer({"errorCode": code, "details": "Why"}, status))
+    error = error_answered(answer({"errorCode": code, "details": "Why"}, status))
     assert str(error.code).lower() == code.lower()
     assert (error.http_status, error.details) == (status, "Why")
     asked = {
@@ -265,12 +265,12 @@ def test_what_an_error_asks_of_us(status: int, code: str, asks: str) -> None:
 def test_an_error_without_code_is_known_by_its_status(
     status: int, code: ErrorCode, body: bytes, content_type: str
 ) -> None:
-    assert refused(answer(body, status, content_type)).code is code
+    assert error_answered(answer(body, status, content_type)).code is code
 
 
 def test_details_reach_the_log_without_numbers_of_persons_and_orders() -> None:
     details = f"Order {ORDER['orderRef']} already in progress for 199001012385, 900101-2385"
-    error = refused(answer({"errorCode": "alreadyInProgress", "details": details}, 400))
+    error = error_answered(answer({"errorCode": "alreadyInProgress", "details": details}, 400))
     assert error.details == "Order … already in progress for …, …"
     assert "2385" not in str(error)
 
@@ -289,7 +289,7 @@ def test_details_reach_the_log_without_numbers_of_persons_and_orders() -> None:
     ],
 )
 def test_a_call_without_answer(make: Callable[[str], httpx2.RequestError], code: ErrorCode, rfa: str) -> None:
-    error = unanswered(make("why"))
+    error = error_without_answer(make("why"))
     assert (error.code, error.http_status, error.rfa) == (code, None, rfa)
     assert "why" in error.details
     assert error.is_outage

@@ -31,7 +31,7 @@ class SlowBankId:
 def test_nobody_waits_and_every_order_is_cancelled() -> None:
     bankid, cancels = SlowBankId(), Cancels()
     for number in range(5):
-        cancels.tell(bankid.client, Circuit(), str(number))
+        cancels.queue(bankid.client, Circuit(), str(number))
     assert bankid.cancelled == []
     bankid.go_on.set()
     cancels.settle()
@@ -42,11 +42,11 @@ def test_only_so_many_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cancelling, "MAX_WAITING", 3)
     bankid, cancels = SlowBankId(), Cancels()
     for number in range(5):
-        cancels.tell(bankid.client, Circuit(), str(number))
+        cancels.queue(bankid.client, Circuit(), str(number))
     bankid.go_on.set()
     cancels.settle()
     assert sorted(bankid.cancelled) == ["0", "1", "2"]
-    cancels.tell(bankid.client, Circuit(), "later")
+    cancels.queue(bankid.client, Circuit(), "later")
     cancels.settle()
     assert bankid.cancelled[-1] == "later"
 
@@ -56,6 +56,6 @@ def test_while_the_circuit_is_open_nothing_is_sent() -> None:
     bankid.go_on.set()
     for _ in range(FAULTS):
         circuit.note(BankIdError("noAnswer", None))
-    cancels.tell(bankid.client, circuit, "order")
+    cancels.queue(bankid.client, circuit, "order")
     cancels.settle()
     assert bankid.cancelled == []
