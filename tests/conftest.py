@@ -30,6 +30,8 @@ from tests.fakes.postgres import PrivatePostgres
 from tests.fakes.relying_party import RelyingParty
 from tests.fakes.statements import Statements, noted
 
+pytest_plugins = ["tests.moved_clock"]
+
 ISSUER = "https://login.example.se"
 DATABASES = ("sqlite", "postgresql")
 
@@ -189,7 +191,8 @@ def empty_database(engines: Engines) -> None:
 @pytest.fixture
 def clock() -> Iterator[time_machine.Traveller]:
     """Noon, standing still; `clock.shift(seconds)` moves it, for libraries too."""
-    with time_machine.travel(NOON, tick=False) as traveller:
+    # A timestamp: an aware datetime would take the machine's zone with it.
+    with time_machine.travel(NOON.timestamp(), tick=False) as traveller:
         yield traveller
 
 

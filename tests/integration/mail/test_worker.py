@@ -451,6 +451,7 @@ class TestProcess:
         assert result.exit_code == 1
         assert "idp db upgrade" in result.stderr
 
+    @pytest.mark.real_clock
     def test_it_delivers_until_it_is_told_to_stop(self, tools: Flask, start: Start, tmp_path: Path) -> None:
         with MailServer(tmp_path) as server:
             process = start(server, tmp_path / "log")
