@@ -23,19 +23,22 @@ class Moment(click.ParamType[datetime]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
         try:
-            moment = datetime.fromisoformat(value)
-        except ValueError:
+            return self.read(value)
+        except (ValueError, OverflowError):  # year 1 and year 9999 may fall outside the calendar
             self.fail(
                 f"{value!r} is no date or time such as 2026-11-22 or 2026-11-22T13:45+01:00", param, ctx
             )
-        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+    def read(self, value: str) -> datetime:
+        moment = datetime.fromisoformat(value)
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 class LastMoment(Moment):
     """As `Moment`, but a date alone means its end."""
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
-        moment = super().convert(value, param, ctx)
+    def read(self, value: str) -> datetime:
+        moment = super().read(value)
         try:
             date.fromisoformat(value)
         except ValueError:

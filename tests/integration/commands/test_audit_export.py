@@ -98,6 +98,8 @@ def test_into_a_file_of_its_own(run: Run, tmp_path: Path) -> None:
     [
         (["--since", "igår"], "'igår' is no date or time such as 2026-11-22"),
         (["--until", "2026-11-31"], "'2026-11-31' is no date or time"),
+        (["--until", "9999-12-31"], "'9999-12-31' is no date or time"),
+        (["--since", "0001-01-01T00:00+01:00"], "'0001-01-01T00:00+01:00' is no date or time"),
         (["--event", "x"], "'x' is not one of"),
     ],
 )
