@@ -139,7 +139,7 @@ def create_app(settings: Settings) -> Flask:
     TOKEN_SERVER.put(app, TokenServer(issuer))
     LIMITER.put(app, limiter)
     DOCUMENTS.put(app, {})
-    guard.LOGOUT_FRAMES.put(app, partial(frontchannel.frames, issuer))
+    guard.LOGOUT_FRAMES.put(app, partial(frontchannel.frame_urls, issuer))
     waiting_client.DESCRIBE_CLIENT.put(app, partial(_describe, clients))
 
     metrics.register(app, settings)

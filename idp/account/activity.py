@@ -83,7 +83,7 @@ def facts(live: LiveSession) -> dict[str, Any]:
 
 
 _found = overview.ONE_PERSONS.cte("found")
-_reached = consents.reached(_found)
+_reached = consents.reached_clients_cte(_found)
 _OWN_SESSIONS = (
     sa.select(
         _found.c.id,

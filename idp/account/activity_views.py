@@ -69,7 +69,7 @@ def apps() -> Response:
             "texts": [SCOPE_TEXTS.get(scope, scope) for scope in one.scopes],
             "since": moment(one.given_at),
         }
-        for one in consents.list_of(live.event.user_id)
+        for one in consents.consents_of(live.event.user_id)
     ]
     return make_response(render_template("account/apps.html", shared=shared))
 
@@ -80,5 +80,5 @@ def revoke() -> Response:
     live = guard.current_session()
     assert live is not None
     client_id = request.form.get("client_id", "").replace("\0", "")  # PostgreSQL refuses to look for a NUL
-    consents.revoke(live.event.user_id, client_id, now=utcnow())
+    consents.revoke_consent(live.event.user_id, client_id, now=utcnow())
     return redirect(url_for("activity.apps"), 303)

@@ -1,5 +1,6 @@
 """The authorization endpoint and what follows from it in the browser: going on after a login, consent."""
 
+from datetime import datetime
 from typing import Any
 
 import structlog
@@ -17,7 +18,7 @@ from idp.oidc.authorization import authorize, decision, par
 from idp.oidc.authorization.authorize import AuthorizationError, AuthorizationRequest, ReturnTo
 from idp.oidc.blueprint import blueprint, provider
 from idp.oidc.clients import entry_notes
-from idp.oidc.environment import environment
+from idp.oidc.request_context import request_context
 from idp.oidc.tokens import codes
 
 log = structlog.get_logger("idp.oidc")
@@ -29,7 +30,7 @@ def authorize_endpoint() -> BaseResponse:
     """Answer at once when the browser's session suffices, else store the request and ask."""
     sent = request.form if request.method == "POST" else request.args
     try:
-        asked = authorize.parse(sent.items(multi=True), environment(utcnow()))
+        auth_request = authorize.parse(sent.items(multi=True), request_context(utcnow()))
     except interactions.InteractionOver as over:
         return journey.over_page(over)
     except AuthorizationError as error:
@@ -37,49 +38,49 @@ def authorize_endpoint() -> BaseResponse:
     if request.method != "GET":
         # A POST from another site comes without our SameSite cookies; the redirected GET has them. A HEAD,
         # which a link checker may send, uses nothing up: that GET would answer the request.
-        return redirect(url_for("oidc.resume", uid=_store(asked, browser=None)), 303)
-    return _answer(asked, interaction=None)
+        return redirect(url_for("oidc.resume", uid=_store_request(auth_request, browser=None)), 303)
+    return _proceed(auth_request, interaction=None)
 
 
 @blueprint.get("/authorize/<uid>")
 def resume(uid: str) -> BaseResponse:
     """Go on with a stored request: after a login, a consent, a POST, or with `cancel` when it was enough."""
-    loaded = _load(uid)
+    loaded = _load_request(uid)
     if isinstance(loaded, BaseResponse):
         return loaded
-    interaction, asked = loaded
+    interaction, auth_request = loaded
     # The client's entry may take other logins by now.
-    interactions.update_requirement(interaction, asked.requirement)
+    interactions.update_requirement(interaction, auth_request.requirement)
     if "cancel" in request.args:
-        cancelled = AuthorizationError(asked.to, "access_denied", "the person cancelled the login")
+        cancelled = AuthorizationError(auth_request.to, "access_denied", "the person cancelled the login")
         return _refuse(cancelled, interaction=uid)
-    return _answer(asked, interaction=uid)
+    return _proceed(auth_request, interaction=uid)
 
 
 @blueprint.route("/consent/<uid>", methods=["GET", "POST"])
 def consent(uid: str) -> BaseResponse:
     """Ask the person what the client may know; on POST remember the answer and go on."""
-    loaded = _load(uid)
+    loaded = _load_request(uid)
     if isinstance(loaded, BaseResponse):
         return loaded
-    _, asked = loaded
+    _, auth_request = loaded
     live = guard.current_session()
     if (
         live is None
-        or not asked.requirement.satisfied_by(live.event)
-        or not decision.may_use(asked.client, live.company)
+        or not auth_request.requirement.satisfied_by(live.event)
+        or not decision.may_use(auth_request.client, live.company)
     ):
         return redirect(url_for("oidc.resume", uid=uid), 303)
-    client, user_id = asked.client, live.event.user_id
-    i18n.prefer(asked.parameters.get("ui_locales") or live.locale)
+    client, user_id = auth_request.client, live.event.user_id
+    i18n.prefer(auth_request.parameters.get("ui_locales") or live.locale)
     if request.method == "POST" and request.form.get("answer") == "allow":
-        consents.give_consent(user_id, client.client_id, asked.shared, now=utcnow())
+        consents.give_consent(user_id, client.client_id, auth_request.shared, now=utcnow())
         return redirect(url_for("oidc.resume", uid=uid), 303)
     if request.method == "POST" and request.form.get("answer") == "deny":
         if not consents.deny_consent(user_id, client.client_id, uid, now=utcnow()):
             return journey.over_page(interactions.InteractionOver("answered", client.client_id))
-        return _refuse(AuthorizationError(asked.to, "access_denied", "the person said no"))
-    web.allow_form_to(asked.to.redirect_uri)
+        return _refuse(AuthorizationError(auth_request.to, "access_denied", "the person said no"))
+    web.allow_form_to(auth_request.to.redirect_uri)
     page = render_template(
         "oidc/consent.html",
         client={
@@ -88,91 +89,106 @@ def consent(uid: str) -> BaseResponse:
             "tos_uri": client.tos_uri,
         },
         user={"name": live.name, "email": live.email},
-        items=[claims.SCOPE_TEXTS[name] for name in asked.shared.split()],
+        items=[claims.SCOPE_TEXTS[name] for name in auth_request.shared.split()],
     )
     return make_response(page)
 
 
-def _load(uid: str) -> tuple[Interaction, AuthorizationRequest] | BaseResponse:
+def _load_request(uid: str) -> tuple[Interaction, AuthorizationRequest] | BaseResponse:
     """The interaction and the request that it stores; or what to answer where they cannot be gone on with."""
     try:
         interaction = interactions.load(uid, browser=this_browser.value(), now=utcnow())
-        asked = _stored(interaction)
+        auth_request = _read_stored(interaction)
     except interactions.ForeignBrowser:
         return journey.copy_here(uid, "oidc.resume")
     except interactions.InteractionOver as over:
         return journey.over_page(over)
     except AuthorizationError as error:
         return _refuse(error)
-    return interaction, asked
+    return interaction, auth_request
 
 
-def _answer(asked: AuthorizationRequest, *, interaction: str | None) -> BaseResponse:
-    live = guard.current_session()
+def _proceed(auth_request: AuthorizationRequest, *, interaction: str | None) -> BaseResponse:
+    """The response, or the way to a page that comes before it (OIDC Core §3.1.2.3, §3.1.2.4)."""
+    live, subject = guard.current_session(), None
+    if live is not None:
+        subject = claims.subject(auth_request.client, live.event.user_id, provider().subject_key)
     decided = decision.decide(
-        asked,
+        auth_request,
         live.event if live else None,
         company=live.company if live else None,
-        consented_at=_consented_at(asked, live),
-        subject=claims.subject(asked.client, live.event.user_id, provider().subject_key) if live else None,
+        consented_at=_consented_at(auth_request, live),
+        subject=subject,
     )
     match decided:
         case decision.Issue() if live is not None:
-            try:
-                code = codes.issue_code(asked, live, interaction=interaction, now=utcnow())
-            except codes.SessionOver:
-                guard.session_has_ended()
-                return _answer(asked, interaction=interaction)  # as one whom nobody is logged in for
-            if code is None:
-                return journey.over_page(interactions.InteractionOver("answered", asked.client.client_id))
-            return _respond(asked.to, decision.success(asked.to, code, provider().issuer))
+            return _redirect_with_code(auth_request, live, interaction=interaction)
         case decision.Refuse(error, description):
-            refused = AuthorizationError(asked.to, error, description)
+            refused = AuthorizationError(auth_request.to, error, description)
             if error == "access_denied" and live is not None:
-                entry_notes.about(refused, asked.client, "companies", live.company)
+                entry_notes.about(refused, auth_request.client, "companies", live.company)
             return _refuse(refused, interaction=interaction)
         case decision.AskConsent():
-            return redirect(
-                url_for("oidc.consent", uid=interaction or _store(asked, browser=this_browser.value())), 303
-            )
+            return _redirect_to_page("oidc.consent", auth_request, interaction=interaction)
         case _:
-            return redirect(
-                url_for("login.choose", uid=interaction or _store(asked, browser=this_browser.value())), 303
-            )
+            return _redirect_to_page("login.choose", auth_request, interaction=interaction)
 
 
-def _stored(interaction: Interaction) -> AuthorizationRequest:
+def _redirect_with_code(
+    auth_request: AuthorizationRequest, live: LiveSession, *, interaction: str | None
+) -> BaseResponse:
+    """The successful response (OIDC Core §3.1.2.5), unless the session ends or another one comes first."""
+    try:
+        code = codes.issue_code(auth_request, live, interaction=interaction, now=utcnow())
+    except codes.SessionOver:
+        guard.session_has_ended()
+        return _proceed(auth_request, interaction=interaction)  # now as one whom nobody is logged in for
+    if code is None:
+        return journey.over_page(interactions.InteractionOver("answered", auth_request.client.client_id))
+    parameters = decision.success_parameters(auth_request.to, code, provider().issuer)
+    return _send_response(auth_request.to, parameters)
+
+
+def _redirect_to_page(
+    endpoint: str, auth_request: AuthorizationRequest, *, interaction: str | None
+) -> BaseResponse:
+    """Lead the person to a page that comes before the response; the request is stored if it was not yet."""
+    uid = interaction or _store_request(auth_request, browser=this_browser.value())
+    return redirect(url_for(endpoint, uid=uid), 303)
+
+
+def _read_stored(interaction: Interaction) -> AuthorizationRequest:
     return authorize.read_stored(
-        interaction.request, environment(interaction.created_at), pushed=interaction.request.get(PUSHED)
+        interaction.request, request_context(interaction.created_at), pushed=interaction.request.get(PUSHED)
     )
 
 
-def _store(asked: AuthorizationRequest, *, browser: str | None) -> str:
+def _store_request(auth_request: AuthorizationRequest, *, browser: str | None) -> str:
     return interactions.begin(
-        asked.requirement,
+        auth_request.requirement,
         return_endpoint="oidc.resume",
-        request=_kept(asked),
-        client_id=asked.client.client_id,
+        request=_stored_values(auth_request),
+        client_id=auth_request.client.client_id,
         browser=browser,
         lifetime=current_settings().session.interaction_lifetime,
-        now=asked.received_at,
+        now=auth_request.received_at,
     )
 
 
-def _kept(asked: AuthorizationRequest) -> dict[str, Any]:
-    """What an interaction keeps of a request: its parameters, and ours by names that they cannot have."""
-    kept: dict[str, Any] = dict(asked.parameters)
-    if asked.to.pushed is not None:
-        kept[PUSHED] = asked.to.pushed
-    if asked.user_message is not None:
-        kept[interactions.USER_MESSAGE] = asked.user_message.to_json()
-    return kept
+def _stored_values(auth_request: AuthorizationRequest) -> dict[str, Any]:
+    """An interaction's copy of a request: its parameters, and ours by names that they cannot have."""
+    values: dict[str, Any] = dict(auth_request.parameters)
+    if auth_request.to.pushed is not None:
+        values[PUSHED] = auth_request.to.pushed
+    if auth_request.user_message is not None:
+        values[interactions.USER_MESSAGE] = auth_request.user_message.to_json()
+    return values
 
 
-def _consented_at(asked: AuthorizationRequest, live: LiveSession | None) -> Any:
-    if live is None or (asked.client.consent == "implicit" and "consent" not in asked.prompt):
+def _consented_at(auth_request: AuthorizationRequest, live: LiveSession | None) -> datetime | None:
+    if live is None or (auth_request.client.consent == "implicit" and "consent" not in auth_request.prompt):
         return None
-    return consents.consented_at(live.event.user_id, asked.client.client_id, asked.shared)
+    return consents.consented_at(live.event.user_id, auth_request.client.client_id, auth_request.shared)
 
 
 def _refuse(error: AuthorizationError, *, interaction: str | None = None) -> BaseResponse:
@@ -185,12 +201,12 @@ def _refuse(error: AuthorizationError, *, interaction: str | None = None) -> Bas
     )
     if interaction is not None:
         interactions.close(interaction, now=utcnow())
-    if error.to.pushed is not None and not par.use_alone(error.to.pushed, now=utcnow()):
+    if error.to.pushed is not None and not par.claim_request_and_commit(error.to.pushed, now=utcnow()):
         return journey.over_page(interactions.InteractionOver("answered", error.to.client.client_id))
-    return _respond(error.to, decision.failure(error, provider().issuer))
+    return _send_response(error.to, decision.error_parameters(error, provider().issuer))
 
 
-def _respond(to: ReturnTo, fields: list[tuple[str, str]]) -> BaseResponse:
+def _send_response(to: ReturnTo, fields: list[tuple[str, str]]) -> BaseResponse:
     """Send the response to the client: by redirect, or by a form that posts itself."""
     if to.response_mode == "form_post":
         web.allow_form_to(to.redirect_uri)

@@ -17,7 +17,7 @@ from idp.oidc.revocation import revoke_grants
 _grant = Grant.__table__.c
 
 
-def reached(sessions: sa.FromClause) -> sa.CTE:
+def reached_clients_cte(sessions: sa.FromClause) -> sa.CTE:
     """`session_id` and `client_id` of each client that the sessions, by their `id`, have logged in to.
 
     A session's last row has no client. It takes one look at the index for each client of a session, however
@@ -38,7 +38,7 @@ def _first_client(
 
 
 @dataclass(frozen=True)
-class Shared:
+class GivenConsent:
     """What somebody has agreed to share with a client."""
 
     client_id: str
@@ -46,16 +46,16 @@ class Shared:
     given_at: datetime
 
 
-def list_of(user_id: UUID) -> list[Shared]:
+def consents_of(user_id: UUID) -> list[GivenConsent]:
     """What the person has agreed to share, by client_id; also with clients that are gone."""
     query = sa.select(Consent).where(Consent.user_id == user_id).order_by(Consent.client_id)
     return [
-        Shared(consent.client_id, tuple(consent.scope.split()), consent.given_at)
+        GivenConsent(consent.client_id, tuple(consent.scope.split()), consent.given_at)
         for consent in db.session.scalars(query)
     ]
 
 
-def revoke(user_id: UUID, client_id: str, *, now: datetime) -> bool:
+def revoke_consent(user_id: UUID, client_id: str, *, now: datetime) -> bool:
     """Take the person's consent for a client back, and with it everything the client was granted for them.
 
     The next request is asked about again. False, and nothing changed, when there was no consent.
@@ -74,7 +74,7 @@ def revoke(user_id: UUID, client_id: str, *, now: datetime) -> bool:
     return True
 
 
-def clients_reached(session_ids: Sequence[UUID]) -> dict[UUID, list[str]]:
+def reached_clients(session_ids: Sequence[UUID]) -> dict[UUID, list[str]]:
     """The clients that each of the sessions has logged its person in to, by client_id."""
     query = (
         sa.select(Grant.session_id, Grant.client_id)
@@ -82,10 +82,10 @@ def clients_reached(session_ids: Sequence[UUID]) -> dict[UUID, list[str]]:
         .distinct()
         .order_by(Grant.client_id)
     )
-    reached: dict[UUID, list[str]] = {session_id: [] for session_id in session_ids}
+    clients: dict[UUID, list[str]] = {session_id: [] for session_id in session_ids}
     for session_id, client_id in db.session.execute(query):
-        reached[session_id].append(client_id)
-    return reached
+        clients[session_id].append(client_id)
+    return clients
 
 
 def consented_at(user_id: UUID, client_id: str, scope: str) -> datetime | None:

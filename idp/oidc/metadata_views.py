@@ -1,7 +1,7 @@
 """What relying apps read about this provider, as HTTP: the discovery document and the public keys."""
 
 import json
-from typing import Any
+from collections.abc import Callable
 
 from flask import Response
 
@@ -18,17 +18,17 @@ DISCOVERY_SECONDS = 600
 @blueprint.get(DISCOVERY_PATHS[0])
 @blueprint.get(DISCOVERY_PATHS[1], endpoint="discovery")
 def discovery() -> Response:
-    return _cacheable(_prepared("discovery", _discovery_document), DISCOVERY_SECONDS)
+    return _cacheable_json(_made_once("discovery", _discovery_document), DISCOVERY_SECONDS)
 
 
 @blueprint.get("/jwks")
 def jwks() -> Response:
-    return _cacheable(provider().keys.jwks(), JWKS_MAX_AGE_SECONDS)
+    return _cacheable_json(provider().keys.jwks(), JWKS_MAX_AGE_SECONDS)
 
 
 def _discovery_document() -> bytes:
     switched_on = methods.switched_on()
-    made = metadata.document(
+    document = metadata.document(
         provider().issuer,
         algs=provider().keys.algs,
         decryption_algs=provider().keys.decryption_algs,
@@ -38,19 +38,19 @@ def _discovery_document() -> bytes:
         evidence=any(method.event_claims is not None for method in switched_on),
         messages=any(method.shows_messages for method in switched_on),
     )
-    return json.dumps(made).encode()
+    return json.dumps(document).encode()
 
 
-def _prepared(name: str, make: Any) -> bytes:
+def _made_once(name: str, make: Callable[[], bytes]) -> bytes:
     """A document made once for each state of the key ring."""
     generation = provider().keys.generation
-    kept = DOCUMENTS.current()
-    if name not in kept or kept[name][0] != generation:
-        kept[name] = (generation, make())
-    return kept[name][1]
+    documents = DOCUMENTS.current()
+    if name not in documents or documents[name][0] != generation:
+        documents[name] = (generation, make())
+    return documents[name][1]
 
 
-def _cacheable(body: bytes, seconds: int) -> Response:
+def _cacheable_json(body: bytes, seconds: int) -> Response:
     return Response(
         body,
         mimetype="application/json",

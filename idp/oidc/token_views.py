@@ -17,7 +17,7 @@ from idp.oidc.authorization.authorize import AuthorizationError, BadAuthorizatio
 from idp.oidc.blueprint import blueprint, provider
 from idp.oidc.clients import entry_notes
 from idp.oidc.clients.client import Client
-from idp.oidc.environment import environment
+from idp.oidc.request_context import request_context
 from idp.oidc.tokens import access_tokens, introspection
 from idp.oidc.tokens import content as tokens
 from idp.oidc.tokens import userinfo as userinfo_answer
@@ -186,8 +186,8 @@ def push() -> Response:
         )
         proof = request.headers.get(dpop.HEADER)
         jkt = dpop.proven_key(provider(), proof, method="POST", path="/par", now=now)
-        asked = authorize.parse_pushed(sent, client, environment(now))
-        parameters = par.with_key(asked.parameters, jkt)
+        auth_request = authorize.parse_pushed(sent, client, request_context(now))
+        parameters = par.bind_to_key(auth_request.parameters, jkt)
     except OAuth2Error as error:
         return _server().refuse(error)
     except AuthorizationError as error:

@@ -15,7 +15,7 @@ from idp.login.user_message import UserMessage
 from idp.oidc import claims_request
 from idp.oidc.authentication import dpop
 from idp.oidc.authorization import parameters, requested_login, user_message
-from idp.oidc.authorization.parameters import USER_MESSAGE, Refused, Sent
+from idp.oidc.authorization.parameters import USER_MESSAGE, RequestError, Sent
 from idp.oidc.authorization.requested_login import Hint
 from idp.oidc.authorization.user_message import MalformedMessage
 from idp.oidc.claims import SCOPE_CLAIMS, AskedClaims
@@ -115,33 +115,33 @@ class Pushed:
 
 
 @dataclass(frozen=True)
-class Environment:
+class RequestContext:
     """What parsing compares against."""
 
     find_client: Callable[[str], Client | None]
     acrs: Mapping[str, str]  # login method → the acr it reaches
     read_hint: Callable[[str, Client], Hint]  # raises ValueError for a token that is not ours
-    open_request: Callable[[str, Client], Mapping[str, str]]  # raises Refused for a bad request object
+    open_request: Callable[[str, Client], Mapping[str, str]]  # raises RequestError for a bad request object
     find_pushed: Callable[[str, Client], Pushed]  # raises when there is none that this client may use
     now: datetime
 
 
-def parse(sent: Iterable[tuple[str, str]], environment: Environment) -> AuthorizationRequest:
+def parse(sent: Iterable[tuple[str, str]], context: RequestContext) -> AuthorizationRequest:
     """The request that a browser brings, checked in this order: client, redirect_uri, the rest.
 
     Raises `UnknownClient`, `BadRedirectUri` or `BadAuthorizationRequest` (shown on our own page) before
     the first two hold, `AuthorizationError` (sent to the client) after, and what `find_pushed` raises.
     """
     found = parameters.collect(sent)
-    client = _client(found, environment)
-    reference = found.parameters.get("request_uri", "")
-    if reference.startswith(PUSHED_URN):
+    client = _client(found, context)
+    request_uri = found.parameters.get("request_uri", "")
+    if request_uri.startswith(PUSHED_URN):
         # The client_id beside it is needed, all else is not looked at (RFC 9126 §4).
         if "request_uri" in found.repeated or "request" in found.parameters:
             raise BadAuthorizationRequest("request_uri is given more than once, or beside a request object")
-        pushed = environment.find_pushed(reference, client)
-        return _read(Sent(pushed.parameters), client, environment, pushed=pushed.hash)
-    request = _read_sent(found, client, environment)
+        pushed = context.find_pushed(request_uri, client)
+        return _read(Sent(pushed.parameters), client, context, pushed=pushed.hash)
+    request = _read_sent(found, client, context)
     if client.require_pushed_authorization_requests:
         error = AuthorizationError(
             request.to, "invalid_request", "this client must push its requests (RFC 9126)"
@@ -151,7 +151,7 @@ def parse(sent: Iterable[tuple[str, str]], environment: Environment) -> Authoriz
 
 
 def parse_pushed(
-    sent: Iterable[tuple[str, str]], client: Client, environment: Environment
+    sent: Iterable[tuple[str, str]], client: Client, context: RequestContext
 ) -> AuthorizationRequest:
     """The request that an authenticated client pushes (RFC 9126 §2.1), checked as `parse` does."""
     found = parameters.collect(sent)
@@ -161,36 +161,36 @@ def parse_pushed(
     left_out = client.client_id if "request" in found.parameters else None
     if found.parameters.get("client_id", left_out) != client.client_id or "client_id" in found.repeated:
         raise BadAuthorizationRequest("client_id is missing, or not the one of the authenticated client")
-    return _read_sent(found, client, environment)
+    return _read_sent(found, client, context)
 
 
 def read_stored(
-    stored: Mapping[str, str], environment: Environment, *, pushed: str | None
+    stored: Mapping[str, str], context: RequestContext, *, pushed: str | None
 ) -> AuthorizationRequest:
     """A request's `parameters` read again, in the midst of a login: the client's entry may have changed.
 
     `pushed` is the hash of the pushed request that they came from. Raises as `parse` does.
     """
     found = parameters.collect(stored.items())
-    return _read(found, _client(found, environment), environment, pushed=pushed)
+    return _read(found, _client(found, context), context, pushed=pushed)
 
 
-def _client(sent: Sent, environment: Environment) -> Client:
+def _client(sent: Sent, context: RequestContext) -> Client:
     client_id = sent.parameters.get("client_id")
     if client_id is None:
         raise BadAuthorizationRequest("client_id is missing")
     if "client_id" in sent.repeated:
         raise BadAuthorizationRequest("client_id is given more than once")
-    client = environment.find_client(client_id)
+    client = context.find_client(client_id)
     if client is None:
         raise UnknownClient(f"clients.yaml has no client {client_id[:100]!r}")
     return client
 
 
-def _read_sent(sent: Sent, client: Client, environment: Environment) -> AuthorizationRequest:
+def _read_sent(sent: Sent, client: Client, context: RequestContext) -> AuthorizationRequest:
     """A request that has just been sent: by a request object, if there is one (RFC 9101 §6)."""
     if "request" not in sent.parameters:
-        request = _read(sent, client, environment)
+        request = _read(sent, client, context)
         if client.require_signed_request_object:
             error = AuthorizationError(
                 request.to, "invalid_request", "this client must send a signed request object (RFC 9101)"
@@ -200,34 +200,34 @@ def _read_sent(sent: Sent, client: Client, environment: Environment) -> Authoriz
     try:
         sent.check()
         if "request_uri" in sent.parameters:
-            raise Refused("invalid_request", "request and request_uri do not go together")
-        opened = environment.open_request(sent.parameters["request"], client)
+            raise RequestError("invalid_request", "request and request_uri do not go together")
+        opened = context.open_request(sent.parameters["request"], client)
         for name in ("client_id", "response_type"):
             if sent.parameters.get(name, opened.get(name)) != opened.get(name):
-                raise Refused("invalid_request", f"{name} differs from the one in the request object")
-    except Refused as refused:
+                raise RequestError("invalid_request", f"{name} differs from the one in the request object")
+    except RequestError as error:
         try:
             to = _return_to(sent, client)
         except BadRedirectUri:
-            bad = BadAuthorizationRequest(f"request: {refused.description}", error=refused.error)
-            raise entry_notes.carry(refused, bad) from None
-        raise _answered(refused, to) from None
-    return _read(parameters.collect(opened.items()), client, environment)
+            bad = BadAuthorizationRequest(f"request: {error.description}", error=error.error)
+            raise entry_notes.carry(error, bad) from None
+        raise _with_return(error, to) from None
+    return _read(parameters.collect(opened.items()), client, context)
 
 
 def _read(
-    sent: Sent, client: Client, environment: Environment, *, pushed: str | None = None
+    sent: Sent, client: Client, context: RequestContext, *, pushed: str | None = None
 ) -> AuthorizationRequest:
     to = _return_to(sent, client, pushed)
     try:
         sent.check()
-        return _rest(to, sent.parameters, environment)
-    except Refused as refused:
-        raise _answered(refused, to) from None
+        return _read_checked(to, sent.parameters, context)
+    except RequestError as error:
+        raise _with_return(error, to) from None
 
 
-def _answered(refused: Refused, to: ReturnTo) -> AuthorizationError:
-    return entry_notes.carry(refused, AuthorizationError(to, refused.error, refused.description))
+def _with_return(error: RequestError, to: ReturnTo) -> AuthorizationError:
+    return entry_notes.carry(error, AuthorizationError(to, error.error, error.description))
 
 
 def _return_to(sent: Sent, client: Client, pushed: str | None = None) -> ReturnTo:
@@ -256,30 +256,34 @@ def _redirect_uri(client: Client, sent: Sent) -> str:
     return redirect_uri
 
 
-def _rest(to: ReturnTo, given: Mapping[str, str], environment: Environment) -> AuthorizationRequest:
-    """All that is checked after client and redirect_uri. Raises `Refused`."""
+def _read_checked(to: ReturnTo, given: Mapping[str, str], context: RequestContext) -> AuthorizationRequest:
+    """All that is checked after client and redirect_uri. Raises `RequestError`."""
     client = to.client
     if "request_uri" in given:
-        raise Refused("request_uri_not_supported", "request_uri is for pushed requests only")
+        raise RequestError("request_uri_not_supported", "request_uri is for pushed requests only")
     if "registration" in given:
-        raise Refused("registration_not_supported", "registration is not supported")
+        raise RequestError("registration_not_supported", "registration is not supported")
     if not client.check_grant_type("authorization_code"):
-        refused = Refused("unauthorized_client", "this client is not registered for the authorization code")
-        raise entry_notes.about(refused, client, "grant_types", "authorization_code")
+        error = RequestError(
+            "unauthorized_client", "this client is not registered for the authorization code"
+        )
+        raise entry_notes.about(error, client, "grant_types", "authorization_code")
     if "response_type" not in given:
-        raise Refused("invalid_request", "response_type is missing")
+        raise RequestError("invalid_request", "response_type is missing")
     if given["response_type"] != "code":
-        raise Refused("unsupported_response_type", "the only response_type is code")
+        raise RequestError("unsupported_response_type", "the only response_type is code")
     if given.get("response_mode", "query") not in RESPONSE_MODES:
-        raise Refused("invalid_request", "response_mode must be query or form_post")
-    asked = _claims(given)
-    wanted = requested_login.wanted(client, given, asked=asked, read_hint=environment.read_hint)
+        raise RequestError("invalid_request", "response_mode must be query or form_post")
+    requested_claims = _claims(given)
+    person = requested_login.requested_person(
+        client, given, requested_claims=requested_claims, read_hint=context.read_hint
+    )
     prompt = requested_login.prompt(given)
     return AuthorizationRequest(
         to=to,
         scope=_scope(client, given),
-        claims=AskedClaims.allowed(asked, client),
-        subjects=wanted.subjects,
+        claims=AskedClaims.allowed(requested_claims, client),
+        subjects=person.subjects,
         nonce=given.get("nonce"),
         code_challenge=_code_challenge(client, given),
         dpop_jkt=_dpop_jkt(given),
@@ -287,27 +291,27 @@ def _rest(to: ReturnTo, given: Mapping[str, str], environment: Environment) -> A
         requirement=requested_login.requirement(
             client,
             given,
-            asked=asked,
-            user_id=wanted.user_id,
-            acrs=environment.acrs,
-            now=environment.now,
+            requested_claims=requested_claims,
+            user_id=person.user_id,
+            acrs=context.acrs,
+            now=context.now,
         ),
         user_message=_user_message(given, prompt),
         parameters=given,
-        received_at=environment.now,
+        received_at=context.now,
     )
 
 
 def _scope(client: Client, given: Mapping[str, str]) -> str:
     """The known ones of the scopes asked for, in their order (unknown: ignored, OIDC Core §3.1.2.1)."""
-    asked = list(dict.fromkeys(given.get("scope", "").split()))
-    if "openid" not in asked:
-        raise Refused("invalid_scope", "scope must hold openid")
-    known = [name for name in asked if name in SCOPE_CLAIMS]
+    requested = list(dict.fromkeys(given.get("scope", "").split()))
+    if "openid" not in requested:
+        raise RequestError("invalid_scope", "scope must hold openid")
+    known = [name for name in requested if name in SCOPE_CLAIMS]
     for name in known:
         if name not in client.scopes:
-            refused = Refused("invalid_scope", f"this client is not registered for the scope {name}")
-            raise entry_notes.about(refused, client, "scope", name)
+            error = RequestError("invalid_scope", f"this client is not registered for the scope {name}")
+            raise entry_notes.about(error, client, "scope", name)
     if not client.check_grant_type("refresh_token"):  # nothing to go on with: ignored (OIDC Core §11)
         known = [name for name in known if name != "offline_access"]
     return " ".join(known)
@@ -319,15 +323,15 @@ def _code_challenge(client: Client, given: Mapping[str, str]) -> str | None:
     method = given.get("code_challenge_method")
     if challenge is None:
         if method is not None:
-            raise Refused("invalid_request", "code_challenge_method without code_challenge")
+            raise RequestError("invalid_request", "code_challenge_method without code_challenge")
         if client.require_pkce:
-            refused = Refused("invalid_request", "PKCE is required: send code_challenge with method S256")
-            raise entry_notes.about(refused, client, "require_pkce")
+            error = RequestError("invalid_request", "PKCE is required: send code_challenge with method S256")
+            raise entry_notes.about(error, client, "require_pkce")
         return None
     if method != "S256":
-        raise Refused("invalid_request", "code_challenge_method must be S256")
+        raise RequestError("invalid_request", "code_challenge_method must be S256")
     if not CODE_CHALLENGE.fullmatch(challenge):
-        raise Refused("invalid_request", "code_challenge is not the base64url form of a SHA-256 value")
+        raise RequestError("invalid_request", "code_challenge is not the base64url form of a SHA-256 value")
     return challenge
 
 
@@ -335,7 +339,7 @@ def _dpop_jkt(given: Mapping[str, str]) -> str | None:
     """The thumbprint of the key that the code is to be bound to (RFC 9449 §10)."""
     jkt = given.get("dpop_jkt")
     if jkt is not None and not dpop.THUMBPRINT.fullmatch(jkt):
-        raise Refused("invalid_request", "dpop_jkt is not the SHA-256 thumbprint of a key")
+        raise RequestError("invalid_request", "dpop_jkt is not the SHA-256 thumbprint of a key")
     return jkt
 
 
@@ -345,7 +349,7 @@ def _claims(given: Mapping[str, str]) -> ClaimsRequest:
     try:
         return claims_request.parse(given["claims"])
     except MalformedClaims as error:
-        raise Refused("invalid_request", f"claims {error}") from None
+        raise RequestError("invalid_request", f"claims {error}") from None
 
 
 def _user_message(given: Mapping[str, str], prompt: frozenset[str]) -> UserMessage | None:
@@ -355,5 +359,5 @@ def _user_message(given: Mapping[str, str], prompt: frozenset[str]) -> UserMessa
     try:
         message = user_message.parse(given[USER_MESSAGE])
     except MalformedMessage as error:
-        raise Refused("invalid_request", f"userMessage {error}") from None
+        raise RequestError("invalid_request", f"userMessage {error}") from None
     return None if "none" in prompt else message

@@ -73,17 +73,19 @@ def _needs_consent(request: AuthorizationRequest, consented_at: datetime | None)
     return request.client.consent == "explicit" and consented_at is None
 
 
-def success(to: ReturnTo, code: str, issuer: str) -> list[tuple[str, str]]:
+def success_parameters(to: ReturnTo, code: str, issuer: str) -> list[tuple[str, str]]:
     """The parameters of a successful response (OIDC Core §3.1.2.5, RFC 9207)."""
-    return _answer(to, [("code", code)], issuer)
+    return _with_state_and_issuer(to, [("code", code)], issuer)
 
 
-def failure(error: AuthorizationError, issuer: str) -> list[tuple[str, str]]:
+def error_parameters(error: AuthorizationError, issuer: str) -> list[tuple[str, str]]:
     """The parameters of an error response (RFC 6749 §4.1.2.1, RFC 9207)."""
-    return _answer(error.to, [("error", error.error), ("error_description", error.description)], issuer)
+    return _with_state_and_issuer(
+        error.to, [("error", error.error), ("error_description", error.description)], issuer
+    )
 
 
-def _answer(to: ReturnTo, fields: list[tuple[str, str]], issuer: str) -> list[tuple[str, str]]:
+def _with_state_and_issuer(to: ReturnTo, fields: list[tuple[str, str]], issuer: str) -> list[tuple[str, str]]:
     state = [("state", to.state)] if to.state is not None else []
     return [*fields, *state, ("iss", issuer)]
 

@@ -38,7 +38,7 @@ def push(client_id: str, parameters: Mapping[str, str], *, now: datetime) -> str
     return request_uri
 
 
-def with_key(parameters: Mapping[str, str], jkt: str | None) -> Mapping[str, str]:
+def bind_to_key(parameters: Mapping[str, str], jkt: str | None) -> Mapping[str, str]:
     """The parameters, the code bound to the key that the push itself proved, if any (RFC 9449 §10.1).
 
     Raises `InvalidProof` when they name another key.
@@ -64,7 +64,7 @@ def find(request_uri: str, client_id: str, *, now: datetime) -> Pushed:
     return Pushed(request_hash, rows[0].parameters)
 
 
-def use(request_hash: str, *, now: datetime) -> bool:
+def claim_request(request_hash: str, *, now: datetime) -> bool:
     """Claim the request's one response, in the caller's transaction. False: it has been answered before.
 
     Its lifetime does not matter any more: the login that it began in time may take its own.
@@ -79,8 +79,8 @@ def use(request_hash: str, *, now: datetime) -> bool:
     return db.session.scalar(statement) is not None
 
 
-def use_alone(request_hash: str, *, now: datetime) -> bool:
+def claim_request_and_commit(request_hash: str, *, now: datetime) -> bool:
     """Claim the request's one response and commit: it is an error."""
-    claimed = use(request_hash, now=now)
+    claimed = claim_request(request_hash, now=now)
     db.session.commit()
     return claimed

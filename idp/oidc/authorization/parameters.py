@@ -16,7 +16,7 @@ KNOWN = frozenset(
 )
 """The parameters that are looked at; all others are ignored (OIDC Core §3.1.2.1)."""
 
-JSON = frozenset(("claims", USER_MESSAGE))
+JSON_PARAMETERS = frozenset(("claims", USER_MESSAGE))
 """Those that hold JSON, which may have line breaks; its parser knows which characters it may not hold."""
 
 MAX_PARAMETER = 8000  # characters; an id_token_hint is the longest that makes sense
@@ -25,7 +25,7 @@ MAX_REQUEST_OBJECT = 16000
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff\ufffd]")
 
 
-class Refused(Exception):
+class RequestError(Exception):
     """A parameter is wrong. `error` is RFC 6749's word for it, `description` ASCII without quotes."""
 
     def __init__(self, error: str, description: str) -> None:
@@ -47,12 +47,12 @@ class Sent:
         return None if state is None or "state" in self.repeated or is_malformed("state", state) else state
 
     def check(self) -> None:
-        """Raise `Refused` if a parameter came twice, is too long or holds control characters."""
+        """Raise `RequestError` if a parameter came twice, is too long or holds control characters."""
         if self.repeated:
-            raise Refused("invalid_request", f"{min(self.repeated)} is given more than once")
+            raise RequestError("invalid_request", f"{min(self.repeated)} is given more than once")
         for name, value in self.parameters.items():
             if is_malformed(name, value):
-                raise Refused("invalid_request", f"{name} is too long or holds control characters")
+                raise RequestError("invalid_request", f"{name} is too long or holds control characters")
 
 
 def collect(pairs: Iterable[tuple[str, str]]) -> Sent:
@@ -74,4 +74,4 @@ def collect(pairs: Iterable[tuple[str, str]]) -> Sent:
 def is_malformed(name: str, value: str) -> bool:
     """Whether a parameter's value is too long or holds control characters."""
     limit = MAX_REQUEST_OBJECT if name == "request" else MAX_PARAMETER
-    return len(value) > limit or (name not in JSON and _CONTROL.search(value) is not None)
+    return len(value) > limit or (name not in JSON_PARAMETERS and _CONTROL.search(value) is not None)

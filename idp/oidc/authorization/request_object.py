@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 from typing import Any, get_args
 
-from idp.oidc.authorization.parameters import JSON, KNOWN, Refused
+from idp.oidc.authorization.parameters import JSON_PARAMETERS, KNOWN, RequestError
 from idp.oidc.clients import entry_notes
 from idp.oidc.clients import jws as client_jws
 from idp.oidc.clients.client import Client
@@ -34,7 +34,7 @@ def read(
 
     `decrypt` opens one that is encrypted to us (OIDC Core §6.1: signed, then encrypted), `verify` checks a
     signature by the client's registered keys; `audiences` are the names that we go by.
-    Raises `Refused`: `invalid_request_object` (RFC 9101 §7) for whatever is not in order.
+    Raises `RequestError`: `invalid_request_object` (RFC 9101 §7) for whatever is not in order.
     """
     try:
         if len(text) > MAX_LENGTH:
@@ -45,11 +45,11 @@ def read(
         _check(claims, client, audiences, now.timestamp())
         return {name: _text(name, value) for name, value in claims.items() if name in KNOWN}
     except KeysUnavailable:
-        refused = Refused("temporarily_unavailable", "the keys at jwks_uri cannot be fetched now")
-        raise entry_notes.about_keys(refused, client) from None
+        request_error = RequestError("temporarily_unavailable", "the keys at jwks_uri cannot be fetched now")
+        raise entry_notes.about_keys(request_error, client) from None
     except ValueError as error:
-        refused = Refused("invalid_request_object", f"the request object {error}")
-        raise entry_notes.carry(error, refused) from None
+        request_error = RequestError("invalid_request_object", f"the request object {error}")
+        raise entry_notes.carry(error, request_error) from None
 
 
 def _verified(text: str, client: Client, verify: Callable[[Unverified], dict[str, Any]]) -> dict[str, Any]:
@@ -96,7 +96,7 @@ def _text(name: str, value: Any) -> str:
     """A member as the parameter would have been sent: JSON as its text (OIDC Core §6.1)."""
     if isinstance(value, str):
         return value
-    if isinstance(value, dict) and name in JSON:
+    if isinstance(value, dict) and name in JSON_PARAMETERS:
         return json.dumps(value)
     if name == "max_age" and isinstance(value, int) and not isinstance(value, bool):
         return str(value)

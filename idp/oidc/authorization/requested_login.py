@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from idp.login.requirement import AuthnRequirement
-from idp.oidc.authorization.parameters import AUTHN_PROVIDER, Refused
+from idp.oidc.authorization.parameters import AUTHN_PROVIDER, RequestError
 from idp.oidc.claims_request import ClaimsRequest, Spec
 from idp.oidc.clients import entry_notes
 from idp.oidc.clients.client import Client
@@ -27,7 +27,7 @@ class Hint:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class RequestedPerson:
     """Who must answer: this account, and somebody the client knows by one of `subjects`; empty: anybody."""
 
     user_id: UUID | None
@@ -35,56 +35,58 @@ class Wanted:
 
 
 def prompt(parameters: Mapping[str, str]) -> frozenset[str]:
-    """The values of `prompt`. Raises `Refused`."""
+    """The values of `prompt`. Raises `RequestError`."""
     values = frozenset(parameters.get("prompt", "").split())
     if not values <= set(PROMPTS):
-        raise Refused("invalid_request", "prompt holds an unknown value")
+        raise RequestError("invalid_request", "prompt holds an unknown value")
     if "none" in values and len(values) > 1:
-        raise Refused("invalid_request", "prompt none goes with no other value")
+        raise RequestError("invalid_request", "prompt none goes with no other value")
     return values
 
 
-def wanted(
+def requested_person(
     client: Client,
     parameters: Mapping[str, str],
     *,
-    asked: ClaimsRequest,
+    requested_claims: ClaimsRequest,
     read_hint: Callable[[str, Client], Hint],
-) -> Wanted:
-    """Who must answer. `read_hint` raises `ValueError` for a token that is not ours. Raises `Refused`."""
-    subjects = _subjects(client, asked)
+) -> RequestedPerson:
+    """Who must answer. Raises `RequestError`; `read_hint` raises `ValueError` for a foreign token."""
+    subjects = _subjects(client, requested_claims)
     # A login can be asked of one account that we can tell; else the answer alone is checked.
     user_id = UUID(subjects[0]) if client.subject_type == "public" and len(subjects) == 1 else None
     if "id_token_hint" not in parameters:
-        return Wanted(user_id, subjects)
+        return RequestedPerson(user_id, subjects)
     try:
         hint = read_hint(parameters["id_token_hint"], client)
     except ValueError:
-        raise Refused("invalid_request", "id_token_hint is not an ID token issued to this client") from None
+        raise RequestError(
+            "invalid_request", "id_token_hint is not an ID token issued to this client"
+        ) from None
     if not hint.active:
-        raise Refused("login_required", "the person of the id_token_hint cannot log in any more")
-    different = Refused("login_required", "id_token_hint and claims name different people")
+        raise RequestError("login_required", "the person of the id_token_hint cannot log in any more")
+    different = RequestError("login_required", "id_token_hint and claims name different people")
     if hint.user_id is None:
         if subjects and hint.subject not in subjects:
             raise different
-        return Wanted(None, (hint.subject,))
+        return RequestedPerson(None, (hint.subject,))
     if user_id not in (None, hint.user_id):
         raise different
-    return Wanted(hint.user_id, subjects)
+    return RequestedPerson(hint.user_id, subjects)
 
 
 def requirement(
     client: Client,
     parameters: Mapping[str, str],
     *,
-    asked: ClaimsRequest,
+    requested_claims: ClaimsRequest,
     user_id: UUID | None,
     acrs: Mapping[str, str],
     now: datetime,
 ) -> AuthnRequirement:
     """What the login must be. prompt=login and max_age are the same question: how old may it be?
 
-    `acrs` says what each registered login method reaches. Raises `Refused`.
+    `acrs` says what each registered login method reaches. Raises `RequestError`.
     """
     not_before: datetime | None = None
     max_age = _max_age(client, parameters)
@@ -97,7 +99,7 @@ def requirement(
         acr_values=_acr_values(
             client,
             parameters,
-            asked.id_token.get("acr", Spec()),
+            requested_claims.id_token.get("acr", Spec()),
             {acrs[method] for method in methods if method in acrs},
         ),
         methods=methods,
@@ -106,28 +108,28 @@ def requirement(
     )
 
 
-def _subjects(client: Client, asked: ClaimsRequest) -> tuple[str, ...]:
+def _subjects(client: Client, requested_claims: ClaimsRequest) -> tuple[str, ...]:
     """Who may answer, as the client knows them: the `sub` that claims asks for (OIDC Core §5.5.1)."""
-    values = asked.id_token.get("sub", Spec()).values
+    values = requested_claims.id_token.get("sub", Spec()).values
     found = tuple(value for value in values if isinstance(value, str))
     if client.subject_type == "public":
         found = tuple(value for value in found if UUID_TEXT.fullmatch(value))
     if values and not found:
-        raise Refused("login_required", "no account has the sub that claims asks for")
+        raise RequestError("login_required", "no account has the sub that claims asks for")
     return found
 
 
 def _methods(client: Client, parameters: Mapping[str, str], acrs: Mapping[str, str]) -> tuple[str, ...]:
     """The login methods that will do: the client's, or the one it asks for (Swedish extensions §2.2)."""
-    asked = parameters.get(AUTHN_PROVIDER)
-    if asked is None:
+    requested = parameters.get(AUTHN_PROVIDER)
+    if requested is None:
         return tuple(client.login_methods)
-    if asked not in client.login_methods or asked not in acrs:
-        refused = Refused(
+    if requested not in client.login_methods or requested not in acrs:
+        error = RequestError(
             "unmet_authentication_requirements", "no login method of this client goes by that authnProvider"
         )
-        raise entry_notes.about(refused, client, "login_methods", asked)
-    return (asked,)
+        raise entry_notes.about(error, client, "login_methods", requested)
+    return (requested,)
 
 
 def _acr_values(
@@ -138,18 +140,18 @@ def _acr_values(
     An essential acr claim is a demand (OIDC Core §5.5.1.1). All else is a wish (§3.1.2.1): values that no
     method reaches ask for nothing.
     """
-    wished = tuple(value for value in claim.values if isinstance(value, str) and value in reachable)
+    reachable_values = tuple(value for value in claim.values if isinstance(value, str) and value in reachable)
     if claim.essential and claim.values:
-        if not wished:
-            refused = Refused(
+        if not reachable_values:
+            error = RequestError(
                 "unmet_authentication_requirements", "no login method reaches the essential acr"
             )
-            raise entry_notes.about(refused, client, "login_methods", claim.values)
-        return wished
+            raise entry_notes.about(error, client, "login_methods", claim.values)
+        return reachable_values
     if "acr_values" in parameters or not claim.values:
-        asked = parameters.get("acr_values", " ".join(client.default_acr_values)).split()
-        return tuple(acr for acr in asked if acr in reachable)
-    return wished
+        requested = parameters.get("acr_values", " ".join(client.default_acr_values)).split()
+        return tuple(acr for acr in requested if acr in reachable)
+    return reachable_values
 
 
 def _max_age(client: Client, parameters: Mapping[str, str]) -> int | None:
@@ -157,5 +159,5 @@ def _max_age(client: Client, parameters: Mapping[str, str]) -> int | None:
     if text is None:
         return client.default_max_age
     if not (text.isascii() and text.isdigit()) or len(text) > MAX_AGE_DIGITS:
-        raise Refused("invalid_request", "max_age must be a whole number of seconds")
+        raise RequestError("invalid_request", "max_age must be a whole number of seconds")
     return int(text)

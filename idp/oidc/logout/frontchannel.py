@@ -8,9 +8,9 @@ from idp.oidc.clients.client import Client
 from idp.oidc.provider import Provider
 
 
-def frames(provider: Provider, session_id: UUID) -> list[str]:
+def frame_urls(provider: Provider, session_id: UUID) -> list[str]:
     """The pages to load in frames: one of each relying app that the session reached and that has one (§3)."""
-    reached = map(provider.clients.get, consents.clients_reached([session_id])[session_id])
+    reached = map(provider.clients.get, consents.reached_clients([session_id])[session_id])
     return [
         frame_url(provider.issuer, client.frontchannel_logout_uri, client, session_id)
         for client in reached

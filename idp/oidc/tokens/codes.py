@@ -135,7 +135,7 @@ def issue_code(
             raise SessionOver
         return code
     if (interaction is not None and not interactions.claim_answer(interaction, now=now)) or (
-        pushed is not None and not par.use(pushed, now=now)
+        pushed is not None and not par.claim_request(pushed, now=now)
     ):
         db.session.rollback()
         return None

@@ -17,11 +17,11 @@ from idp.oidc.authorization.authorize import (
     AuthorizationRequest,
     BadAuthorizationRequest,
     BadRedirectUri,
-    Environment,
     Pushed,
+    RequestContext,
     UnknownClient,
 )
-from idp.oidc.authorization.parameters import AUTHN_PROVIDER, Refused
+from idp.oidc.authorization.parameters import AUTHN_PROVIDER, RequestError
 from idp.oidc.authorization.requested_login import Hint
 from idp.oidc.clients.client import Client
 from idp.tokens import s256_challenge
@@ -62,7 +62,7 @@ def read_hint(token: str, _client: Client) -> Hint:
 def open_request(text: str, _client: Client) -> Mapping[str, str]:
     """Request objects here are their parameters, urlencoded."""
     if text == "broken":
-        raise Refused("invalid_request_object", "the request object is broken")
+        raise RequestError("invalid_request_object", "the request object is broken")
     return dict(parse_qsl(text))
 
 
@@ -72,9 +72,9 @@ def find_pushed(request_uri: str, _client: Client) -> Pushed:
     return Pushed("the-hash", VALID)
 
 
-def environment(known: Client | None = None) -> Environment:
+def context(known: Client | None = None) -> RequestContext:
     clients: Mapping[str, Client] = {"portal": known or client()}
-    return Environment(
+    return RequestContext(
         find_client=clients.get,
         acrs={"password": ACR, "bankid": LOA3},
         read_hint=read_hint,
@@ -88,7 +88,7 @@ def parse(
     *extra: tuple[str, str], known: Client | None = None, **changes: str | None
 ) -> AuthorizationRequest:
     sent = {name: value for name, value in {**VALID, **changes}.items() if value is not None}
-    return authorize.parse([*sent.items(), *extra], environment(known))
+    return authorize.parse([*sent.items(), *extra], context(known))
 
 
 def refused(
@@ -397,19 +397,19 @@ def test_a_hint_whose_account_cannot_be_told_is_compared_by_its_subject() -> Non
 
 def test_responses_carry_state_and_issuer() -> None:
     to = parse().to
-    assert decision.success(to, "the-code", ISSUER) == [
+    assert decision.success_parameters(to, "the-code", ISSUER) == [
         ("code", "the-code"),
         ("state", "the-state"),
         ("iss", ISSUER),
     ]
     error = AuthorizationError(to, "access_denied", "no")
-    assert decision.failure(error, ISSUER) == [
+    assert decision.error_parameters(error, ISSUER) == [
         ("error", "access_denied"),
         ("error_description", "no"),
         ("state", "the-state"),
         ("iss", ISSUER),
     ]
-    assert decision.success(parse(state=None).to, "c", ISSUER) == [("code", "c"), ("iss", ISSUER)]
+    assert decision.success_parameters(parse(state=None).to, "c", ISSUER) == [("code", "c"), ("iss", ISSUER)]
 
 
 @pytest.mark.parametrize(
@@ -448,7 +448,7 @@ OBJECT = urlencode(VALID)
 
 
 def test_a_request_object_brings_the_whole_request() -> None:
-    request = authorize.parse([("client_id", "portal"), ("request", OBJECT)], environment())
+    request = authorize.parse([("client_id", "portal"), ("request", OBJECT)], context())
     assert request == parse()
 
 
@@ -496,7 +496,7 @@ def test_a_client_that_must_send_request_objects_sends_nothing_else() -> None:
     strict = client(require_signed_request_object=True)
     assert refused(known=strict).error == "invalid_request"
     request = parse(known=strict, request=OBJECT)
-    assert authorize.read_stored(request.parameters, environment(strict), pushed=None) == request
+    assert authorize.read_stored(request.parameters, context(strict), pushed=None) == request
 
 
 # Pushed requests
@@ -532,12 +532,12 @@ def test_a_client_that_must_push_gets_nothing_otherwise() -> None:
     assert refused(known=strict).error == "invalid_request"
     assert refused(known=strict, request=OBJECT).error == "invalid_request"
     request = parse(known=strict, request_uri=PUSHED_URI)
-    assert authorize.read_stored(request.parameters, environment(strict), pushed="the-hash") == request
+    assert authorize.read_stored(request.parameters, context(strict), pushed="the-hash") == request
 
 
 def push(*extra: tuple[str, str], **changes: str | None) -> AuthorizationRequest:
     sent = {name: value for name, value in {**VALID, **changes}.items() if value is not None}
-    return authorize.parse_pushed([*sent.items(), *extra], client(), environment())
+    return authorize.parse_pushed([*sent.items(), *extra], client(), context())
 
 
 def test_what_is_pushed_is_checked_like_any_request() -> None:

@@ -7,7 +7,7 @@ import pytest
 from joserfc.jwk import ECKey
 
 from idp.oidc.authorization import request_object
-from idp.oidc.authorization.parameters import Refused
+from idp.oidc.authorization.parameters import RequestError
 from idp.oidc.clients import jws as client_jws
 from idp.oidc.clients.client import Client
 from idp.oidc.clients.jwks import read_set
@@ -57,7 +57,7 @@ def test_the_typ_is_that_of_a_request_object_or_of_any_jwt(typ: str | None) -> N
 def test_only_the_registered_alg_counts_when_there_is_one() -> None:
     strict = client(request_object_signing_alg="ES384")
     assert read(sign(CLAIMS, alg="ES384"), strict) == VALID
-    with pytest.raises(Refused):
+    with pytest.raises(RequestError):
         read(sign(CLAIMS, alg="ES256"), strict)
 
 
@@ -123,7 +123,7 @@ def test_members_that_are_json_or_numbers_become_their_text() -> None:
     ],
 )
 def test_one_claim_changed_is_refused(changes: dict[str, Any]) -> None:
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(RequestError) as caught:
         read(sign(claims(**changes)))
     assert caught.value.error == "invalid_request_object"
     assert caught.value.description.isascii()
@@ -165,7 +165,7 @@ FOREIGN = ECKey.generate_key("P-256", {"kid": "p256"})
     ],
 )
 def test_what_the_client_did_not_sign_is_refused(text: str) -> None:
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(RequestError) as caught:
         read(text)
     assert caught.value.error == "invalid_request_object"
     assert caught.value.description.isascii()
@@ -175,7 +175,7 @@ def test_keys_that_cannot_be_fetched_are_no_fault_of_the_request() -> None:
     def unavailable(_found: Unverified) -> dict[str, Any]:
         raise KeysUnavailable
 
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(RequestError) as caught:
         request_object.read(
             sign(CLAIMS), client=client(), decrypt=str, verify=unavailable, audiences=(ISSUER,), now=NOON
         )

@@ -8,14 +8,14 @@ from idp.clock import utcnow
 from idp.login import methods, sessions
 from idp.oidc import metadata, people
 from idp.oidc.authorization import par, request_object
-from idp.oidc.authorization.authorize import Environment, Pushed
+from idp.oidc.authorization.authorize import Pushed, RequestContext
 from idp.oidc.authorization.requested_login import UUID_TEXT, Hint
 from idp.oidc.blueprint import provider
 from idp.oidc.clients.client import Client
 
 
-def environment(now: datetime) -> Environment:
-    return Environment(
+def request_context(now: datetime) -> RequestContext:
+    return RequestContext(
         find_client=provider().clients.get,
         acrs={method.name: method.acr for method in methods.switched_on()},
         read_hint=_read_hint,
