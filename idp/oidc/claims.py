@@ -156,12 +156,12 @@ def subject(client: Client, user_id: UUID, key: bytes) -> str:
     return base64url(hmac.new(key, message, hashlib.sha256).digest())
 
 
-def of_scopes(scopes: Iterable[str]) -> list[str]:
+def claims_of_scopes(scopes: Iterable[str]) -> list[str]:
     """The claims that the scopes release."""
     return list(dict.fromkeys(claim for scope in scopes for claim in SCOPE_CLAIMS[scope]))
 
 
-def about(person: Person, names: Collection[str], *, sub: str) -> dict[str, Any]:
+def person_claims(person: Person, names: Collection[str], *, sub: str) -> dict[str, Any]:
     """Those of `names` that the account tells; empty ones are left out (OIDC Core §5.3.2).
 
     The affiliation is made of the `sub` by which the client knows the person: it helps nobody to compare.
@@ -185,7 +185,7 @@ def about(person: Person, names: Collection[str], *, sub: str) -> dict[str, Any]
     return {name: every[name] for name in names if every.get(name) is not None}
 
 
-def number(found: PersonalNumber, names: Collection[str]) -> dict[str, str]:
+def number_claims(found: PersonalNumber, names: Collection[str]) -> dict[str, str]:
     """Those of `names` that a personal number tells: itself under the name of its kind, the birthdate."""
     name = COORDINATION_NUMBER if found.is_coordination else PERSONAL_IDENTITY_NUMBER
     every = {name: found.digits}

@@ -9,7 +9,7 @@ Value = str | int | float | bool
 
 
 @dataclass(frozen=True)
-class Spec:
+class RequestedClaim:
     """How one claim is asked for. `values` are those it may have (one for `value`), empty: any will do."""
 
     essential: bool = False
@@ -20,8 +20,8 @@ class Spec:
 class ClaimsRequest:
     """Every claim asked for, known to us or not, by the place where it should be."""
 
-    id_token: Mapping[str, Spec] = field(default_factory=dict)
-    userinfo: Mapping[str, Spec] = field(default_factory=dict)
+    id_token: Mapping[str, RequestedClaim] = field(default_factory=dict)
+    userinfo: Mapping[str, RequestedClaim] = field(default_factory=dict)
 
 
 class MalformedClaims(ValueError):
@@ -43,7 +43,9 @@ def parse(text: str) -> ClaimsRequest:
         raise MalformedClaims("is not JSON") from None
     if not isinstance(found, dict):
         raise MalformedClaims("is not a JSON object")
-    return ClaimsRequest(id_token=_member(found, "id_token"), userinfo=_member(found, "userinfo"))
+    return ClaimsRequest(
+        id_token=_requested_claims(found, "id_token"), userinfo=_requested_claims(found, "userinfo")
+    )
 
 
 def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -57,18 +59,18 @@ def _refuse_constant(_name: str) -> NoReturn:
     raise MalformedClaims("is not JSON")
 
 
-def _member(found: dict[str, Any], name: str) -> dict[str, Spec]:
+def _requested_claims(found: dict[str, Any], name: str) -> dict[str, RequestedClaim]:
     member = found.get(name)
     if member is None:
         return {}
     if not isinstance(member, dict):
         raise MalformedClaims(f"has an {name} that is not an object")
-    return {claim: _spec(spec) for claim, spec in member.items()}
+    return {claim: _requested_claim(spec) for claim, spec in member.items()}
 
 
-def _spec(spec: Any) -> Spec:
+def _requested_claim(spec: Any) -> RequestedClaim:
     if spec is None:
-        return Spec()
+        return RequestedClaim()
     if not isinstance(spec, dict):
         raise MalformedClaims("asks for a claim with neither null nor an object")
     essential = spec.get("essential", False)
@@ -81,4 +83,4 @@ def _spec(spec: Any) -> Spec:
         raise MalformedClaims("holds values that are no list of at least one")
     if not all(isinstance(value, Value) for value in values):
         raise MalformedClaims("holds a value that is not text, a number, true or false")
-    return Spec(essential, tuple(values))
+    return RequestedClaim(essential, tuple(values))

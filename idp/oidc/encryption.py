@@ -25,7 +25,7 @@ class NoKey(OAuth2Error):  # type: ignore[misc]
     error = "invalid_client_metadata"  # RFC 7591 §3.2.2
 
 
-def recipient(keys: ClientKeys, client: Client, alg: str, now: datetime) -> ClientKey:
+def find_recipient_key(keys: ClientKeys, client: Client, alg: str, now: datetime) -> ClientKey:
     """The client's key to encrypt to by `alg`. Raises `NoKey` and `ClientKeysUnavailable`."""
     try:
         suited = [key for key in keys.keys_of(client, None, now) if key.encrypts(alg)]
@@ -37,30 +37,33 @@ def recipient(keys: ClientKeys, client: Client, alg: str, now: datetime) -> Clie
     return min(suited, key=lambda key: len(key.uses))
 
 
-def nested(token: str, key: ClientKey, alg: str, enc: str) -> str:
+def encrypt_token(token: str, key: ClientKey, alg: str, enc: str) -> str:
     """A signed JWT, encrypted to the client's key (RFC 7519 §5.2: `cty` says that a JWT is inside)."""
     return _encrypt(token.encode(), key, {"alg": alg, "enc": enc, "cty": "JWT"})
 
 
-def claims(content: Mapping[str, Any], key: ClientKey, alg: str, enc: str) -> str:
+def encrypt_claims(content: Mapping[str, Any], key: ClientKey, alg: str, enc: str) -> str:
     """Claims that nobody signed, encrypted to the client's key."""
     return _encrypt(json.dumps(content).encode(), key, {"alg": alg, "enc": enc, "typ": "JWT"})
 
 
-def for_id_tokens(keys: ClientKeys, client: Client, now: datetime) -> ClientKey | None:
+def find_id_token_key(keys: ClientKeys, client: Client, now: datetime) -> ClientKey | None:
     """The key to encrypt the client's ID tokens to, None where they are not encrypted.
 
-    Raises as `recipient` does.
+    Raises as `find_recipient_key`.
     """
     alg = client.id_token_encrypted_response_alg
-    return recipient(keys, client, alg, now) if alg else None
+    return find_recipient_key(keys, client, alg, now) if alg else None
 
 
-def as_id_token(token: str, keys: ClientKeys, client: Client, now: datetime) -> str:
-    """A signed JWT as the client gets its ID tokens: encrypted, or as it is. Raises as `recipient` does."""
-    key = for_id_tokens(keys, client, now)
+def encrypt_as_id_token(token: str, keys: ClientKeys, client: Client, now: datetime) -> str:
+    """A signed JWT as the client gets its ID tokens: encrypted, or unchanged.
+
+    Raises as `find_recipient_key`.
+    """
+    key = find_id_token_key(keys, client, now)
     alg, enc = client.id_token_encrypted_response_alg, client.id_token_encrypted_response_enc
-    return nested(token, key, alg, enc) if key and alg else token
+    return encrypt_token(token, key, alg, enc) if key and alg else token
 
 
 def _encrypt(content: bytes, key: ClientKey, header: dict[str, str]) -> str:

@@ -15,7 +15,7 @@ from idp.oidc.claims import (
     EVIDENCE_CLAIMS,
     NUMBER_SCOPE,
     SCOPE_CLAIMS,
-    of_scopes,
+    claims_of_scopes,
 )
 from idp.oidc.keys.ring import CONTENT_ENCS
 from idp.oidc.tokens.grants import GRANTS
@@ -59,7 +59,7 @@ def document(
     `messages` whether one shows relying apps' messages.
     """
     scopes = [scope for scope in SCOPE_CLAIMS if numbers or scope != NUMBER_SCOPE]
-    of_people = [name for name in of_scopes(scopes) if numbers or name not in CLAIMS_OF_A_NUMBER]
+    of_people = [name for name in claims_of_scopes(scopes) if numbers or name not in CLAIMS_OF_A_NUMBER]
     claims = [*ID_TOKEN_CLAIMS, *of_people, AUTHN_PROVIDER, *(EVIDENCE_CLAIMS if evidence else ())]
     return {
         "issuer": issuer,

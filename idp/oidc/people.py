@@ -33,10 +33,10 @@ _USER = (
 def find_person(user_id: UUID) -> Person | None:
     """The account, as long as it is active."""
     rows = execute_alone(_USER, {"user_id": user_id})
-    return person_of(rows[0]) if rows else None
+    return read_person(rows[0]) if rows else None
 
 
-def person_of(row: sa.Row[Any]) -> Person:
+def read_person(row: sa.Row[Any]) -> Person:
     """The account in a row that has `PERSON_COLUMNS`."""
     return Person(
         id=row.id,

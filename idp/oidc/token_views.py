@@ -59,7 +59,7 @@ def userinfo() -> Response:
         return _no_token()
     refuse = _dpop_error if scheme.lower() == "dpop" else _bearer_error
     try:
-        proof = _proof(token) if scheme.lower() == "dpop" else None
+        proof = _check_proof(token) if scheme.lower() == "dpop" else None
         found = access_tokens.find_holder(tokens.stored_hash(provider(), token), now=utcnow())
         client = provider().clients.get(found.client_id) if found else None
         if found is None or client is None:
@@ -67,24 +67,24 @@ def userinfo() -> Response:
         if found.dpop_jkt != (proof.jkt if proof else None):
             return _dpop_error(401, "invalid_token", "the access token is bound to another key, or to none")
         if proof is not None:
-            dpop.use(proof)
+            dpop.claim_proof(proof)
     except OAuth2Error as error:
         return _dpop_error(401, error.error, error.description)
     if "openid" not in found.scope.split():
         return refuse(403, "insufficient_scope", "the access token lacks the scope openid")
     try:
-        body, mimetype = userinfo_answer.answer(provider(), client, found, now=utcnow())
+        body, mimetype = userinfo_answer.userinfo_response(provider(), client, found, now=utcnow())
     except OAuth2Error as error:  # the token is good; the client's keys are not
         return _server().refuse(error, client)
     return Response(body, mimetype=mimetype, headers=NO_STORE)
 
 
-def _proof(access_token: str) -> dpop.Proof:
+def _check_proof(access_token: str) -> dpop.Proof:
     """What the request's proof proves about it and the token. Raises `InvalidProof` and `NonceNeeded`."""
     header = request.headers.get(dpop.HEADER)
     if header is None:
         raise dpop.InvalidProof("is missing")
-    return dpop.check(
+    return dpop.check_proof(
         header,
         method=request.method,
         url=provider().issuer + request.path,
@@ -96,24 +96,24 @@ def _proof(access_token: str) -> dpop.Proof:
 
 def _no_token() -> Response:
     """Both ways to send a token, and no error code: none was sent (RFC 6750 §3, RFC 9449 §7.2)."""
-    return _challenge(401, {}, f'Bearer realm="{provider().issuer}"', DPOP_CHALLENGE)
+    return _challenge_response(401, {}, f'Bearer realm="{provider().issuer}"', DPOP_CHALLENGE)
 
 
 def _bearer_error(status: int, error: str, description: str) -> Response:
     body = {"error": error, "error_description": description}
-    return _challenge(status, body, f'Bearer realm="{provider().issuer}", {_quoted(body)}')
+    return _challenge_response(status, body, f'Bearer realm="{provider().issuer}", {_quoted(body)}')
 
 
 def _dpop_error(status: int, error: str, description: str) -> Response:
     body = {"error": error, "error_description": description}
-    return _challenge(status, body, f"{DPOP_CHALLENGE}, {_quoted(body)}")
+    return _challenge_response(status, body, f"{DPOP_CHALLENGE}, {_quoted(body)}")
 
 
 def _quoted(body: Mapping[str, str]) -> str:
     return ", ".join(f'{name}="{value}"' for name, value in body.items())
 
 
-def _challenge(status: int, body: Mapping[str, str], *challenges: str) -> Response:
+def _challenge_response(status: int, body: Mapping[str, str], *challenges: str) -> Response:
     response = Response(json.dumps(body), status=status, mimetype="application/json", headers=NO_STORE)
     for challenge in challenges:
         response.headers.add("WWW-Authenticate", challenge)
@@ -124,7 +124,7 @@ def _challenge(status: int, body: Mapping[str, str], *challenges: str) -> Respon
 def give_nonce(response: Response) -> Response:
     """With the answer to a proof comes the nonce for the next one (RFC 9449 §8.2)."""
     if dpop.HEADER in request.headers and request.path in DPOP_PATHS:
-        response.headers[dpop.NONCE_HEADER] = dpop.nonce(provider().nonce_key, utcnow())
+        response.headers[dpop.NONCE_HEADER] = dpop.current_nonce(provider().nonce_key, utcnow())
     return response
 
 
@@ -132,21 +132,21 @@ def give_nonce(response: Response) -> Response:
 def introspect() -> Response:
     """What a token of the client's stands for (RFC 7662); for clients that can prove who they are."""
     try:
-        client, token, method = _about_token("/introspect")
+        client, token, method = _authenticate_and_read_token("/introspect")
     except OAuth2Error as error:
         return _server().refuse(error)
     if method == "none":
         refused = InvalidClient("a public client may not introspect tokens")
         return _server().refuse(entry_notes.about(refused, client, "token_endpoint_auth_method"), client)
-    told = introspection.introspect(provider(), client, token, now=utcnow())
-    return Response(json.dumps(told), mimetype="application/json", headers=NO_STORE)
+    facts = introspection.introspect(provider(), client, token, now=utcnow())
+    return Response(json.dumps(facts), mimetype="application/json", headers=NO_STORE)
 
 
 @blueprint.post("/revoke", endpoint="revoke")
 def revoke() -> Response:
     """End a token of the client's (RFC 7009); the answer is the same whether there was one."""
     try:
-        client, token, _ = _about_token("/revoke")
+        client, token, _ = _authenticate_and_read_token("/revoke")
     except OAuth2Error as error:
         return _server().refuse(error)
     introspection.revoke(provider(), client, token, now=utcnow())
@@ -155,7 +155,7 @@ def revoke() -> Response:
     return response
 
 
-def _about_token(endpoint: str) -> tuple[Client, str, str]:
+def _authenticate_and_read_token(endpoint: str) -> tuple[Client, str, str]:
     """Who asks, the token asked about, and how the client authenticated. Raises Authlib's errors."""
     form = read_form(web.form_pairs())
     client, method = client_auth.authenticate(
@@ -185,7 +185,7 @@ def push() -> Response:
             endpoint="/par",
         )
         proof = request.headers.get(dpop.HEADER)
-        jkt = dpop.proven_key(provider(), proof, method="POST", path="/par", now=now)
+        jkt = dpop.claim_proven_key(provider(), proof, method="POST", path="/par", now=now)
         auth_request = authorize.parse_pushed(sent, client, request_context(now))
         parameters = par.bind_to_key(auth_request.parameters, jkt)
     except OAuth2Error as error:

@@ -34,7 +34,7 @@ def issuer_of(claims: Mapping[str, Any]) -> str:
     return client_id
 
 
-def check(claims: Mapping[str, Any], *, audiences: Collection[str], now: datetime) -> Assertion:
+def check_assertion(claims: Mapping[str, Any], *, audiences: Collection[str], now: datetime) -> Assertion:
     """The assertion, if its claims are in order. Raises `ValueError` with what is wrong.
 
     `audiences` are the names that we go by. An `aud` that holds another's name too is refused although
@@ -62,9 +62,9 @@ def check(claims: Mapping[str, Any], *, audiences: Collection[str], now: datetim
     return Assertion(hashlib.sha256(name).hexdigest(), expires_at + SKEW)
 
 
-def use(assertion: Assertion) -> bool:
+def claim_assertion(assertion: Assertion) -> bool:
     """Use the assertion up. False: somebody has, at this server or another that shares the database."""
-    return single_use.use(assertion.digest, ends_at=assertion.ends_at)
+    return single_use.claim_once(assertion.digest, ends_at=assertion.ends_at)
 
 
 def _time(claims: Mapping[str, Any], name: str) -> datetime | None:

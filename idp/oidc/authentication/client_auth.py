@@ -150,13 +150,13 @@ def _by_assertion(
             raise entry_notes.about(wrong, client, "token_endpoint_auth_signing_alg", found.alg)
         audiences = {provider.issuer, *(provider.issuer + path for path in (TOKEN_ENDPOINT, endpoint))}
         # First what costs nothing: with wrong claims no keys are fetched.
-        assertion = client_assertion.check(found.claims, audiences=audiences, now=now)
+        assertion = client_assertion.check_assertion(found.claims, audiences=audiences, now=now)
         _verify(provider, client, found, now)
     except ValueError as error:
         raise entry_notes.carry(error, InvalidClient(f"the client assertion {error}")) from None
     except KeysUnavailable:
         raise ClientKeysUnavailable from None
-    if not client_assertion.use(assertion):
+    if not client_assertion.claim_assertion(assertion):
         raise InvalidClient("the client assertion has been used before")
     return client, "private_key_jwt"
 

@@ -66,12 +66,12 @@ class Proof:
     ends_at: datetime
 
 
-def check(
+def check_proof(
     header: str, *, method: str, url: str, nonce_key: bytes, now: datetime, access_token: str | None = None
 ) -> Proof:
     """What a DPoP header proves about a request to `url`, and about the `access_token` it is sent with.
 
-    Raises `InvalidProof` (RFC 9449 §4.3) and `NonceNeeded`. Whether it has been used before, `use` tells.
+    Raises `InvalidProof` (RFC 9449 §4.3) and `NonceNeeded`. `claim_proof` checks that it is new.
     """
     try:
         if len(header) > MAX_LENGTH:
@@ -81,7 +81,7 @@ def check(
             raise ValueError("must have the typ dpop+jwt")
         key = _key(found)
         claims = client_jws.verify(found, (key,))
-        jti, issued_at = _checked(claims, method, url, now)
+        jti, issued_at = _check_claims(claims, method, url, now)
         if access_token is not None and claims.get("ath") != s256_challenge(access_token):
             raise ValueError("must have the hash of the access token as ath")
     except ValueError as error:
@@ -94,7 +94,7 @@ def check(
     return Proof(jkt, digest, datetime.fromtimestamp(issued_at, UTC) + MAX_AGE)
 
 
-def proven_key(
+def claim_proven_key(
     provider: Provider, header: str | None, *, method: str, path: str, now: datetime
 ) -> str | None:
     """The thumbprint of the key that a request to one of our endpoints proves, the proof used up by this.
@@ -104,17 +104,17 @@ def proven_key(
     if header is None:
         return None
     url = provider.issuer + path
-    return use(check(header, method=method, url=url, nonce_key=provider.nonce_key, now=now))
+    return claim_proof(check_proof(header, method=method, url=url, nonce_key=provider.nonce_key, now=now))
 
 
-def use(proof: Proof) -> str:
+def claim_proof(proof: Proof) -> str:
     """The thumbprint of the key; the proof is used up by this. Raises `InvalidProof` if it was before."""
-    if not single_use.use(proof.digest, ends_at=proof.ends_at):
+    if not single_use.claim_once(proof.digest, ends_at=proof.ends_at):
         raise InvalidProof("has been used before")
     return proof.jkt
 
 
-def nonce(key: bytes, now: datetime) -> str:
+def current_nonce(key: bytes, now: datetime) -> str:
     """A nonce for the next proofs: every machine with the key makes and takes the same (RFC 9449 §8)."""
     return _nonce(key, _window(now))
 
@@ -147,7 +147,7 @@ def _key(found: Unverified) -> ClientKey:
     return replace(key, kid=found.kid)  # there is one key: no kid chooses it
 
 
-def _checked(claims: Mapping[str, Any], method: str, url: str, now: datetime) -> tuple[str, float]:
+def _check_claims(claims: Mapping[str, Any], method: str, url: str, now: datetime) -> tuple[str, float]:
     """The proof's jti and iat. Raises `ValueError` with what is wrong."""
     jti, issued_at = claims.get("jti"), claims.get("iat")
     if not isinstance(jti, str) or not jti:

@@ -10,16 +10,16 @@ from idp.db import db, execute_alone
 from idp.oidc.models import UsedAssertion
 
 _USED = cast(sa.Table, UsedAssertion.__table__)
-_USE = {
+_CLAIM = {
     name: insert(_USED).on_conflict_do_nothing().returning(_USED.c.assertion_hash)
     for name, insert in (("sqlite", sqlite.insert), ("postgresql", postgresql.insert))
 }
 
 
-def use(digest: str, *, ends_at: datetime) -> bool:
+def claim_once(digest: str, *, ends_at: datetime) -> bool:
     """Use something up, remembered until it stops counting by itself at `ends_at`.
 
     False: somebody has, at this server or another that shares the database.
     """
     values = {"assertion_hash": digest, "expires_at": ends_at}
-    return bool(execute_alone(_USE[db.engine.dialect.name], values))
+    return bool(execute_alone(_CLAIM[db.engine.dialect.name], values))

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from idp.login.requirement import AuthnRequirement
 from idp.oidc.authorization.parameters import AUTHN_PROVIDER, RequestError
-from idp.oidc.claims_request import ClaimsRequest, Spec
+from idp.oidc.claims_request import ClaimsRequest, RequestedClaim
 from idp.oidc.clients import entry_notes
 from idp.oidc.clients.client import Client
 
@@ -99,7 +99,7 @@ def requirement(
         acr_values=_acr_values(
             client,
             parameters,
-            requested_claims.id_token.get("acr", Spec()),
+            requested_claims.id_token.get("acr", RequestedClaim()),
             {acrs[method] for method in methods if method in acrs},
         ),
         methods=methods,
@@ -110,7 +110,7 @@ def requirement(
 
 def _subjects(client: Client, requested_claims: ClaimsRequest) -> tuple[str, ...]:
     """Who may answer, as the client knows them: the `sub` that claims asks for (OIDC Core §5.5.1)."""
-    values = requested_claims.id_token.get("sub", Spec()).values
+    values = requested_claims.id_token.get("sub", RequestedClaim()).values
     found = tuple(value for value in values if isinstance(value, str))
     if client.subject_type == "public":
         found = tuple(value for value in found if UUID_TEXT.fullmatch(value))
@@ -133,7 +133,7 @@ def _methods(client: Client, parameters: Mapping[str, str], acrs: Mapping[str, s
 
 
 def _acr_values(
-    client: Client, parameters: Mapping[str, str], claim: Spec, reachable: set[str]
+    client: Client, parameters: Mapping[str, str], claim: RequestedClaim, reachable: set[str]
 ) -> tuple[str, ...]:
     """The acrs that will do, most wanted first; empty: any.
 

@@ -67,7 +67,7 @@ class LogoutDelivery:
         """What tells the client whose session has ended, and which (Back-Channel Logout §2.4).
 
         Encrypted where the client's ID tokens are (§2.6). Raises `LookupError` when there is no key for the
-        client's algorithm, and as `encryption.recipient` does.
+        client's algorithm, and as `encryption.find_recipient_key` does.
         """
         content = {
             "iss": self.issuer,
@@ -80,7 +80,7 @@ class LogoutDelivery:
         }
         alg = client.id_token_signed_response_alg
         token = self.keys.sign(content, alg=alg, typ=LOGOUT_TOKEN_TYP, now=now)
-        return encryption.as_id_token(token, self.client_keys, client, now)
+        return encryption.encrypt_as_id_token(token, self.client_keys, client, now)
 
     def _post(self, client: Client, uri: str, lease: Lease) -> None:
         """Post the logout token (Back-Channel Logout §2.5, §2.8). Raises `Undelivered`."""

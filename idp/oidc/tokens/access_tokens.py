@@ -9,13 +9,13 @@ import sqlalchemy as sa
 from idp.db import execute_alone
 from idp.oidc.claims import AskedClaims, Person
 from idp.oidc.models import AccessToken, Grant
-from idp.oidc.people import PERSON_COLUMNS, person_of
+from idp.oidc.people import PERSON_COLUMNS, read_person
 from idp.tokens import new_token, sha256_hex
 from idp.users.models import IS_ACTIVE, Company, User
 
 
 @dataclass(frozen=True)
-class TokenFacts:
+class TokenHolder:
     """What an access token stands for, and the key that it is bound to, if it is (RFC 9449)."""
 
     person: Person
@@ -59,11 +59,11 @@ def issue_client_token(client_id: str, *, jkt: str | None, lifetime: timedelta, 
     return secret
 
 
-def find_holder(token_hash: str, *, now: datetime) -> TokenFacts | None:
+def find_holder(token_hash: str, *, now: datetime) -> TokenHolder | None:
     """What a person's access token stands for; None when it does not count."""
     rows = execute_alone(_HOLDER, {"token_hash": token_hash, "now": now})
     if not rows:
         return None
     row = rows[0]
     asked = AskedClaims.from_json(row.claims)
-    return TokenFacts(person_of(row), row.client_id, row.scope, asked, row.dpop_jkt)
+    return TokenHolder(read_person(row), row.client_id, row.scope, asked, row.dpop_jkt)

@@ -31,12 +31,12 @@ class SessionOver(Exception):
 _GRANTS, _TOKENS = cast(sa.Table, Grant.__table__), cast(sa.Table, AccessToken.__table__)
 _SESSIONS = cast(sa.Table, BrowserSession.__table__)
 _grant, _token, _user = _GRANTS.c, _TOKENS.c, User.__table__.c
-_GRANTED = [column for column in _GRANTS.columns if column.name not in ("code_used_at", "revoked_at")]
-_GRANT = (
+_STORED_COLUMNS = [column for column in _GRANTS.columns if column.name not in ("code_used_at", "revoked_at")]
+_STORE_GRANT = (
     sa.insert(_GRANTS)
     .from_select(
-        _GRANTED,
-        sa.select(*[sa.bindparam(f"b_{column.name}", type_=column.type) for column in _GRANTED])
+        _STORED_COLUMNS,
+        sa.select(*[sa.bindparam(f"b_{column.name}", type_=column.type) for column in _STORED_COLUMNS])
         .select_from(_SESSIONS)
         .join(User.__table__, _user.id == _SESSIONS.c.user_id)
         .where(
@@ -131,7 +131,7 @@ def issue_code(
     }
     pushed = request.to.pushed
     if interaction is None and pushed is None:
-        if not execute_alone(_GRANT, values):
+        if not execute_alone(_STORE_GRANT, values):
             raise SessionOver
         return code
     if (interaction is not None and not interactions.claim_answer(interaction, now=now)) or (
@@ -139,7 +139,7 @@ def issue_code(
     ):
         db.session.rollback()
         return None
-    if db.session.execute(_GRANT, values).one_or_none() is None:
+    if db.session.execute(_STORE_GRANT, values).one_or_none() is None:
         db.session.rollback()
         raise SessionOver
     db.session.commit()

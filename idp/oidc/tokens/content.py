@@ -17,7 +17,7 @@ ACCESS_TOKEN_TYP = "at+jwt"  # noqa: S105 - RFC 9068 §2.1
 ID_TOKEN_TYP = "JWT"  # noqa: S105
 
 
-def answer(
+def token_response(
     provider: Provider,
     client: Client,
     granted: Granted,
@@ -32,7 +32,7 @@ def answer(
     `secret` is the stored access token's, `jkt` the key that it is bound to (RFC 6749 §5.1, OIDC Core
     §3.1.3.3, §12.2, RFC 9449 §5).
     """
-    token = access_token(provider, client, secret, granted=granted, jkt=jkt, now=now)
+    token = make_access_token(provider, client, secret, granted=granted, jkt=jkt, now=now)
     body = {
         "access_token": token,
         "token_type": token_type(jkt),
@@ -40,18 +40,18 @@ def answer(
         "scope": granted.scope,
     }
     if "openid" in granted.scope.split():
-        body["id_token"] = id_token(provider, client, granted, token, now=now)
+        body["id_token"] = make_id_token(provider, client, granted, token, now=now)
     if refresh_token is not None:
         body["refresh_token"] = refresh_token
     return body
 
 
-def client_answer(
+def client_token_response(
     provider: Provider, client: Client, secret: str, *, jkt: str | None, now: datetime
 ) -> dict[str, Any]:
     """The answer to a client that asked for itself (RFC 6749 §4.4.3): an access token and nothing else."""
     return {
-        "access_token": access_token(provider, client, secret, granted=None, jkt=jkt, now=now),
+        "access_token": make_access_token(provider, client, secret, granted=None, jkt=jkt, now=now),
         "token_type": token_type(jkt),
         "expires_in": client.access_token_minutes * 60,
     }
@@ -62,7 +62,7 @@ def token_type(jkt: str | None) -> str:
     return "Bearer" if jkt is None else "DPoP"
 
 
-def access_token(
+def make_access_token(
     provider: Provider,
     client: Client,
     secret: str,
@@ -111,12 +111,12 @@ def stored_hash(provider: Provider, token: str) -> str:
         return ""
 
 
-def id_token(
+def make_id_token(
     provider: Provider, client: Client, granted: Granted, access_token: str, *, now: datetime
 ) -> str:
     """The ID token of an answer (OIDC Core §2, §3.1.3.3; a refreshed one has no nonce, §12.2).
 
-    Raises as `encryption.recipient` does, where the client wants it encrypted.
+    Raises as `encryption.find_recipient_key` does, where the client wants it encrypted.
     """
     issued_at = int(now.timestamp())
     alg = client.id_token_signed_response_alg
@@ -134,12 +134,12 @@ def id_token(
     }
     if granted.nonce is not None:
         content["nonce"] = granted.nonce
-    content |= _asked_claims(provider, client, granted, content["sub"])
+    content |= _added_claims(provider, client, granted, content["sub"])
     token = provider.keys.sign(content, alg=alg, typ=ID_TOKEN_TYP, now=now)
-    return encryption.as_id_token(token, provider.client_keys, client, now)
+    return encryption.encrypt_as_id_token(token, provider.client_keys, client, now)
 
 
-def _asked_claims(provider: Provider, client: Client, granted: Granted, sub: str) -> dict[str, Any]:
+def _added_claims(provider: Provider, client: Client, granted: Granted, sub: str) -> dict[str, Any]:
     """What the scope and the `claims` parameter add to the ID token, as far as the entry still lists it."""
     names = set(AskedClaims.allowed(granted.claims, client).id_token)
     for scope in client.scopes.intersection(granted.scope.split()):
@@ -147,8 +147,8 @@ def _asked_claims(provider: Provider, client: Client, granted: Granted, sub: str
     added: dict[str, Any] = {}
     if names & claims.ACCOUNT_CLAIMS:
         person = people.find_person(granted.user_id)
-        added |= claims.about(person, names, sub=sub) if person else {}
-    added |= number_claims(provider, granted.user_id, names)
+        added |= claims.person_claims(person, names, sub=sub) if person else {}
+    added |= find_number_claims(provider, granted.user_id, names)
     if claims.AUTHN_PROVIDER in names and granted.method is not None:
         added[claims.AUTHN_PROVIDER] = granted.method
     method = provider.methods.get(granted.method or "")
@@ -158,12 +158,12 @@ def _asked_claims(provider: Provider, client: Client, granted: Granted, sub: str
     return added
 
 
-def number_claims(provider: Provider, user_id: UUID, names: Collection[str]) -> dict[str, str]:
+def find_number_claims(provider: Provider, user_id: UUID, names: Collection[str]) -> dict[str, str]:
     """What the account's personal number tells of `names`; looked up for that alone."""
     if provider.person_number is None or claims.CLAIMS_OF_A_NUMBER.isdisjoint(names):
         return {}
     found = provider.person_number(user_id)
-    return claims.number(found, names) if found else {}
+    return claims.number_claims(found, names) if found else {}
 
 
 def at_hash(access_token: str, alg: str) -> str:

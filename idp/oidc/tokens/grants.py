@@ -30,7 +30,7 @@ log = structlog.get_logger("idp.oidc")
 
 CODE_VERIFIER = re.compile(r"[A-Za-z0-9._~-]{43,128}")
 IDLE = timedelta(days=30)  # a refresh token's, unless its client or the login method says otherwise
-TokenAnswer = tuple[int, dict[str, Any], list[tuple[str, str]]]
+TokenResponse = tuple[int, dict[str, Any], list[tuple[str, str]]]
 
 
 class CodeGrant(AuthorizationCodeGrant):  # type: ignore[misc]
@@ -53,7 +53,7 @@ class CodeGrant(AuthorizationCodeGrant):  # type: ignore[misc]
             raise entry_notes.about(missing, client, "require_pkce")
         now = utcnow()
         # No code is spent on an answer that cannot be written.
-        encryption.for_id_tokens(self.server.provider.client_keys, client, now)
+        encryption.find_id_token_key(self.server.provider.client_keys, client, now)
         exchanged = codes.exchange_code(
             code,
             client_id=client.client_id,
@@ -73,9 +73,11 @@ class CodeGrant(AuthorizationCodeGrant):  # type: ignore[misc]
         granted, secret = exchanged
         person = people.find_person(granted.user_id) if client.companies else None
         _refuse_if_over(client, granted, person.company if person else None)
-        return Exchanged(refresh.narrowed(granted, _listed(client, granted)), secret, redirect_uri, now)
+        return Exchanged(
+            refresh.with_scope(granted, _registered_scope(client, granted)), secret, redirect_uri, now
+        )
 
-    def create_token_response(self) -> TokenAnswer:
+    def create_token_response(self) -> TokenResponse:
         """Access token, ID token, and a refresh token where one may be had (OIDC Core §3.1.3.3, §11)."""
         provider: Provider = self.server.provider
         client: Client = self.request.client
@@ -83,12 +85,13 @@ class CodeGrant(AuthorizationCodeGrant):  # type: ignore[misc]
         granted, refresh_token = exchanged.granted, None
         if OFFLINE in granted.scope.split() and client.check_grant_type(RefreshGrant.GRANT_TYPE):
             lifetime = Lifetime(
-                idle=idle(provider, client, granted), absolute=timedelta(hours=client.refresh_token_hours)
+                idle=idle_limit(provider, client, granted),
+                absolute=timedelta(hours=client.refresh_token_hours),
             )
             # A confidential client's is bound to the client by its authentication (RFC 9449 §5).
             jkt = self.request.jkt if _is_public(client) else None
             refresh_token = refresh.issue(granted.grant_id, lifetime, jkt=jkt, now=exchanged.at)
-        body = tokens.answer(
+        body = tokens.token_response(
             provider,
             client,
             granted,
@@ -126,29 +129,29 @@ class RefreshGrant(BaseGrant, TokenEndpointMixin):  # type: ignore[misc]
         if "refresh_token" not in self.request.form:
             raise InvalidRequestError("refresh_token is missing")
 
-    def create_token_response(self) -> TokenAnswer:
+    def create_token_response(self) -> TokenResponse:
         """Access token, ID token and the refresh token to go on with. Raises `InvalidGrantError`."""
         provider: Provider = self.server.provider
         client: Client = self.request.client
         now, used = utcnow(), None
-        encryption.for_id_tokens(provider.client_keys, client, now)  # before anything is used up
+        encryption.find_id_token_key(provider.client_keys, client, now)  # before anything is used up
         while used is None:  # again when a parallel request used the token between our look and our claim
             presented = self._present(now)
             try:
-                granted = refresh.narrowed(presented.granted, self._scope(presented))
+                granted = refresh.with_scope(presented.granted, self._scope(presented))
             except OAuth2Error:
                 refresh.withdraw(presented)
                 raise
-            used = refresh.use(
+            used = refresh.rotate_or_extend(
                 presented,
                 scope=granted.scope,
                 rotate=_is_public(client),
                 jkt=self.request.jkt,
-                idle=idle(provider, client, granted),
+                idle=idle_limit(provider, client, granted),
                 now=now,
             )
         secret, refresh_token = used
-        body = tokens.answer(
+        body = tokens.token_response(
             provider,
             client,
             granted,
@@ -187,7 +190,7 @@ class RefreshGrant(BaseGrant, TokenEndpointMixin):  # type: ignore[misc]
         if not {"openid", OFFLINE} <= client.scopes:
             over = InvalidGrantError("this client may not have refresh tokens any more")
             raise entry_notes.about(over, client, "scope", f"openid {OFFLINE}")
-        granted = _listed(client, presented.granted).split()
+        granted = _registered_scope(client, presented.granted).split()
         asked = self.request.form.get("scope", "").split()
         if not set(asked) <= set(granted):
             more = InvalidScopeError("scope holds more than was granted")
@@ -208,20 +211,20 @@ class ClientGrant(BaseGrant, TokenEndpointMixin):  # type: ignore[misc]
         if "scope" in self.request.form:
             raise InvalidScopeError("a client by itself can have no scope")
 
-    def create_token_response(self) -> TokenAnswer:
+    def create_token_response(self) -> TokenResponse:
         """The access token alone (RFC 6749 §4.4.3)."""
         client: Client = self.request.client
         now, jkt = utcnow(), self.request.jkt
         lifetime = timedelta(minutes=client.access_token_minutes)
         secret = access_tokens.issue_client_token(client.client_id, jkt=jkt, lifetime=lifetime, now=now)
-        return 200, tokens.client_answer(self.server.provider, client, secret, jkt=jkt, now=now), []
+        return 200, tokens.client_token_response(self.server.provider, client, secret, jkt=jkt, now=now), []
 
 
 GRANTS = (CodeGrant, RefreshGrant, ClientGrant)
 """Every grant there is; a client may use those that its entry lists."""
 
 
-def idle(provider: Provider, client: Client, granted: Granted) -> timedelta:
+def idle_limit(provider: Provider, client: Client, granted: Granted) -> timedelta:
     """How long a refresh token may lie unused: as the client's entry says, else by the login's method."""
     if client.refresh_token_idle_minutes is not None:
         return timedelta(minutes=client.refresh_token_idle_minutes)
@@ -242,7 +245,7 @@ def _refuse_if_over(client: Client, granted: Granted, company: str | None) -> No
         raise entry_notes.about(over, client, "login_methods", granted.method)
 
 
-def _listed(client: Client, granted: Granted) -> str:
+def _registered_scope(client: Client, granted: Granted) -> str:
     """What of the granted scope the entry still lists."""
     return " ".join(scope for scope in granted.scope.split() if scope in client.scopes)
 

@@ -24,7 +24,7 @@ _refresh, _token, _grant, _user = _REFRESH.c, _TOKENS.c, _GRANTS.c, _USERS.c
 _NOW = sa.bindparam("now", type_=_token.expires_at.type)
 _IN_FORCE = sa.and_(_grant.revoked_at.is_(None), IS_ACTIVE)
 # Both kinds are searched: a hint may be wrong (RFC 7662 §2.1), and one token is never of both.
-_LOOK_UP = sa.union_all(
+_FIND = sa.union_all(
     sa.select(
         sa.literal("access").label("kind"),
         sa.func.coalesce(_token.client_id, _grant.client_id).label("client_id"),
@@ -66,13 +66,13 @@ _LOOK_UP = sa.union_all(
 def introspect(provider: Provider, client: Client, token: str, *, now: datetime) -> dict[str, Any]:
     """What a token of the client's stands for; `{"active": false}` for any other (RFC 7662 §2.2)."""
     hashes = {"access_hash": tokens.stored_hash(provider, token), "refresh_hash": sha256_hex(token)}
-    rows = execute_alone(_LOOK_UP, {**hashes, "now": now})
+    rows = execute_alone(_FIND, {**hashes, "now": now})
     if not rows or rows[0].client_id != client.client_id:
         return INACTIVE
     row = rows[0]
     if row.kind == "refresh" and not client.check_grant_type("refresh_token"):
         return INACTIVE
-    told: dict[str, Any] = {
+    facts: dict[str, Any] = {
         "active": True,
         "iss": provider.issuer,
         "client_id": client.client_id,
@@ -82,20 +82,20 @@ def introspect(provider: Provider, client: Client, token: str, *, now: datetime)
         "exp": int(row.expires_at.timestamp()),
     }
     if row.kind == "access":
-        told |= {"aud": provider.issuer, "token_type": tokens.token_type(row.dpop_jkt)}
+        facts |= {"aud": provider.issuer, "token_type": tokens.token_type(row.dpop_jkt)}
     if row.dpop_jkt is not None:
-        told["cnf"] = {"jkt": row.dpop_jkt}  # RFC 9449 §6.2
+        facts["cnf"] = {"jkt": row.dpop_jkt}  # RFC 9449 §6.2
     if row.issued_at is not None:
-        told["iat"] = int(row.issued_at.timestamp())
+        facts["iat"] = int(row.issued_at.timestamp())
     if scope := " ".join(name for name in row.scope.split() if name in client.scopes):
-        told["scope"] = scope  # as far as the entry still lists it
-    return told
+        facts["scope"] = scope  # as far as the entry still lists it
+    return facts
 
 
 def revoke(provider: Provider, client: Client, token: str, *, now: datetime) -> None:
     """End a token of the client's: an access token by itself, a refresh token with its grant (RFC 7009 §2.1).
 
-    Any other token is left as it is, and nobody is told.
+    Any other token is left as it is, and the answer is the same.
     """
     removed = db.session.execute(
         sa.delete(AccessToken)

@@ -40,8 +40,9 @@ class Lifetime:
 class Presented:
     """A refresh token that its client may use now, and what its grant stands for.
 
-    `company` is the person's. `secret` is of an access token that is stored and nobody knows yet: `use`
-    tells it, `withdraw` takes it back. `repeated`: the token has been used, its answer is asked for again.
+    `company` is the person's. `secret` is of an access token that is stored and nobody knows yet:
+    `rotate_or_extend` hands it out, `withdraw` removes it. `repeated`: the token has been used, and its
+    answer is asked for again.
     """
 
     granted: Granted
@@ -65,7 +66,7 @@ _refresh, _token, _grant, _user, _company = (
     Company.__table__.c,
 )
 _STORE = sa.insert(_REFRESH)
-_PRESENTED = (
+_FIND = (
     sa.select(
         _refresh.grant_id,
         _refresh.expires_at,
@@ -107,15 +108,15 @@ _EXTEND = (
     .values(expires_at=sa.bindparam("b_expires_at"))
     .returning(_refresh.grant_id)
 )
-_presented = _PRESENTED.cte("presented")
-_PRESENTED_AND_STORED = sa.select(_presented).add_cte(
+_found = _FIND.cte("found")
+_FIND_AND_STORE = sa.select(_found).add_cte(
     sa.insert(_TOKENS)
     .from_select(
         ["token_hash", "grant_id", "scope", "dpop_jkt", "issued_at", "expires_at"],
         sa.select(
             sa.bindparam("access_hash", type_=_token.token_hash.type),
-            _presented.c.grant_id,
-            _presented.c.scope,
+            _found.c.grant_id,
+            _found.c.scope,
             sa.bindparam("access_jkt", type_=_token.dpop_jkt.type),
             sa.bindparam("b_now", type_=_token.issued_at.type),
             sa.bindparam("access_expires_at", type_=_token.expires_at.type),
@@ -189,7 +190,7 @@ def present(
     opens nothing, since its secret was told to nobody, and goes with the expired ones.
     """
     successor = base64url(hmac.new(key, token.encode(), hashlib.sha256).digest())
-    looked_for = {
+    bound = {
         "token_hash": sha256_hex(token),
         "following_hash": sha256_hex(successor),
         "client_id": client_id,
@@ -201,7 +202,7 @@ def present(
         "access_expires_at": now + access_token_lifetime,
         "b_now": now,
     }
-    row = _look_and_store(looked_for, stored)
+    row = _find_and_store(bound, stored)
     if row is None:
         return None
     granted = Granted(
@@ -235,7 +236,7 @@ def present(
     return None
 
 
-def use(
+def rotate_or_extend(
     presented: Presented, *, scope: str, rotate: bool, jkt: str | None, idle: timedelta, now: datetime
 ) -> tuple[str, str] | None:
     """The new access token's secret and the refresh token to go on with; None: somebody was first.
@@ -273,17 +274,17 @@ def withdraw(presented: Presented) -> None:
     execute_alone(_WITHDRAW, {"b_token_hash": sha256_hex(presented.secret)})
 
 
-def narrowed(granted: Granted, scope: str) -> Granted:
+def with_scope(granted: Granted, scope: str) -> Granted:
     """The same with less scope, for one answer."""
     return replace(granted, scope=scope)
 
 
-def _look_and_store(looked_for: Mapping[str, Any], stored: Mapping[str, Any]) -> Any:
+def _find_and_store(bound: Mapping[str, Any], stored: Mapping[str, Any]) -> Any:
     """The row that `_PRESENTED` finds, if it does, and an access token with it."""
     if db.engine.dialect.name == "postgresql":
-        rows = execute_alone(_PRESENTED_AND_STORED, {**looked_for, **stored})
+        rows = execute_alone(_FIND_AND_STORE, {**bound, **stored})
         return rows[0] if rows else None
-    rows = execute_alone(_PRESENTED, looked_for)
+    rows = execute_alone(_FIND, bound)
     if not rows:
         return None
     access = {"token_hash": stored["access_hash"], "expires_at": stored["access_expires_at"]}

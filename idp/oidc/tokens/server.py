@@ -60,7 +60,7 @@ class TokenServer(AuthorizationServer):  # type: ignore[misc]
             self.provider, request.form, request.authorization, request.address, now
         )
         request.client = client  # also for the log, should more be missing
-        request.jkt = dpop.proven_key(
+        request.jkt = dpop.claim_proven_key(
             self.provider, request.proof, method="POST", path=client_auth.TOKEN_ENDPOINT, now=now
         )
         if request.jkt is None and client.dpop_bound_access_tokens:

@@ -13,7 +13,7 @@ from idp.oidc.authorization import decision
 from idp.oidc.authorization.decision import AskLogin, Decision, Issue, Refuse
 from idp.oidc.authorization.parameters import MAX_PARAMETER
 from idp.oidc.claims import NUMBER_SCOPE, SWEDISH, AskedClaims
-from idp.oidc.claims_request import ClaimsRequest, MalformedClaims, Spec
+from idp.oidc.claims_request import ClaimsRequest, MalformedClaims, RequestedClaim
 from tests.unit.oidc.authorization.test_authorize import ACR, ANNA, LOA3, client, parse, refused
 from tests.unit.oidc.authorization.test_decide import BERTIL, EVENT
 
@@ -31,8 +31,12 @@ def changed(old: str, new: str) -> str:
 
 def test_a_valid_one_is_read_whole() -> None:
     assert claims_request.parse(VALID) == ClaimsRequest(
-        id_token={"email": Spec(), "acr": Spec(True, ("a", "b")), "sub": Spec(False, ("s",))},
-        userinfo={"name": Spec(), "what": Spec(False, (3,))},
+        id_token={
+            "email": RequestedClaim(),
+            "acr": RequestedClaim(True, ("a", "b")),
+            "sub": RequestedClaim(False, ("s",)),
+        },
+        userinfo={"name": RequestedClaim(), "what": RequestedClaim(False, (3,))},
     )
 
 

@@ -29,7 +29,7 @@ def client(*jwks: dict[str, Any]) -> Client:
 
 
 def chosen(alg: str, *jwks: dict[str, Any]) -> ClientKey:
-    return encryption.recipient(ClientKeys(Outbound()), client(*jwks), alg, NOON)
+    return encryption.find_recipient_key(ClientKeys(Outbound()), client(*jwks), alg, NOON)
 
 
 def test_the_algorithms_are_those_of_the_keys() -> None:
@@ -41,10 +41,10 @@ def test_the_algorithms_are_those_of_the_keys() -> None:
 @pytest.mark.parametrize("alg", ALGS)
 def test_every_pair_of_algorithms_opens(alg: str, enc: str) -> None:
     key = chosen(alg, *encrypted.JWKS["keys"])
-    header, content = opened(encryption.nested("a.signed.token", key, alg, enc), alg, enc)
+    header, content = opened(encryption.encrypt_token("a.signed.token", key, alg, enc), alg, enc)
     assert content == "a.signed.token"
     assert (header["cty"], header["kid"]) == ("JWT", encrypted.KEYS[ALGS[alg]].kid)
-    header, content = opened(encryption.claims({"name": "Åsa"}, key, alg, enc), alg, enc)
+    header, content = opened(encryption.encrypt_claims({"name": "Åsa"}, key, alg, enc), alg, enc)
     assert json.loads(content) == {"name": "Åsa"}
     assert "cty" not in header
 

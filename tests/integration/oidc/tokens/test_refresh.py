@@ -274,7 +274,7 @@ def test_a_token_that_somebody_used_between_look_and_claim_is_looked_at_again(
 ) -> None:
     """Here by a worker that still has the client as a public one: its first look finds the token unused."""
     token = log_in(rp).refresh_token
-    use, answers = refresh.use, []
+    use, answers = refresh.rotate_or_extend, []
 
     def late(presented: Presented, **values: Any) -> tuple[str, str] | None:
         if not answers:
@@ -285,7 +285,7 @@ def test_a_token_that_somebody_used_between_look_and_claim_is_looked_at_again(
     def presented_elsewhere(presented: Presented) -> Presented:
         return replace(presented, secret="of another request")
 
-    monkeypatch.setattr(refresh, "use", late)
+    monkeypatch.setattr(refresh, "rotate_or_extend", late)
     clock.shift(120)  # its end moves
     before = access_tokens(app)
     answer = rp.refresh(token)

@@ -38,7 +38,7 @@ def check(header: str, **changes: Any) -> dpop.Proof:
         "now": NOON,
         "access_token": None,
     }
-    return dpop.check(header, **compared | changes)
+    return dpop.check_proof(header, **compared | changes)
 
 
 @pytest.mark.parametrize("alg", dpop.ALGS)
@@ -215,20 +215,30 @@ def test_proofs_are_told_apart_by_key_and_jti() -> None:
 
 
 def test_a_nonce_is_in_force_for_its_time_and_the_next() -> None:
-    given = dpop.nonce(NONCE_KEY, NOON)
+    given = dpop.current_nonce(NONCE_KEY, NOON)
     assert len(given) == 43
     for seconds in (-60, 0, dpop.NONCE_SECONDS, 2 * dpop.NONCE_SECONDS - 1):
         now = NOON + timedelta(seconds=seconds)
         made = claims(nonce=given, iat=int(now.timestamp()))
         assert check(sign(made), now=now)
-    assert dpop.nonce(NONCE_KEY, NOON + timedelta(seconds=dpop.NONCE_SECONDS)) != given
+    assert dpop.current_nonce(NONCE_KEY, NOON + timedelta(seconds=dpop.NONCE_SECONDS)) != given
 
 
 OLD = NOON - timedelta(seconds=2 * dpop.NONCE_SECONDS)
 
 
 @pytest.mark.parametrize(
-    "nonce", ["", "x", 1, ["x"], "å", "\ud800", dpop.nonce(NONCE_KEY, OLD), dpop.nonce(b"other", NOON)]
+    "nonce",
+    [
+        "",
+        "x",
+        1,
+        ["x"],
+        "å",
+        "\ud800",
+        dpop.current_nonce(NONCE_KEY, OLD),
+        dpop.current_nonce(b"other", NOON),
+    ],
 )
 def test_a_nonce_that_is_not_in_force(nonce: Any) -> None:
     with pytest.raises(NonceNeeded):
