@@ -25,14 +25,14 @@ SEALED = {
 """Claims, and what they are called in the sealed evidence."""
 
 
-def read(sealer: Sealer, reference: str, names: Collection[str]) -> dict[str, Any]:
-    """Those of the claims `names` that the evidence of the order `reference` tells.
+def read(sealer: Sealer, evidence_id: str, names: Collection[str]) -> dict[str, Any]:
+    """Those of the claims `names` that the evidence `evidence_id` (the order's id) holds.
 
-    The evidence is opened only for a claim that needs it. What is gone, deleted or sealed with a key that
-    is no more, is left out: the login was good without it.
+    The evidence is opened only for a claim that needs it. Claims of evidence that has been deleted, or whose
+    key is gone, are left out: the login was good without them.
     """
     row = db.session.execute(
-        sa.select(Evidence.order_ref, Evidence.sealed).where(Evidence.order_id == reference)
+        sa.select(Evidence.order_ref, Evidence.sealed).where(Evidence.order_id == evidence_id)
     ).one_or_none()
     if row is None:
         return {}
@@ -41,8 +41,8 @@ def read(sealer: Sealer, reference: str, names: Collection[str]) -> dict[str, An
     if not wanted:
         return told
     try:
-        opened = json.loads(sealer.open(row.sealed, purpose=EVIDENCE_PURPOSE, context=reference))
+        opened = json.loads(sealer.open(row.sealed, purpose=EVIDENCE_PURPOSE, context=evidence_id))
     except CannotOpen as error:
-        log.error("bankid_evidence_unreadable", problem=str(error), order=reference)
+        log.error("bankid_evidence_unreadable", problem=str(error), order=evidence_id)
         return told
     return told | {name: opened[kept] for name, kept in wanted.items() if opened[kept] is not None}

@@ -185,7 +185,7 @@ def _log_in(waiting: Waiting, order: Order, person: VerifiedPerson, account: Use
         acr=method.acr,
         amr=_amr(order, person, method.amr),
         auth_time=completed_at,
-        reference=order.id,
+        evidence_id=order.id,
     )
     try:
         return journey.complete(waiting, event)

@@ -9,7 +9,7 @@ from uuid import UUID
 class AuthenticationEvent:
     """A completed login: who, how strongly (`acr`, `amr`), by which method, when (UTC).
 
-    `reference` is the method's own name for it, where it keeps more about its logins.
+    `evidence_id` names the evidence that the method keeps of the login; None where it keeps none.
     """
 
     user_id: UUID
@@ -17,4 +17,4 @@ class AuthenticationEvent:
     acr: str
     amr: tuple[str, ...]
     auth_time: datetime
-    reference: str | None = None
+    evidence_id: str | None = None

@@ -14,7 +14,7 @@ from idp.login.interactions import Waiting
 from idp.login.requirement import AuthnRequirement
 
 EventClaims = Callable[[str, Collection[str]], dict[str, Any]]
-"""From an event's `reference` and the names of wanted claims to those that its evidence holds."""
+"""From an event's `evidence_id` and the names of wanted claims to those that its evidence holds."""
 
 AfterLogin = Callable[[Waiting, AuthenticationEvent], str | None]
 """The endpoint of a page to show before the login goes on, None when there is nothing to show."""

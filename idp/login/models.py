@@ -22,7 +22,7 @@ class BrowserSession(Base):
     acr: Mapped[str] = mapped_column(sa.String(255))
     amr: Mapped[list[str]]
     auth_time: Mapped[datetime]
-    reference: Mapped[str | None] = mapped_column(sa.String(64))
+    reference: Mapped[str | None] = mapped_column(sa.String(64))  # the event's evidence_id
     created_at: Mapped[datetime]
     seen_at: Mapped[datetime]
     expires_at: Mapped[datetime]

@@ -108,7 +108,7 @@ def log_in(
         "acr": event.acr,
         "amr": list(event.amr),
         "auth_time": event.auth_time,
-        "reference": event.reference,
+        "reference": event.evidence_id,
         "seen_at": now,
         "expires_at": now + timedelta(hours=settings.hours),
         "user_agent": user_agent[:MAX_USER_AGENT],
@@ -211,7 +211,7 @@ def current(handle: str, *, settings: SessionSettings, now: datetime) -> LiveSes
         acr=row.acr,
         amr=tuple(row.amr),
         auth_time=row.auth_time,
-        reference=row.reference,
+        evidence_id=row.reference,
     )
     return LiveSession(row.id, event, row.name, row.email, row.company, row.locale)
 

@@ -36,7 +36,7 @@ class Grant(Base):
     amr: Mapped[list[str]]
     auth_time: Mapped[datetime]
     method: Mapped[str | None] = mapped_column(sa.String(20))  # None: older than this column
-    reference: Mapped[str | None] = mapped_column(sa.String(64))  # of the login, by its method
+    reference: Mapped[str | None] = mapped_column(sa.String(64))  # the login's evidence_id
     claims: Mapped[dict[str, Any] | None] = mapped_column(sa.JSON(none_as_null=True))  # asked for one by one
     offline: Mapped[bool] = mapped_column(server_default=sa.false())  # outlives the logout of its session
     created_at: Mapped[datetime] = mapped_column(index=True)

@@ -124,7 +124,7 @@ def issue_code(
         "b_amr": list(live.event.amr),
         "b_auth_time": live.event.auth_time,
         "b_method": live.event.method,
-        "b_reference": live.event.reference,
+        "b_reference": live.event.evidence_id,
         "b_claims": request.claims.to_json(),
         "b_offline": OFFLINE in request.scope.split(),
         "b_created_at": now,
@@ -194,7 +194,7 @@ def exchange_code(
         amr=tuple(row.amr),
         auth_time=row.auth_time,
         method=row.method,
-        reference=row.reference,
+        evidence_id=row.reference,
         claims=AskedClaims.from_json(row.claims),
     )
     return granted, secret

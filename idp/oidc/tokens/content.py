@@ -153,8 +153,13 @@ def _added_claims(provider: Provider, client: Client, granted: Granted, sub: str
         added[claims.AUTHN_PROVIDER] = granted.method
     method = provider.methods.get(granted.method or "")
     evidence = names.intersection(claims.EVIDENCE_CLAIMS)
-    if method is not None and method.event_claims is not None and granted.reference is not None and evidence:
-        added |= method.event_claims(granted.reference, evidence)
+    if (
+        method is not None
+        and method.event_claims is not None
+        and granted.evidence_id is not None
+        and evidence
+    ):
+        added |= method.event_claims(granted.evidence_id, evidence)
     return added
 
 

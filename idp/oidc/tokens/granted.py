@@ -22,5 +22,5 @@ class Granted:
     amr: tuple[str, ...]
     auth_time: datetime
     method: str | None
-    reference: str | None
+    evidence_id: str | None
     claims: AskedClaims

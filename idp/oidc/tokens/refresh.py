@@ -215,7 +215,7 @@ def present(
         amr=tuple(row.amr),
         auth_time=row.auth_time,
         method=row.method,
-        reference=row.reference,
+        evidence_id=row.reference,
         claims=AskedClaims.from_json(row.claims),
     )
     repeated = row.used_at is not None
