@@ -8,11 +8,12 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Containers often switch the keeping of compiled modules off; then every process compiles all of them anew.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help demo test lint format bench texts schema clean
+.PHONY: help demo test drills lint format bench texts schema clean
 
 help:
 	@echo "make demo     try it out: the provider and a demo portal, with ready accounts"
 	@echo "make test     every check and every test"
+	@echo "make drills   the failures alone: killed workers, a lost database, a restart"
 	@echo "make lint     ruff, mypy and the layer rule alone"
 	@echo "make format   put the code in its usual form"
 	@echo "make bench    CPU time per operation, on a PostgreSQL of its own"
@@ -24,6 +25,9 @@ demo: $(VENV)/.run
 
 test: lint $(VENV)/.system
 	$(BIN)/pytest -n 4 --dist loadfile --no-loadscope-reorder --durations=25
+
+drills: $(VENV)/.test $(VENV)/.system
+	$(BIN)/pytest -m drills tests/drills
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .

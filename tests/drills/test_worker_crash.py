@@ -31,7 +31,7 @@ from tests.conftest import DATABASES
 from tests.factories import make_company
 from tests.fakes.smtp import MailServer
 
-pytestmark = pytest.mark.servers
+pytestmark = [pytest.mark.servers, pytest.mark.drills]
 
 Run = Callable[..., Any]
 Start = Callable[..., "subprocess.Popen[str]"]

@@ -32,7 +32,7 @@ from tests.servers.visits import (
     visitors,
 )
 
-pytestmark = pytest.mark.servers
+pytestmark = [pytest.mark.servers, pytest.mark.drills]
 
 OUTAGE_SECONDS = 5.0
 APPS = 8
