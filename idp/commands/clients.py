@@ -79,7 +79,7 @@ def show_client(context: Context, client_id: str, as_json: bool) -> None:
     client = found.get(client_id)
     if client is None:
         fail(f"{path} has no client {client_id!r}")
-    fields = client_diff.described(client) | {"client_secrets": _secrets(client)}
+    fields = client_diff.describe(client) | {"client_secrets": _secrets(client)}
     developer = {
         "issuer": settings.issuer,
         "discovery": settings.issuer + "/.well-known/openid-configuration",

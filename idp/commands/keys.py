@@ -47,7 +47,7 @@ def rotate(context: Context, alg: str, force: bool) -> None:
     settings = context.settings()
     try:
         lines = key_rotation.rotate(settings.keys_dir, alg=alg, now=utcnow(), force=force)
-    except key_rotation.RefusedError as error:
+    except key_rotation.RotationRefused as error:
         fail(str(error))
     _audit_key(settings, audit.Event.KEY_ROTATED, alg=alg)
     click.echo("\n".join(lines))
@@ -62,7 +62,7 @@ def retire(context: Context, kid: str, force: bool) -> None:
     settings = context.settings()
     try:
         lines = key_rotation.retire(settings.keys_dir, kid, now=utcnow(), force=force)
-    except (key_rotation.RefusedError, LookupError) as error:
+    except (key_rotation.RotationRefused, LookupError) as error:
         fail(str(error.args[0]))
     _audit_key(settings, audit.Event.KEY_RETIRED, kid=kid)
     click.echo("\n".join(lines))

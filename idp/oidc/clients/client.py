@@ -285,7 +285,9 @@ class Client(BaseModel):
             return False
         given = secret_hash(secret)
         matches = [
-            hmac.compare_digest(given, kept.sha256) for kept in self.client_secrets if kept.valid_at(now)
+            hmac.compare_digest(given, registered.sha256)
+            for registered in self.client_secrets
+            if registered.valid_at(now)
         ]
         return any(matches)
 

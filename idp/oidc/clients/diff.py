@@ -18,7 +18,7 @@ _HASH_SHOWN = 8
 
 @dataclass(frozen=True)
 class FieldChange:
-    """A field's old and new value, as `described` says them."""
+    """A field's old and new value, as `describe` gives them."""
 
     field: str
     old: Value
@@ -52,11 +52,11 @@ def compare(old: Mapping[str, Client], new: Mapping[str, Client]) -> Diff:
     return Diff(
         added=tuple(client_id for client_id in new if client_id not in old),
         removed=tuple(client_id for client_id in old if client_id not in new),
-        changed=tuple(change for change in (_change(*pair) for pair in both) if change.fields),
+        changed=tuple(change for change in (_compare_clients(*pair) for pair in both) if change.fields),
     )
 
 
-def described(client: Client) -> dict[str, Value]:
+def describe(client: Client) -> dict[str, Value]:
     """Every field by its name in the file, as JSON: of secrets some digits of the hash and the end."""
     return {
         info.alias or name: _plain(getattr(client, name))
@@ -67,29 +67,29 @@ def described(client: Client) -> dict[str, Value]:
 
 def _plain(value: Value) -> Value:
     if isinstance(value, JwkSet):
-        return [_key(key) for key in value.keys]
+        return [_describe_key(key) for key in value.keys]
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
     if isinstance(value, BaseModel):
-        told = value.model_dump(mode="json", by_alias=True, exclude_none=True)
-        if "sha256" in told:
-            told["sha256"] = told["sha256"][:_HASH_SHOWN] + "…"
-        return told
+        members = value.model_dump(mode="json", by_alias=True, exclude_none=True)
+        if "sha256" in members:
+            members["sha256"] = members["sha256"][:_HASH_SHOWN] + "…"
+        return members
     return value
 
 
-def _key(key: Any) -> dict[str, str]:
+def _describe_key(key: Any) -> dict[str, str]:
     named = {"kid": key.kid} if key.kid is not None else {}
     return {"kty": key.kind, **named, "thumbprint": key.key.thumbprint()}
 
 
-def _change(old: Client, new: Client) -> ClientChange:
-    before, after = described(old), described(new)
+def _compare_clients(old: Client, new: Client) -> ClientChange:
+    before, after = describe(old), describe(new)
     fields = tuple(
         FieldChange(field, before[field], after[field]) for field in before if before[field] != after[field]
     )
-    told = [consequence(old, new) for consequence in _CONSEQUENCES] if fields else []
-    return ClientChange(new.client_id, fields, tuple(text for text in told if text))
+    texts = [consequence(old, new) for consequence in _CONSEQUENCES] if fields else []
+    return ClientChange(new.client_id, fields, tuple(text for text in texts if text))
 
 
 def _lost(old: tuple[str, ...], new: tuple[str, ...]) -> str:
@@ -170,8 +170,8 @@ def _demands(old: Client, new: Client) -> str | None:
         "require_signed_request_object": "without a signed request object",
         "dpop_bound_access_tokens": "to the token endpoint without a DPoP proof",
     }
-    told = [what for field, what in demands.items() if getattr(new, field) and not getattr(old, field)]
-    return f"requests {' or '.join(told)} are refused" if told else None
+    added = [what for field, what in demands.items() if getattr(new, field) and not getattr(old, field)]
+    return f"requests {' or '.join(added)} are refused" if added else None
 
 
 def _signature(old: Client, new: Client) -> str | None:

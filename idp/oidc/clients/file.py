@@ -22,7 +22,7 @@ from idp.oidc.clients.problems import (
     quoted,
     shown,
 )
-from idp.oidc.clients.yaml_nodes import Entry, YamlFile
+from idp.oidc.clients.yaml_nodes import KeyAndValue, YamlFile
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -47,7 +47,7 @@ def read_file(path: Path) -> bytes:
 class _Section:
     """A mapping of client fields: `defaults`, or one client."""
 
-    entries: Mapping[str, Entry]
+    entries: Mapping[str, KeyAndValue]
     values: Mapping[str, object]
     explained: frozenset[str]  # what may be missing because of a problem reported already
 
@@ -94,10 +94,10 @@ class ClientFileReader(Generic[Model]):
             return {}
         top = self._file.entries(root)
         misspelt = set()
-        for key, entry in top.items():
+        for key, pair in top.items():
             if key not in SECTIONS:
                 misspelt.add(closest(key, SECTIONS))
-                self._file.add(entry.key, f"there is no section {quoted(key)}{nearest(key, SECTIONS)}")
+                self._file.add(pair.key, f"there is no section {quoted(key)}{nearest(key, SECTIONS)}")
         for key in ("version", "clients"):
             if key not in top and key not in misspelt:
                 self._file.add(root, f"the section {key} is missing")
@@ -108,7 +108,7 @@ class ClientFileReader(Generic[Model]):
         clients = {key: self._client(key, entry) for key, entry in self._mapping(top, "clients").items()}
         return {client_id: client for client_id, client in clients.items() if client is not None}
 
-    def _mapping(self, top: Mapping[str, Entry], key: str) -> dict[str, Entry]:
+    def _mapping(self, top: Mapping[str, KeyAndValue], key: str) -> dict[str, KeyAndValue]:
         if key not in top:
             return {}
         node = top[key].value
@@ -119,7 +119,7 @@ class ClientFileReader(Generic[Model]):
         )
         return {}
 
-    def _read_defaults(self, entries: dict[str, Entry]) -> None:
+    def _read_defaults(self, entries: dict[str, KeyAndValue]) -> None:
         """Report what is wrong with a default whoever takes it, even when nobody does."""
         self._defaults = self._section(entries, "defaults")
         try:
@@ -131,7 +131,7 @@ class ClientFileReader(Generic[Model]):
                 if item["loc"][0] in entries:
                     self._report(item, "defaults", None, self._defaults)
 
-    def _client(self, client_id: str, entry: Entry) -> Model | None:
+    def _client(self, client_id: str, entry: KeyAndValue) -> Model | None:
         subject = f"client {quoted(client_id)}"
         if not isinstance(entry.value, MappingNode):
             self._file.add(
@@ -148,20 +148,20 @@ class ClientFileReader(Generic[Model]):
                 self._report(item, subject, entry.key, own)
             return None
 
-    def _section(self, entries: dict[str, Entry], subject: str) -> _Section:
+    def _section(self, entries: dict[str, KeyAndValue], subject: str) -> _Section:
         values: dict[str, object] = {}
         explained = set()
-        for key, entry in entries.items():
-            value = self._file.plain(entry.value, subject)
+        for key, pair in entries.items():
+            value = self._file.plain(pair.value, subject)
             if key not in self._fields:
                 if key not in LATER_FIELDS:
                     explained.add(closest(key, self._fields) or "")
-                self._file.add(entry.key, self._explain_key(key), subject=subject)
-            elif id(entry.value) in self._file.refused:
+                self._file.add(pair.key, self._explain_key(key), subject=subject)
+            elif id(pair.value) in self._file.refused:
                 explained.add(key)
             elif value is None:
                 explained.add(key)
-                self._file.add(entry.value, "has no value: leave the key out", subject=subject, field=key)
+                self._file.add(pair.value, "has no value: leave the key out", subject=subject, field=key)
             else:
                 values[key] = value
         return _Section(entries, values, frozenset(explained))

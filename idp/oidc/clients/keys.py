@@ -33,7 +33,7 @@ class KeysUnavailable(Exception):
 
 
 @dataclass(frozen=True)
-class _Kept:
+class _FetchedKeys:
     """What was last fetched from a jwks_uri, and when it was last tried."""
 
     uri: str
@@ -64,7 +64,7 @@ class ClientKeys:
 
     def __init__(self, outbound: Outbound) -> None:
         self._outbound = outbound
-        self._kept: dict[str, _Kept] = {}
+        self._fetched: dict[str, _FetchedKeys] = {}
         self._locks: dict[str, threading.Lock] = {}
         self._slots = threading.BoundedSemaphore(FETCHES_AT_ONCE)
         self._places = threading.BoundedSemaphore(WAITING_AT_ONCE)
@@ -77,17 +77,17 @@ class ClientKeys:
         """The client's keys, fetched when they are old or none has this kid. Raises `KeysUnavailable`."""
         if client.jwks_uri is None:
             return client.jwks.keys if client.jwks else ()
-        kept = self._current(client.client_id, client.jwks_uri)
-        if kept.needs_fetch(kid, now):
+        fetched = self._current(client.client_id, client.jwks_uri)
+        if fetched.needs_fetch(kid, now):
             self._fetch_once(client.client_id, client.jwks_uri, kid, now)
-            kept = self._current(client.client_id, client.jwks_uri)
-        if not kept.usable(now):
+            fetched = self._current(client.client_id, client.jwks_uri)
+        if not fetched.usable(now):
             raise KeysUnavailable
-        return kept.keys
+        return fetched.keys
 
-    def _current(self, client_id: str, uri: str) -> _Kept:
-        kept = self._kept.get(client_id)
-        return kept if kept is not None and kept.uri == uri else _Kept(uri)
+    def _current(self, client_id: str, uri: str) -> _FetchedKeys:
+        fetched = self._fetched.get(client_id)
+        return fetched if fetched is not None and fetched.uri == uri else _FetchedKeys(uri)
 
     def _fetch_once(self, client_id: str, uri: str, kid: str | None, now: datetime) -> None:
         """Fetch, or wait for the thread that does; not at all when too many threads are busy with keys.
@@ -98,10 +98,10 @@ class ClientKeys:
         if not self._acquire(lock):
             return
         try:
-            kept = self._current(client_id, uri)
-            if kept.needs_fetch(kid, now) and self._slots.acquire(blocking=False):
+            fetched = self._current(client_id, uri)
+            if fetched.needs_fetch(kid, now) and self._slots.acquire(blocking=False):
                 try:
-                    self._kept[client_id] = self._fetched(client_id, kept, now)
+                    self._fetched[client_id] = self._fetch(client_id, fetched, now)
                 finally:
                     self._slots.release()
         finally:
@@ -117,19 +117,19 @@ class ClientKeys:
         finally:
             self._places.release()
 
-    def _fetched(self, client_id: str, kept: _Kept, now: datetime) -> _Kept:
+    def _fetch(self, client_id: str, fetched: _FetchedKeys, now: datetime) -> _FetchedKeys:
         try:
             answer = self._outbound.request(
-                "GET", kept.uri, headers={"Accept": "application/jwk-set+json, application/json"}
+                "GET", fetched.uri, headers={"Accept": "application/jwk-set+json, application/json"}
             )
             if answer.status != 200:
                 raise OutboundError(f"the answer has status {answer.status}")
             keys = read_fetched(answer.body).keys
         except (OutboundError, ValueError) as error:
-            log.warning("jwks_uri_failed", client_id=client_id, uri=kept.uri, reason=str(error))
-            return _Kept(kept.uri, kept.keys, kept.fresh_until, tried_at=now, failed=True)
+            log.warning("jwks_uri_failed", client_id=client_id, uri=fetched.uri, reason=str(error))
+            return _FetchedKeys(fetched.uri, fetched.keys, fetched.fresh_until, tried_at=now, failed=True)
         log.info("jwks_uri_fetched", client_id=client_id, kids=[key.kid for key in keys])
-        return _Kept(kept.uri, keys, fresh_until=now + _fresh_for(answer), tried_at=now)
+        return _FetchedKeys(fetched.uri, keys, fresh_until=now + _fresh_for(answer), tried_at=now)
 
 
 def _fresh_for(answer: Answer) -> timedelta:

@@ -115,13 +115,13 @@ class ClientRegistry:
         self._digest: bytes | None = hashlib.sha256(data).digest()
         self._clients = self._parse(data)
         self._initiating = _initiating(self._clients)
-        self._tell_expired()
-        self._next_look = time.monotonic() + check_interval_seconds
+        self._warn_of_expired()
+        self._next_check = time.monotonic() + check_interval_seconds
         self.problems: list[str] = []
 
     def get(self, client_id: str) -> Client | None:
         """The client, or None when no entry has that client_id."""
-        self._look_when_due()
+        self._check_when_due()
         return self._clients.get(client_id)
 
     def initiating(self) -> Mapping[str, Client]:
@@ -129,21 +129,21 @@ class ClientRegistry:
 
         One moment's set, which a later reload leaves alone.
         """
-        self._look_when_due()
+        self._check_when_due()
         return self._initiating
 
     def refresh(self) -> None:
         """Read the file now, whatever its times say."""
         with self._lock:
             self._stamp = None
-            self._look()
+            self._reload_if_changed()
 
-    def _look_when_due(self) -> None:
-        if time.monotonic() < self._next_look or not self._lock.acquire(blocking=False):
+    def _check_when_due(self) -> None:
+        if time.monotonic() < self._next_check or not self._lock.acquire(blocking=False):
             return
-        reader = threading.Thread(target=self._look_and_release, daemon=True)
+        reader = threading.Thread(target=self._reload_and_release, daemon=True)
         try:
-            self._next_look = time.monotonic() + self._interval
+            self._next_check = time.monotonic() + self._interval
             stamp = _stamp(self._path)
             if stamp is not None and stamp == self._stamp and self._context_now() == self._context:
                 return
@@ -153,13 +153,13 @@ class ClientRegistry:
                 self._lock.release()
         reader.join(PATIENCE_SECONDS)
 
-    def _look_and_release(self) -> None:
+    def _reload_and_release(self) -> None:
         try:
-            self._look()
+            self._reload_if_changed()
         finally:
             self._lock.release()
 
-    def _look(self) -> None:
+    def _reload_if_changed(self) -> None:
         """Read the file if it has changed; the caller holds the lock."""
         stamp, context = _stamp(self._path), self._context_now()
         self._stamp = stamp
@@ -167,16 +167,16 @@ class ClientRegistry:
             data = read_file(self._path)
         except ConfigError as error:
             self._digest = None
-            self._keep_old(error.problems)
+            self._keep_clients(error.problems)
             return
         digest = hashlib.sha256(data).digest()
         if digest == self._digest and context == self._context:
             return
         self._digest, self._context = digest, context
         try:
-            self._take(self._parse(data))
+            self._put_in_force(self._parse(data))
         except ConfigError as error:
-            self._keep_old(error.problems)
+            self._keep_clients(error.problems)
 
     def _context_now(self) -> Mapping[str, object]:
         algs = self._signing_algs() if self._signing_algs else None
@@ -185,13 +185,13 @@ class ClientRegistry:
     def _parse(self, data: bytes) -> dict[str, Client]:
         return _parse(self._path, data, self._context)
 
-    def _keep_old(self, problems: list[str]) -> None:
+    def _keep_clients(self, problems: list[str]) -> None:
         if problems != self.problems:
             lines = "\n".join(problems)
             log.error("%s is not in force, the clients read before it are:\n%s", self._path, lines)
         self.problems = problems
 
-    def _take(self, new: dict[str, Client]) -> None:
+    def _put_in_force(self, new: dict[str, Client]) -> None:
         old = self._clients
         self._clients, self._initiating = new, _initiating(new)
         self.problems = []
@@ -203,9 +203,9 @@ class ClientRegistry:
             changed,
             len(old.keys() - new.keys()),
         )
-        self._tell_expired()
+        self._warn_of_expired()
 
-    def _tell_expired(self) -> None:
+    def _warn_of_expired(self) -> None:
         expired = expired_clients(self._clients, self._clock())
         if expired:
             log.warning("%s: %s", self._path, expired)

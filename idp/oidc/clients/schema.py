@@ -157,14 +157,16 @@ def _described(name: str, model: Mapping[str, Any]) -> dict[str, Any]:
     fields = {field: _plain(schema) for field, schema in model["properties"].items()}
     for field, schema in fields.items():
         schema.update(_SUBFIELDS[name][field])
-    kept = {key: value for key, value in model.items() if key in ("type", "additionalProperties", "required")}
-    return {**kept, "properties": fields}
+    members = {
+        key: value for key, value in model.items() if key in ("type", "additionalProperties", "required")
+    }
+    return {**members, "properties": fields}
 
 
 def _plain(schema: Mapping[str, Any]) -> dict[str, Any]:
     """A field's schema as the file may hold it: a key without a value is left out there, never null."""
-    kept = {key: value for key, value in schema.items() if key not in ("title", "description", "format")}
-    if "$ref" in kept or kept.get("default") in (None, []):
-        kept.pop("default", None)
-    choices = [choice for choice in kept.pop("anyOf", ()) if choice.get("type") != "null"]
-    return {**kept, **choices[0]} if choices else kept
+    members = {key: value for key, value in schema.items() if key not in ("title", "description", "format")}
+    if "$ref" in members or members.get("default") in (None, []):
+        members.pop("default", None)
+    choices = [choice for choice in members.pop("anyOf", ()) if choice.get("type") != "null"]
+    return {**members, **choices[0]} if choices else members

@@ -37,7 +37,7 @@ _DECIMAL = re.compile(r"0|-?[1-9][0-9]{0,17}")
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class KeyAndValue:
     """A key of a mapping and its value, both with their places."""
 
     key: ScalarNode
@@ -56,7 +56,7 @@ class YamlFile:
         self._problems: dict[tuple[int, int, str, str], str] = {}
         self.refused: set[int] = set()  # ids of nodes whose tag is a problem: nothing more is said of them
         self._plain: dict[int, object] = {}
-        self._entries: dict[int, dict[str, Entry]] = {}
+        self._entries: dict[int, dict[str, KeyAndValue]] = {}
 
     def add(self, node: Node, message: str, *, subject: str = "", field: str = "") -> None:
         """Note a problem at `node`; `subject` (whose) and `field` are put before the message."""
@@ -108,12 +108,12 @@ class YamlFile:
             return None
         return text
 
-    def entries(self, node: MappingNode, subject: str = "") -> dict[str, Entry]:
+    def entries(self, node: MappingNode, subject: str = "") -> dict[str, KeyAndValue]:
         """A mapping's keys and values, `<<` merged in. A key that is no text or there twice is a problem."""
         if id(node) in self._entries:
             return self._entries[id(node)]
-        own: dict[str, Entry] = {}
-        merged: dict[str, Entry] = {}
+        own: dict[str, KeyAndValue] = {}
+        merged: dict[str, KeyAndValue] = {}
         self._entries[id(node)] = own  # what a mapping that merges itself finds, instead of no end
         self._check_tag(node, subject)
         for key, value in node.value:
@@ -129,7 +129,7 @@ class YamlFile:
                     key, f"the key {quoted(key.value)} is here twice, first on line {first}", subject=subject
                 )
             else:
-                own[key.value] = Entry(key, value)
+                own[key.value] = KeyAndValue(key, value)
         self._entries[id(node)] = {**merged, **own}
         return self._entries[id(node)]
 
@@ -152,7 +152,7 @@ class YamlFile:
             if isinstance(node, MappingNode):
                 entries = self.entries(node, subject)
                 self._plain[id(node)] = {
-                    key: self.plain(entry.value, subject) for key, entry in entries.items()
+                    key: self.plain(pair.value, subject) for key, pair in entries.items()
                 }
             else:
                 self._check_tag(node, subject)
@@ -187,7 +187,7 @@ class YamlFile:
         assert isinstance(node, MappingNode)
         return self.entries(node)[name].key
 
-    def locate(self, entries: Mapping[str, Entry], path: Sequence[int | str]) -> Node:
+    def locate(self, entries: Mapping[str, KeyAndValue], path: Sequence[int | str]) -> Node:
         """The node at `path` below `entries`, or the innermost one on the way there that exists.
 
         The first step must be one of `entries`.

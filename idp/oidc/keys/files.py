@@ -65,7 +65,7 @@ class _KeyFile(BaseModel):
 
 
 @dataclass(frozen=True)
-class Key:
+class ProviderKey:
     """A private key, where it is in its life, and what may be published of it."""
 
     kid: str
@@ -92,7 +92,7 @@ class Key:
         return self.retired_at is not None and now >= self.retired_at + RETENTION
 
 
-def list_keys(directory: Path) -> list[Key]:
+def list_keys(directory: Path) -> list[ProviderKey]:
     """The folder's keys as readers see them: by alg, then active, next, retired, then age.
 
     Raises `ConfigError` with every problem.
@@ -142,7 +142,7 @@ def no_folder(directory: Path) -> ConfigError:
     return ConfigError([f"{directory}: there is no such folder of signing keys; {HOW_TO_MAKE}"])
 
 
-def read(directory: Path, loaded: dict[str, Key]) -> tuple[Fingerprint, list[Key]]:
+def read(directory: Path, loaded: dict[str, ProviderKey]) -> tuple[Fingerprint, list[ProviderKey]]:
     """Every key as it stands in its file, from one moment in which the folder held still.
 
     `loaded` keeps keys between calls: checking an RSA key takes 60 ms, too long for a request to wait for
@@ -172,15 +172,15 @@ def read_past(directory: Path) -> list[PastKey]:
     """The keys that are gone, the latest first. Raises `ConfigError` for a file that cannot be used."""
     path = directory / PAST_FILE
     try:
-        kept = json.loads(path.read_bytes())["keys"]
-        return [PastKey(jwk["kid"], jwk["alg"], _KINDS[jwk["alg"]][0].import_key({**jwk})) for jwk in kept]
+        stored = json.loads(path.read_bytes())["keys"]
+        return [PastKey(jwk["kid"], jwk["alg"], _KINDS[jwk["alg"]][0].import_key({**jwk})) for jwk in stored]
     except FileNotFoundError:
         return []
     except (OSError, JoseError, ValueError, KeyError, TypeError):
         raise ConfigError([f"{path}: cannot be read; without it old id_token_hints are refused"]) from None
 
 
-def _read_file(path: Path, loaded: Mapping[str, Key]) -> Key:
+def _read_file(path: Path, loaded: Mapping[str, ProviderKey]) -> ProviderKey:
     """The key of one file. Raises `FileNotFoundError`; `ValueError` saying what is wrong, never a secret."""
     try:
         with path.open("rb") as file:
@@ -213,7 +213,9 @@ def _read_file(path: Path, loaded: Mapping[str, Key]) -> Key:
         key = old.key
     else:
         key = _import(body.alg, body.private_jwk)
-    return Key(body.kid, body.alg, body.state, body.created_at, body.activated_at, body.retired_at, key)
+    return ProviderKey(
+        body.kid, body.alg, body.state, body.created_at, body.activated_at, body.retired_at, key
+    )
 
 
 def _import(alg: Alg, jwk: dict[str, str]) -> PrivateKey:
@@ -249,9 +251,9 @@ def _members(jwk: Mapping[str, Any]) -> dict[str, str]:
     return {name: str(value) for name, value in jwk.items()}
 
 
-def settle(keys: Iterable[Key]) -> list[Key]:
+def settle(keys: Iterable[ProviderKey]) -> list[ProviderKey]:
     """The keys in order, one active for each alg: the newest of several; the others count as retired."""
-    newest: dict[str, Key] = {}
+    newest: dict[str, ProviderKey] = {}
     settled = []
     active_first = sorted(keys, key=lambda key: (key.activated_at or key.created_at, key.kid), reverse=True)
     for key in active_first:
@@ -267,7 +269,7 @@ def settle(keys: Iterable[Key]) -> list[Key]:
 # Writing
 
 
-def write(directory: Path, key: Key) -> None:
+def write(directory: Path, key: ProviderKey) -> None:
     """Put a key's file in place whole: a reader meets the old file or the new one."""
     body = _KeyFile(
         kid=key.kid,
@@ -292,19 +294,19 @@ def _replace(directory: Path, file_name: str, text: str) -> None:
     _sync(directory)
 
 
-def keep_past(directory: Path, key: Key) -> None:
+def remember_past(directory: Path, key: ProviderKey) -> None:
     """Remember the public half of a key that is about to go."""
     others = [past.public_jwk for past in read_past(directory) if past.kid != key.kid]
     _replace(directory, PAST_FILE, json.dumps({"keys": [key.public_jwk, *others][:MAX_PAST]}, indent=2))
 
 
-def remove(directory: Path, key: Key) -> None:
+def remove(directory: Path, key: ProviderKey) -> None:
     """Take a key's file away."""
     _path(directory, key).unlink()
     _sync(directory)
 
 
-def _path(directory: Path, key: Key) -> Path:
+def _path(directory: Path, key: ProviderKey) -> Path:
     return directory / f"{key.kid}.json"
 
 

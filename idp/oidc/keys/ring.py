@@ -20,7 +20,7 @@ from joserfc.util import urlsafe_b64decode
 from idp.clock import utcnow
 from idp.config import ConfigError
 from idp.oidc.keys import files as key_files
-from idp.oidc.keys.files import DECRYPTION_ALGS, HOW_TO_MAKE, SIGNING_ALGS, Key, PastKey
+from idp.oidc.keys.files import DECRYPTION_ALGS, HOW_TO_MAKE, SIGNING_ALGS, PastKey, ProviderKey
 from idp.tokens import base64url
 
 REQUIRED_ALG = "RS256"  # what every relying app understands (OpenID Connect Core §15.1)
@@ -38,9 +38,9 @@ _log = logging.getLogger("idp.keys")
 class _Published:
     """What one state of the folder means, prepared once; swapped whole, so threads need no lock."""
 
-    by_kid: dict[str, Key]
-    past: dict[str, Key | PastKey]  # published no more, for hints alone
-    active: dict[str, Key]
+    by_kid: dict[str, ProviderKey]
+    past: dict[str, ProviderKey | PastKey]  # published no more, for hints alone
+    active: dict[str, ProviderKey]
     jwks: bytes
     generation: int
 
@@ -65,7 +65,7 @@ class KeyRing:
         self._interval = check_interval_seconds
         self._lock = threading.Lock()
         self._problems: tuple[str, ...] = ()
-        self._loaded: dict[str, Key] = {}
+        self._loaded: dict[str, ProviderKey] = {}
         self._seen, self._keys, self._past = _read_usable(directory, self._loaded)
         self._published = _publish(self._keys, self._past, now=clock(), generation=1)
         self._checked_at = time.monotonic()
@@ -182,8 +182,8 @@ class KeyRing:
 
 
 def _read_usable(
-    directory: Path, loaded: dict[str, Key]
-) -> tuple[key_files.Fingerprint, list[Key], list[PastKey]]:
+    directory: Path, loaded: dict[str, ProviderKey]
+) -> tuple[key_files.Fingerprint, list[ProviderKey], list[PastKey]]:
     """The settled keys a provider can run on, and those that are gone. Raises `ConfigError`."""
     seen, keys = key_files.read(directory, loaded)
     if not any(key.alg == REQUIRED_ALG and key.state == "active" for key in keys):
@@ -193,11 +193,13 @@ def _read_usable(
     return seen, key_files.settle(keys), key_files.read_past(directory)
 
 
-def _publish(keys: Iterable[Key], past: Iterable[PastKey], *, now: datetime, generation: int) -> _Published:
+def _publish(
+    keys: Iterable[ProviderKey], past: Iterable[PastKey], *, now: datetime, generation: int
+) -> _Published:
     """The set as it is used and shown; retired keys whose time is up are left out, removed or not."""
     keys = list(keys)
     shown = [key for key in keys if not key.is_past(now)]
-    gone: dict[str, Key | PastKey] = {key.kid: key for key in past}
+    gone: dict[str, ProviderKey | PastKey] = {key.kid: key for key in past}
     return _Published(
         by_kid={key.kid: key for key in shown},
         past=gone | {key.kid: key for key in keys if key.is_past(now)},
@@ -207,7 +209,7 @@ def _publish(keys: Iterable[Key], past: Iterable[PastKey], *, now: datetime, gen
     )
 
 
-def _verified(token: str, keys: Mapping[str, Key | PastKey], typ: str | None) -> dict[str, Any]:
+def _verified(token: str, keys: Mapping[str, ProviderKey | PastKey], typ: str | None) -> dict[str, Any]:
     try:
         header_part, payload_part, signature_part = token.encode("ascii").split(b".")
         if len(header_part) > _HEADER_MAX_CHARS:

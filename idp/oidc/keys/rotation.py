@@ -16,7 +16,7 @@ from pathlib import Path
 from joserfc.jwk import ECKey, OKPKey, RSAKey
 
 from idp.oidc.keys import files as key_files
-from idp.oidc.keys.files import ALGS, RETENTION, RSA_BITS, Alg, Key, PrivateKey
+from idp.oidc.keys.files import ALGS, RETENTION, RSA_BITS, Alg, PrivateKey, ProviderKey
 from idp.oidc.keys.ring import JWKS_MAX_AGE_SECONDS, REQUIRED_ALG
 from idp.tokens import new_token, sha256_hex
 
@@ -26,7 +26,7 @@ from idp.tokens import new_token, sha256_hex
 PUBLISHED_SECONDS = JWKS_MAX_AGE_SECONDS + 120
 
 
-class RefusedError(Exception):
+class RotationRefused(Exception):
     """The folder was left as it was; the message says what `force` would risk."""
 
 
@@ -59,7 +59,7 @@ def rotate(directory: Path, *, alg: str = REQUIRED_ALG, now: datetime, force: bo
         for key in keys:
             if key.is_past(now):
                 if key.signs:
-                    key_files.keep_past(directory, key)
+                    key_files.remember_past(directory, key)
                 key_files.remove(directory, key)
                 lines.append(f"{key.kid}: removed, every token it signed is past")
         return lines
@@ -80,7 +80,7 @@ def retire(directory: Path, kid: str, *, now: datetime, force: bool = False) -> 
         if key is None:
             raise LookupError(f"no key {kid} in {directory}")
         if key.state != "next" and not key.is_past(now) and not force:
-            raise RefusedError(
+            raise RotationRefused(
                 f"{kid}: tokens it signed may still be in use; force makes them invalid at once"
             )
         lines = []
@@ -105,7 +105,7 @@ def _known(alg: str) -> Alg:
     raise ValueError(f"{alg} is none of {', '.join(ALGS)}")
 
 
-def _new_key(alg: Alg, now: datetime) -> Key:
+def _new_key(alg: Alg, now: datetime) -> ProviderKey:
     kid = f"{now:%Y%m%d}-{sha256_hex(new_token())[:8]}"
     began = time.monotonic()
     key: PrivateKey
@@ -117,26 +117,26 @@ def _new_key(alg: Alg, now: datetime) -> Key:
         key = RSAKey.generate_key(RSA_BITS)
     # An RSA key can take seconds: it is no older than it has been there to be published.
     made_at = now + timedelta(seconds=int(time.monotonic() - began))
-    return Key(kid, alg, "next", made_at, None, None, key)
+    return ProviderKey(kid, alg, "next", made_at, None, None, key)
 
 
-def _waiting(keys: Iterable[Key], alg: Alg) -> list[Key]:
+def _waiting(keys: Iterable[ProviderKey], alg: Alg) -> list[ProviderKey]:
     """The next keys, longest published first: two of them when an earlier rotation was cut off."""
     return sorted(
         (key for key in keys if key.alg == alg and key.state == "next"), key=lambda key: key.created_at
     )
 
 
-def _refuse_if_young(key: Key, now: datetime) -> None:
+def _refuse_if_young(key: ProviderKey, now: datetime) -> None:
     ready_at = key.created_at + timedelta(seconds=PUBLISHED_SECONDS)
     if now < ready_at:
-        raise RefusedError(
+        raise RotationRefused(
             f"{key.kid}: published less than {PUBLISHED_SECONDS} seconds ago, so relying apps may not "
             f"know it yet; wait until {_moment(ready_at)}"
         )
 
 
-def _promote(directory: Path, waiting: list[Key], alg: Alg, now: datetime) -> list[str]:
+def _promote(directory: Path, waiting: list[ProviderKey], alg: Alg, now: datetime) -> list[str]:
     """Let the longest published next key sign, after seeing to it that another waits behind it."""
     chosen = waiting[0] if waiting else _new_key(alg, now)
     lines = [] if len(waiting) > 1 else [_write_next(directory, alg, now)]

@@ -12,7 +12,7 @@ from idp.oidc.keys import files as key_files
 from idp.oidc.keys import rotation as key_rotation
 from idp.oidc.keys.files import RETENTION
 from idp.oidc.keys.ring import KeyRing
-from idp.oidc.keys.rotation import RefusedError
+from idp.oidc.keys.rotation import RotationRefused
 from tests.slow_unit.oidc.keys.key_folder import NOW, PRIVATE_MEMBERS, kids, put, ring_of, states
 
 
@@ -26,7 +26,7 @@ def rotated(tmp_path: Path) -> Path:
 
 def test_retiring_the_active_key_lets_the_next_sign(rotated: Path) -> None:
     active, following, retired = key_files.list_keys(rotated)
-    with pytest.raises(RefusedError, match="may still be in use"):
+    with pytest.raises(RotationRefused, match="may still be in use"):
         key_rotation.retire(rotated, active.kid, now=NOW)
     assert key_files.list_keys(rotated) == [active, following, retired]
     lines = key_rotation.retire(rotated, active.kid, now=NOW, force=True)
@@ -52,7 +52,7 @@ def test_retiring_the_next_key_makes_another(rotated: Path) -> None:
 
 def test_retiring_a_retired_key_removes_it_when_its_tokens_are_past(rotated: Path) -> None:
     *others, retired = key_files.list_keys(rotated)
-    with pytest.raises(RefusedError, match="may still be in use"):
+    with pytest.raises(RotationRefused, match="may still be in use"):
         key_rotation.retire(rotated, retired.kid, now=NOW + RETENTION - timedelta(seconds=1))
     key_rotation.retire(rotated, retired.kid, now=NOW + RETENTION)
     assert key_files.list_keys(rotated) == others

@@ -18,7 +18,7 @@ from idp.oidc.keys import files as key_files
 from idp.oidc.keys import rotation as key_rotation
 from idp.oidc.keys.files import RETENTION
 from idp.oidc.keys.ring import JWKS_MAX_AGE_SECONDS, KeyRing
-from idp.oidc.keys.rotation import RefusedError
+from idp.oidc.keys.rotation import RotationRefused
 from tests.slow_unit.oidc.keys.key_folder import LATER, NOW, header_of, put, ring_of, states
 
 
@@ -50,7 +50,7 @@ def test_rotation_moves_every_key_one_step(tmp_path: Path) -> None:
 def test_rotation_waits_until_relying_apps_know_the_next_key(tmp_path: Path) -> None:
     key_rotation.rotate(tmp_path, alg="ES256", now=NOW)
     before = key_files.list_keys(tmp_path)
-    with pytest.raises(RefusedError, match="wait until 2026-03-02 09:12:00 UTC"):
+    with pytest.raises(RotationRefused, match="wait until 2026-03-02 09:12:00 UTC"):
         key_rotation.rotate(tmp_path, alg="ES256", now=LATER - timedelta(seconds=1))
     assert key_files.list_keys(tmp_path) == before
     key_rotation.rotate(tmp_path, alg="ES256", now=LATER - timedelta(seconds=1), force=True)
@@ -72,7 +72,7 @@ def test_a_client_that_keeps_the_set_as_long_as_it_may_verifies_every_token(fold
     served, kept, fetched_at = ring.jwks(), ring.jwks(), NOW
     signers = set()
     for _ in range(60):
-        with suppress(RefusedError):
+        with suppress(RotationRefused):
             key_rotation.rotate(folder, alg="ES256", now=moment)
         if moment - fetched_at >= timedelta(seconds=JWKS_MAX_AGE_SECONDS):
             kept, fetched_at = served, moment
@@ -133,7 +133,7 @@ def test_two_operators_take_turns(tmp_path: Path) -> None:
     def turn() -> None:
         try:
             key_rotation.rotate(tmp_path, alg="ES256", now=LATER)
-        except RefusedError as error:
+        except RotationRefused as error:
             refused.append(error)
 
     threads = [threading.Thread(target=turn) for _ in range(4)]
