@@ -296,7 +296,7 @@ def _prepared_url(url: str) -> str:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise ConfigError([f"IDP_DATABASE_URL: cannot make {path.parent}: {error.strerror}"]) from None
+            raise ConfigError([f"IDP_DATABASE_URL: cannot create {path.parent}: {error.strerror}"]) from None
         return f"sqlite:///{path}"
     return url
 

@@ -22,12 +22,12 @@ from idp.commands.base import Context
 @click.option(
     "--env-file",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Read IDP_* settings from this file; the environment's own win.",
+    help="Read IDP_* settings from this file; the environment overrides them.",
 )
 @click.version_option(package_name="leasify-idp")
 @click.pass_context
 def main(context: click.Context, env_file: Path | None) -> None:
-    """OpenID Connect identity provider: run it, and look after its users, keys and relying apps."""
+    """OpenID Connect identity provider: run it and manage its users, keys and relying apps."""
     context.obj = Context(env_file)
 
 

@@ -39,15 +39,15 @@ def _issuer(value: str) -> str:
         parts = urlsplit(value)
         _ = parts.port
     except ValueError:
-        raise ValueError("is no URL") from None
+        raise ValueError("not a URL") from None
     if not re.fullmatch(r"[!-~]+", value):
         raise ValueError("must be ASCII without spaces; a host name with å is written xn--…")
     if parts.scheme not in ("https", "http") or not parts.hostname or parts.netloc.endswith(":"):
         raise ValueError("must be an absolute https URL, such as https://login.example.se")
     if parts.query or parts.fragment or parts.username or "@" in parts.netloc:
-        raise ValueError("must hold no query, fragment or user name (OpenID Connect Discovery §3)")
+        raise ValueError("must not contain a query, fragment or user name (OpenID Connect Discovery §3)")
     if parts.path:
-        raise ValueError("must have no path and no trailing slash: the provider owns its whole host name")
+        raise ValueError("must not contain a path or a trailing slash: the provider owns its whole host name")
     if parts.scheme == "http" and not is_loopback_url(value):
         raise ValueError("must be https; http is allowed on a loopback address only")
     return value
@@ -90,26 +90,26 @@ def _mail_url(value: str) -> str:
         parts = urlsplit(value)
         _ = parts.port
     except ValueError:
-        raise ValueError("is no URL; a password's @ / : and ? are written %40 %2F %3A %3F") from None
+        raise ValueError("not a URL; a password's @ / : and ? are written %40 %2F %3A %3F") from None
     if parts.scheme not in ("smtp", "smtps"):
         raise ValueError("must begin with smtp://, smtps:// or file:")
     if not parts.hostname or parts.path not in ("", "/") or parts.fragment:
         raise ValueError("must look like smtp://user:password@mail.example.se:587")
     if bool(parts.username) != bool(parts.password):
-        raise ValueError("must hold user name and password, or neither")
+        raise ValueError("must contain both a user name and a password, or neither")
     if not unquote(f"{parts.username}{parts.password}").isascii():
-        raise ValueError("must hold a user name and a password in ASCII")
+        raise ValueError("must contain only ASCII in user name and password")
     if parts.query not in ("", *(STARTTLS_QUERIES if parts.scheme == "smtp" else ())):
-        raise ValueError("may end in ?starttls=required or ?starttls=off, with smtp:// only")
+        raise ValueError("may end in ?starttls=required or ?starttls=off, and only with smtp://")
     if parts.query == "starttls=off" and parts.username and parts.hostname not in LOOPBACK_HOSTS:
-        raise ValueError("would send the password in clear: take ?starttls=off away")
+        raise ValueError("would send the password in clear text: remove ?starttls=off")
     return value
 
 
 def _mail_from(value: str) -> str:
     addresses = [address for _, address in getaddresses([value])]
     if len(addresses) != 1 or not re.fullmatch(r"[!-?A-~]+@[!-?A-~]+", addresses[0]):
-        raise ValueError("must be one address, as no-reply@example.se or Example <no-reply@example.se>")
+        raise ValueError("must be one address, such as no-reply@example.se or Example <no-reply@example.se>")
     if not value.isprintable():
         raise ValueError("must be one line")
     return value
@@ -294,7 +294,7 @@ class Settings(Part):
         try:
             settings = cls.model_validate(values)
         except ValidationError as error:
-            problems += [_explain(item) for item in error.errors(include_url=False, include_input=False)]
+            problems += [_explained(item) for item in error.errors(include_url=False, include_input=False)]
         problems += _secret_problems(values.get("secret_key"))
         if settings is None or problems:
             raise ConfigError(problems)
@@ -348,7 +348,7 @@ def _with_files(given: Mapping[str, str], problems: list[str]) -> dict[str, str]
             try:
                 found[secret] = Path(value).read_text().strip()
             except (OSError, UnicodeDecodeError) as error:
-                reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+                reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
                 problems.append(f"{name}: cannot read {value}: {reason}")
     return found
 
@@ -360,20 +360,34 @@ def _variable_name(location: tuple[int | str, ...]) -> str:
     return str(location[0])
 
 
-def _explain(error: Any) -> str:
+def _explained(error: Any) -> str:
     name = _variable_name(error["loc"])
     if error["type"] == "missing":
         return f"{name} is missing"
-    return f"{name} {error['msg'].removeprefix('Value error, ')}"
+    phrased = _phrased(error["type"], error.get("ctx", {}))
+    return f"{name}: {phrased or error['msg'].removeprefix('Value error, ')}"
+
+
+def _phrased(kind: str, context: Mapping[str, Any]) -> str | None:
+    """pydantic's own problems in the words of the others; None for those that our checks worded."""
+    if kind == "literal_error":
+        return f"must be {context['expected'].replace(chr(39), '')}"
+    return {
+        "int_parsing": "must be a whole number",
+        "int_parsing_size": "must be a whole number",
+        "too_short": f"must have at least {context.get('min_length')} characters",
+        "greater_than_equal": f"must be at least {context.get('ge')}",
+        "less_than_equal": f"must be at most {context.get('le')}",
+    }.get(kind)
 
 
 def _secret_problems(secret: str | None) -> list[str]:
     if secret is None:
         return []  # reported as missing
     if len(secret) < SECRET_MIN_LENGTH:
-        return [f"IDP_SECRET_KEY must hold at least {SECRET_MIN_LENGTH} characters; {HOW_TO_MAKE_ONE}"]
+        return [f"IDP_SECRET_KEY: must have at least {SECRET_MIN_LENGTH} characters; {HOW_TO_MAKE_ONE}"]
     if any(word in secret.lower() for word in EXAMPLE_WORDS) or len(set(secret)) < 8:
-        return [f"IDP_SECRET_KEY looks like an example; {HOW_TO_MAKE_ONE}"]
+        return [f"IDP_SECRET_KEY: looks like an example; {HOW_TO_MAKE_ONE}"]
     return []
 
 

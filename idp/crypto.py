@@ -94,7 +94,7 @@ class Sealer:
         key_id, dot, encoded = sealed.partition(".")
         key = next((key for key in self._keys if key.id == key_id), None)
         if key is None or not dot:
-            raise CannotOpen(f"sealed with key {key_id[:32]!r}, which {_SETTING} does not hold")
+            raise CannotOpen(f"sealed with key {key_id[:32]!r}, which {_SETTING} does not list")
         try:
             data = urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4))
             if base64url(data) != encoded:  # the decoder passes over what is no base64
@@ -102,7 +102,7 @@ class Sealer:
             nonce, body = data[:_NONCE_BYTES], data[_NONCE_BYTES:]
             opened = AESGCM(key.derive(f"seal {purpose}")).decrypt(nonce, body, context.encode())
         except (ValueError, InvalidTag):
-            raise CannotOpen(f"was changed, or not sealed here by key {key_id!r}") from None
+            raise CannotOpen(f"changed, or not sealed here with key {key_id!r}") from None
         return opened.decode()
 
     def is_current(self, sealed: str) -> bool:

@@ -65,7 +65,7 @@ def _database(settings: Settings, now: datetime) -> Finding:
             if db.engine.dialect.name == "postgresql":
                 there: datetime | None = db.session.scalar(sa.text("SELECT now()"))
                 if there is not None and abs(there - now) > CLOCK_TOLERANCE:
-                    text = f"its clock and ours differ by {abs(there - now).total_seconds():.0f} s"
+                    text = f"its clock differs from ours by {abs(there - now).total_seconds():.0f} s"
                     return Finding("database", "warning", text)
         except SQLAlchemyError as error:
             cause = str(getattr(error, "orig", None) or error).splitlines()[0]
@@ -99,14 +99,14 @@ def _bankid(settings: Settings, now: datetime) -> Finding:
     if first.expires_at <= now:
         return Finding("bankid", "error", f"{which} expired on {first.expires_at:%Y-%m-%d}")
     ends = f"is valid until {first.expires_at:%Y-%m-%d}"
-    others = f", none of the {len(certificates) - 1} others ends before" if len(certificates) > 1 else ""
+    others = f", the first of {len(certificates)} to expire" if len(certificates) > 1 else ""
     text = f"{settings.bankid.environment}, {which} {ends}{others}"
     return Finding("bankid", "warning" if first.expires_at - now < CERTIFICATE_WARNING else "ok", text)
 
 
 def _mail(settings: Settings, _now: datetime) -> Finding:
     if settings.mail_url is None:
-        text = "IDP_MAIL_URL is missing: mails are queued, and stay there"
+        text = "IDP_MAIL_URL is missing: mails stay in the queue"
         return Finding("mail", "ok" if settings.is_loopback else "warning", text)
     _, sender = mail.sender(settings)
     try:
@@ -123,15 +123,15 @@ def _outbox(settings: Settings, now: datetime) -> Finding:
             given_up = outbox.given_up_since(now - GIVEN_UP_WITHIN)
         except SQLAlchemyError:
             return Finding("outbox", "error", "cannot be read: see the database")
-    text = f"{waiting} mails wait"
+    text = f"{waiting} {'mail is' if waiting == 1 else 'mails are'} waiting"
     if oldest is not None:
         text += f", the oldest for {(now - oldest).total_seconds() / 60:.0f} minutes"
     late = oldest is not None and now - oldest > LATE_MAIL
     if late:
-        text += ": does `idp worker` run, and what does its log say?"
+        text += ": check that `idp worker` runs, and its log"
     if given_up:
         days = GIVEN_UP_WITHIN.days
-        text += f"; {given_up} given up in {days} days (`idp audit list --event mail.given_up`)"
+        text += f"; {given_up} given up in the last {days} days (`idp audit list --event mail.given_up`)"
     return Finding("outbox", "warning" if late or given_up else "ok", text)
 
 
@@ -142,15 +142,17 @@ def _logout(settings: Settings, now: datetime) -> Finding:
             given_up = notices.given_up_since(now - GIVEN_UP_WITHIN)
         except SQLAlchemyError:
             return Finding("logout", "error", "cannot be read: see the database")
-    text = f"{waiting} relying apps have yet to hear of a logout"
+    text = f"{waiting} {'logout notice is' if waiting == 1 else 'logout notices are'} waiting"
     if given_up:
         days = GIVEN_UP_WITHIN.days
-        text += f"; {given_up} given up in {days} days (`idp audit list --event logout.notice_given_up`)"
+        text += (
+            f"; {given_up} given up in the last {days} days (`idp audit list --event logout.notice_given_up`)"
+        )
     return Finding("logout", "warning" if given_up else "ok", text)
 
 
 def _counters(settings: Settings, _now: datetime) -> Finding:
     if settings.redis_url is None:
-        text = "each worker counts by itself: set IDP_REDIS_URL when there are several"
+        text = "each worker counts by itself: set IDP_REDIS_URL when several run"
         return Finding("counters", "ok" if settings.is_loopback else "warning", text)
-    return Finding("counters", "ok", "in Redis")
+    return Finding("counters", "ok", "kept in Redis")

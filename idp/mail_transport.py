@@ -69,7 +69,7 @@ class Folder:
         if not os.access(self._directory, os.W_OK | os.X_OK):
             reason = "cannot be written to" if self._directory.is_dir() else "no such folder"
             raise Trouble(f"{self._directory}: {reason}")
-        return f"the folder {self._directory}"
+        return f"writes to the folder {self._directory}"
 
     def _write(self, mail: OutgoingMail) -> None:
         # The name follows from the mail: a second delivery after a crash replaces the first.
@@ -156,7 +156,7 @@ class MailServer:
                     connection.starttls(context=ssl.create_default_context())
                     connection.ehlo_or_helo_if_needed()
                 elif self._starttls == "required":
-                    raise Trouble("the mail server offers no STARTTLS, which is required")
+                    raise Trouble("the mail server does not offer STARTTLS, which is required")
             if self._login:
                 connection.login(*self._login)
         except BaseException:
@@ -168,7 +168,7 @@ class MailServer:
         content = mail.content.encode()
         options = [] if content.isascii() else ["SMTPUTF8", "BODY=8BITMIME"]  # RFC 6531 §3.4
         if options and not connection.has_extn("smtputf8"):
-            raise Refused("the mail server takes ASCII addresses only")
+            raise Refused("the mail server accepts only ASCII addresses")
         with _told_as_trouble():
             try:
                 connection.sendmail(self._sender, [mail.to], content, options)

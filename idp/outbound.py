@@ -107,7 +107,7 @@ class Outbound:
             ip = ipaddress.ip_address(address.partition("%")[0])
             allowed = self._allow_loopback and ip.is_loopback
             if not allowed and (only_loopback or not is_public(ip)):
-                raise OutboundError(f"the host has the address {ip}, which is not to be reached")
+                raise OutboundError(f"the host has the address {ip}, which is not allowed")
         return found
 
 

@@ -131,14 +131,14 @@ def _environment(settings: BankIdSettings) -> Environment:
     if settings.environment == "test":
         return environment.test()
     if settings.simulator_dir is None:
-        raise SetupError("IDP_BANKID_SIMULATOR_DIR is missing: the folder of `idp bankid-simulator`")
+        raise SetupError("IDP_BANKID_SIMULATOR_DIR is missing: it names the folder of `idp bankid-simulator`")
     return environment.simulator(settings.simulator_dir)
 
 
 def certificate(settings: BankIdSettings) -> RpCertificate:
     """Our certificate at BankID, from PEM or PKCS#12. Raises `SetupError`."""
     if settings.certificate is None:
-        raise SetupError("IDP_BANKID_CERTIFICATE is missing: the certificate that the bank issued for us")
+        raise SetupError("IDP_BANKID_CERTIFICATE is missing: it names the certificate from your bank")
     passphrase = settings.passphrase.get_secret_value() if settings.passphrase else None
     if settings.key is None:
         return RpCertificate.from_pkcs12(settings.certificate, passphrase)

@@ -1,4 +1,4 @@
-"""`idp audit`: what has happened."""
+"""`idp audit`: the audit log."""
 
 import json
 import os
@@ -26,7 +26,7 @@ class Moment(click.ParamType[datetime]):
             return self.read(value)
         except (ValueError, OverflowError):  # year 1 and year 9999 may fall outside the calendar
             self.fail(
-                f"{value!r} is no date or time such as 2026-11-22 or 2026-11-22T13:45+01:00", param, ctx
+                f"{value!r} is not a date or time such as 2026-11-22 or 2026-11-22T13:45+01:00", param, ctx
             )
 
     def read(self, value: str) -> datetime:
@@ -50,9 +50,11 @@ def wanted_options(function: Callable[..., None]) -> Callable[..., None]:
     """The options by which rows are chosen."""
     options = (
         click.option("--event", type=click.Choice([event.value for event in audit.Event])),
-        click.option("--user", "email", help="Only about the person with this address."),
-        click.option("--since", type=Moment(), help="2026-11-22 or 2026-11-22T13:45+01:00; else UTC."),
-        click.option("--until", type=LastMoment(), help="As --since; a date counts whole."),
+        click.option("--user", "email", help="Only events about the person with this address."),
+        click.option(
+            "--since", type=Moment(), help="2026-11-22 or 2026-11-22T13:45+01:00; without a zone: UTC."
+        ),
+        click.option("--until", type=LastMoment(), help="As --since; a date includes its whole day."),
     )
     for option in reversed(options):
         function = option(function)
@@ -61,7 +63,7 @@ def wanted_options(function: Callable[..., None]) -> Callable[..., None]:
 
 @click.group("audit")
 def audit_group() -> None:
-    """What has happened."""
+    """The audit log: every event that was recorded."""
 
 
 @audit_group.command("list")
@@ -78,7 +80,7 @@ def list_audit(  # noqa: PLR0917 - click hands its options over by name
     until: datetime | None,
     as_json: bool,
 ) -> None:
-    """The newest events, newest first."""
+    """List the newest events, newest first."""
     rows = [_facts(row) for row in audit.newest(limit, **_wanted(event, email, since, until))]
     if not as_json:
         rows = [{**row, "detail": json.dumps(row["detail"], ensure_ascii=False)} for row in rows]
@@ -87,7 +89,9 @@ def list_audit(  # noqa: PLR0917 - click hands its options over by name
 
 @audit_group.command("export")
 @click.option(
-    "--output", type=click.Path(dir_okay=False, path_type=Path), help="A new file; else standard output."
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="A new file, instead of standard output.",
 )
 @wanted_options
 @with_database
@@ -99,7 +103,7 @@ def export_audit(
     since: datetime | None,
     until: datetime | None,
 ) -> None:
-    """Every event, oldest first, one JSON object a line."""
+    """Write every event, oldest first, one JSON object per line."""
     wanted = _wanted(event, email, since, until)
     if output is None:
         _write(wanted, sys.stdout)

@@ -70,7 +70,7 @@ def command(function: Callable[Concatenate[Context, P], None]) -> Callable[P, No
         except OSError as error:
             fail(f"{error.filename or 'system'}: {error.strerror or error}")
         except UnicodeError:
-            fail("what was given on the command line, on standard input or in the env file is not UTF-8 text")
+            fail("the command line, standard input or the env file contains text that is not UTF-8")
 
     return guarded
 

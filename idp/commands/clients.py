@@ -29,7 +29,7 @@ def clients() -> None:
 @click.argument("file", required=False, type=click.Path(path_type=Path))
 @command
 def check(context: Context, file: Path | None) -> None:
-    """Check FILE (else the configured one): every problem with its line, status 1 if there is any."""
+    """Check FILE, or the configured file: report every problem with its line; status 1 if there is one."""
     path = file or context.settings().clients_file
     [found] = _as_served(context, path)
     click.echo(f"{path}: {len(found)} {'client' if len(found) == 1 else 'clients'}, no problems")
@@ -42,7 +42,7 @@ def check(context: Context, file: Path | None) -> None:
 @json_option
 @command
 def list_clients(context: Context, as_json: bool) -> None:
-    """Every relying app."""
+    """List every relying app."""
     path = context.settings().clients_file
     found = load_clients(path, login_methods=application.METHOD_NAMES)
     rows = [
@@ -72,7 +72,7 @@ def secret(_context: Context) -> None:
 @json_option
 @command
 def show_client(context: Context, client_id: str, as_json: bool) -> None:
-    """What is in force for CLIENT_ID, defaults too, and what its developer needs to know."""
+    """Show CLIENT_ID as it is in force, defaults included, with the details that its developer needs."""
     settings = context.settings()
     path = settings.clients_file
     found, origin = read_with_origins(path.name, read_file(path), login_methods=application.METHOD_NAMES)
@@ -108,9 +108,9 @@ def show_client(context: Context, client_id: str, as_json: bool) -> None:
 @json_option
 @command
 def diff_files(context: Context, new: Path, old: Path | None, as_json: bool) -> None:
-    """What the file NEW would change in OLD (else the configured one).
+    """Show the changes that the file NEW would make to OLD, or to the configured file.
 
-    As diff does, ends with status 0 when nothing changes, 1 when something does, 2 when a file is bad.
+    The status is 0 when nothing changes, 1 when something does, 2 when a file is bad, as for diff.
     """
     try:
         before, after = _as_served(context, old or context.settings().clients_file, new)
@@ -126,14 +126,16 @@ def diff_files(context: Context, new: Path, old: Path | None, as_json: bool) -> 
 
 @clients.command()
 @click.argument("client_id")
-@click.option("--name", required=True, help="What people see the app called.")
+@click.option("--name", required=True, help="The app's name, as people see it.")
 @click.option("--redirect-uri", "redirect_uris", multiple=True, required=True, help="May be repeated.")
 @click.option(
     "--post-logout-redirect-uri", "post_logout_redirect_uris", multiple=True, help="May be repeated."
 )
 @click.option("--type", "kind", type=click.Choice(client_entry.KINDS), default="web", show_default=True)
-@click.option("--auth", type=click.Choice(client_entry.AUTH_METHODS), help="Default: as the type needs it.")
-@click.option("--jwks-uri", help="Where the app serves its keys; for --auth private_key_jwt.")
+@click.option(
+    "--auth", type=click.Choice(client_entry.AUTH_METHODS), help="Default: the type's usual method."
+)
+@click.option("--jwks-uri", help="Address of the app's public keys; for --auth private_key_jwt.")
 @click.option("--scope", default="openid profile email", show_default=True)
 @command
 def new(
@@ -148,9 +150,9 @@ def new(
     jwks_uri: str | None,
     scope: str,
 ) -> None:
-    """Write an entry for clients.yaml to standard output; its secret, once, to standard error."""
+    """Write an entry for clients.yaml to standard output, and its secret, once, to standard error."""
     if (auth == "private_key_jwt") != (jwks_uri is not None):
-        raise click.UsageError("--auth private_key_jwt and --jwks-uri go together")
+        raise click.UsageError("--auth private_key_jwt and --jwks-uri must be given together")
     method = auth or client_entry.usual_method(kind)
     value = new_token() if method in client_entry.WITH_SECRET else None
     entry = client_entry.write(
@@ -171,7 +173,7 @@ def new(
     )
     path = Path(context.environ().get("IDP_CLIENTS_FILE", "clients.yaml"))
     if path.exists() and client_id in load_clients(path, login_methods=application.METHOD_NAMES):
-        fail(f"{path} has a client {client_id!r} already")
+        fail(f"{path} already has a client {client_id!r}")
     click.echo(entry, nl=False)
     if value:
         click.echo(f"secret, for the app alone, shown this once:  {value}", err=True)
@@ -191,13 +193,13 @@ def _as_served(context: Context, *paths: Path) -> list[dict[str, Client]]:
     try:
         settings = context.settings()
     except ConfigError as error:
-        click.echo(f"note: not compared with keys and certificates: {error.problems[0]}", err=True)
+        click.echo(f"note: not checked against keys and certificates: {error.problems[0]}", err=True)
         return [load_clients(path, login_methods=application.METHOD_NAMES) for path in paths]
     keys: KeyRing | None = None
     try:
         keys = KeyRing(settings.keys_dir)
     except ConfigError as error:
-        click.echo(f"note: not compared with the signing keys: {error.problems[0]}", err=True)
+        click.echo(f"note: not checked against the signing keys: {error.problems[0]}", err=True)
     return [application.read_clients(path, settings, keys) for path in paths]
 
 

@@ -17,7 +17,7 @@ def db() -> None:
 @db.command()
 @with_database
 def upgrade(_settings: Settings) -> None:
-    """Bring the database to this version's tables."""
+    """Bring the database to this version's newest migration."""
     try:
         flask_migrate.upgrade()
     except CommandError as error:
@@ -28,7 +28,7 @@ def upgrade(_settings: Settings) -> None:
 @db.command()
 @with_database
 def current(_settings: Settings) -> None:
-    """Say whether the database is at the newest migration; status 1 if not."""
+    """Report whether the database is at the newest migration; status 1 if it is not."""
     behind = application.migrations_behind()
     if behind:
         fail(behind)
@@ -37,7 +37,7 @@ def current(_settings: Settings) -> None:
 
 @db.command(context_settings={"ignore_unknown_options": True})  # -1 is a revision
 @click.argument("revision")
-@click.confirmation_option(prompt="This removes tables or columns with what they hold. Go on?")
+@click.confirmation_option(prompt="This removes tables or columns and their data. Continue?")
 @with_database
 def downgrade(_settings: Settings, revision: str) -> None:
     """Take the database back to REVISION (-1: one step, base: empty)."""

@@ -13,7 +13,7 @@ from idp.commands.base import Context, command, json_option, show
 @json_option
 @command
 def run_doctor(context: Context, as_json: bool) -> None:
-    """Look at database, keys, clients, BankID certificate, mails and counters. Status 1 on an error."""
+    """Check database, keys, clients, BankID certificate, mails and counters. Status 1 on an error."""
     findings = list(doctor.examine(context.settings(), now=utcnow()))
     rows = [{"part": item.part, "state": item.state, "seen": item.text} for item in findings]
     show(rows, as_json=as_json, empty="")

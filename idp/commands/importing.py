@@ -18,13 +18,13 @@ TELL_EVERY = 5000
 
 @click.command("import")
 @click.argument("file", type=click.File("rb"))
-@click.option("--partial", is_flag=True, help="Add those whose lines are good although others are not.")
-@click.option("--dry-run", is_flag=True, help="Only check.")
-@click.option("--create-companies", is_flag=True, help="Add companies that are not there yet.")
+@click.option("--partial", is_flag=True, help="Add the people on good lines even if other lines are bad.")
+@click.option("--dry-run", is_flag=True, help="Check the file without adding anybody.")
+@click.option("--create-companies", is_flag=True, help="Add companies that do not exist yet.")
 @click.option(
     "--welcome/--no-welcome",
     default=None,
-    help="Mail a welcome to all, or to nobody. [default: to those without password_hash]",
+    help="Mail a welcome to all, or to nobody. [default: to people without password_hash]",
 )
 @json_option
 @with_database
@@ -40,13 +40,13 @@ def import_users(  # noqa: PLR0917 - click hands its options over by name
     """Add everybody in the CSV file FILE (-: standard input), or nobody if any line is bad.
 
     \b
-    The first line names the columns: email, name, company, and as you like
+    The first line names the columns: email, name, company, and optionally
     title, phone, locale (sv, en), role (user, company_admin),
     password_hash (bcrypt, argon2, PBKDF2), email_verified (yes, no).
     """
     data = file.read(import_file.MAX_BYTES + 1)
     if len(data) > import_file.MAX_BYTES:
-        fail(f"the file is larger than {import_file.MAX_BYTES // 1024**2} MiB: divide it")
+        fail(f"the file is larger than {import_file.MAX_BYTES // 1024**2} MiB: split it")
     chosen = {None: Welcome.WITHOUT_PASSWORD, True: Welcome.ALL, False: Welcome.NONE}[welcome]
     outcome = importing.run(
         import_file.read(data),
@@ -86,7 +86,7 @@ def _report(outcome: Outcome, *, dry_run: bool, as_json: bool) -> None:
         )
         return
     did = "would add" if dry_run else "added"
-    left = f", left {len(outcome.bad)} bad lines out" if outcome.bad else ""
+    left = f", {len(outcome.bad)} bad lines left out" if outcome.bad else ""
     new = f", {len(outcome.new_companies)} new companies" if outcome.new_companies else ""
     click.echo(
         f"{did} {outcome.added} users of {outcome.lines} lines{new}{left}; {outcome.welcomed} welcome mails"

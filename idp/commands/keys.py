@@ -23,7 +23,7 @@ def keys() -> None:
 @json_option
 @command
 def list_keys(context: Context, as_json: bool) -> None:
-    """Every key with its state."""
+    """List every key with its state."""
     rows = [
         {
             "kid": key.kid,
@@ -40,10 +40,10 @@ def list_keys(context: Context, as_json: bool) -> None:
 
 @keys.command()
 @click.option("--alg", default="RS256", show_default=True, type=click.Choice(list(key_files.ALGS)))
-@click.option("--force", is_flag=True, help="Although relying apps may not have fetched the next key yet.")
+@click.option("--force", is_flag=True, help="Rotate even if relying apps may not know the next key yet.")
 @command
 def rotate(context: Context, alg: str, force: bool) -> None:
-    """Retire the active key, put the next in its place, make a new next. Makes the first keys too."""
+    """Retire the active key, activate the next one and make a new next one. Makes the first keys too."""
     settings = context.settings()
     try:
         lines = key_rotation.rotate(settings.keys_dir, alg=alg, now=utcnow(), force=force)
@@ -55,10 +55,10 @@ def rotate(context: Context, alg: str, force: bool) -> None:
 
 @keys.command()
 @click.argument("kid")
-@click.option("--force", is_flag=True, help="Although tokens it signed may still be in use.")
+@click.option("--force", is_flag=True, help="Retire even if tokens that the key signed may still be in use.")
 @command
 def retire(context: Context, kid: str, force: bool) -> None:
-    """Take key KID out of service at once, because it may be known to others."""
+    """Take key KID out of service at once, as when others may know it."""
     settings = context.settings()
     try:
         lines = key_rotation.retire(settings.keys_dir, kid, now=utcnow(), force=force)
@@ -75,4 +75,4 @@ def _audit_key(settings: Settings, event: audit.Event, **detail: Any) -> None:
             audit.record(event, now=utcnow(), **detail)
             db.session.commit()
     except SQLAlchemyError:
-        click.echo("note: not audited, the database does not answer or has no tables yet", err=True)
+        click.echo("note: not audited: the database does not answer or has no tables yet", err=True)

@@ -1,4 +1,4 @@
-"""`idp purge`: remove what is over."""
+"""`idp purge`: remove expired rows."""
 
 import click
 
@@ -9,11 +9,11 @@ from idp.config import Settings
 
 
 @click.command("purge")
-@click.option("--dry-run", is_flag=True, help="Only count.")
+@click.option("--dry-run", is_flag=True, help="Count the rows without removing them.")
 @json_option
 @with_database
 def run_purge(_settings: Settings, dry_run: bool, as_json: bool) -> None:
-    """Remove rows that are over; `idp worker` does the same every hour. Audit events stay for ever."""
+    """Remove expired rows; `idp worker` does the same every hour. Audit events stay for ever."""
     found = purge.count_expired(now=utcnow()) if dry_run else purge.run(now=utcnow())
     column = "would_go" if dry_run else "removed"
     show([{"table": one.table, column: one.rows} for one in found], as_json=as_json, empty="")

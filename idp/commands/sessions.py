@@ -1,4 +1,4 @@
-"""`idp sessions`: who is logged in."""
+"""`idp sessions`: the sessions of people who are logged in."""
 
 from functools import partial
 from uuid import UUID
@@ -16,16 +16,16 @@ REASON = "ended by the operator"
 
 @click.group("sessions")
 def sessions_group() -> None:
-    """Who is logged in."""
+    """The sessions of people who are logged in."""
 
 
 @sessions_group.command("list")
-@click.option("--user", "email", help="Only those of the person with this address.")
+@click.option("--user", "email", help="Only sessions of the person with this address.")
 @click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 10000))
 @json_option
 @with_database
 def list_sessions(settings: Settings, email: str | None, limit: int, as_json: bool) -> None:
-    """The sessions in force, last used first."""
+    """List the sessions in force, last used first."""
     user_id = existing_user(email).id if email is not None else None
     found = overview.in_force(user_id=user_id, limit=limit, settings=settings.session, now=utcnow())
     rows = [
@@ -47,22 +47,22 @@ def list_sessions(settings: Settings, email: str | None, limit: int, as_json: bo
 @sessions_group.command()
 @click.option("--user", "email", help="Every session of the person with this address.")
 @click.option("--id", "session_id", type=click.UUID, help="The session with this id.")
-@click.option("--all", "everybody", is_flag=True, help="Every session of everybody.")
+@click.option("--all", "everybody", is_flag=True, help="Every session of every person.")
 @click.option("--yes", is_flag=True, help="Do not ask before --all.")
 @with_database
 def end(_settings: Settings, email: str | None, session_id: UUID | None, everybody: bool, yes: bool) -> None:
-    """End sessions at once, with every token that was issued by them: refresh tokens for offline use too."""
+    """End sessions at once, with every token issued from them, refresh tokens for offline use included."""
     revoke_everything = partial(revocation.revoke_everything_of_sessions, now=utcnow())
     if (email is not None) + (session_id is not None) + everybody != 1:
-        fail("say whose: one of --user EMAIL, --id ID, --all")
+        fail("give exactly one of --user EMAIL, --id ID, --all")
     if session_id is not None:
         revoke_everything([session_id])
         if not sessions.end(session_id, now=utcnow(), reason=REASON):
-            fail(f"there is no session {session_id} that has not ended")
+            fail(f"session {session_id} does not exist or has already ended")
         click.echo("ended 1 session")
         return
     if everybody and not yes:
-        click.confirm("This logs everybody out. Go on?", abort=True)
+        click.confirm("This logs everybody out. Continue?", abort=True)
     user_id = existing_user(email).id if email is not None else None
     number = overview.end_all(user_id=user_id, now=utcnow(), reason=REASON, also=revoke_everything)
     click.echo(f"ended {number} {'session' if number == 1 else 'sessions'}")

@@ -51,7 +51,7 @@ def add_company(_settings: Settings, name: str, org_number: str | None) -> None:
 @json_option
 @with_database
 def list_companies(_settings: Settings, as_json: bool) -> None:
-    """Every company with its number of users."""
+    """List every company with its number of users."""
     rows = [
         {"name": company.name, "org_number": company.org_number, "users": number}
         for company, number in companies.list_all()
@@ -69,12 +69,12 @@ def users_group() -> None:
 @click.option("--name", required=True)
 @click.option("--company", required=True)
 @click.option("--title")
-@click.option("--phone", help="In any common spelling; foreign numbers with + and country code.")
+@click.option("--phone", help="In any common notation; foreign numbers with + and country code.")
 @click.option("--role", default="user", show_default=True, type=click.Choice([role.value for role in Role]))
 @click.option("--locale", default="sv", show_default=True, type=click.Choice(["sv", "en"]))
 @click.option("--email-verified", is_flag=True, help="The address is known to be the person's own.")
 @click.option("--password-stdin", is_flag=True, help="Read a password from standard input.")
-@click.option("--password-hash-stdin", is_flag=True, help="Read an older system's hash instead.")
+@click.option("--password-hash-stdin", is_flag=True, help="Read an older system's hash from standard input.")
 @json_option
 @with_database
 def add_user(  # noqa: PLR0917 - click hands its options over by name
@@ -91,9 +91,9 @@ def add_user(  # noqa: PLR0917 - click hands its options over by name
     password_hash_stdin: bool,
     as_json: bool,
 ) -> None:
-    """Add the person with the address EMAIL, who is mailed how to get a password."""
+    """Add the person with the address EMAIL and mail them how to choose a password."""
     if password_stdin and password_hash_stdin:
-        fail("--password-stdin and --password-hash-stdin: give one of them")
+        fail("give only one of --password-stdin and --password-hash-stdin")
     password_hash = None
     if password_stdin or password_hash_stdin:
         given = sys.stdin.read(MAX_PASSWORD_INPUT).rstrip("\r\n")
@@ -141,7 +141,7 @@ users_group.add_command(import_users)
 @json_option
 @with_database
 def list_users(_settings: Settings, company: str | None, as_json: bool) -> None:
-    """Every user, or those of one company."""
+    """List every user, or the users of one company."""
     rows = [_row(user) for user in accounts.list_all(company=company)]
     show(rows, as_json=as_json, empty="no users: add one with `idp users add EMAIL`")
 
@@ -151,7 +151,7 @@ def list_users(_settings: Settings, company: str | None, as_json: bool) -> None:
 @json_option
 @with_database
 def show_user(settings: Settings, email: str, as_json: bool) -> None:
-    """All about one user, with the newest events: why could they not log in?"""
+    """Show one user with the newest events: why could they not log in?"""
     user = existing_user(email)
     facts = {
         "id": user.id,
@@ -196,10 +196,10 @@ def _bankid(user: User, settings: Settings) -> dict[str, Any]:
 @click.argument("email")
 @with_database
 def send_welcome(settings: Settings, email: str) -> None:
-    """Mail EMAIL the welcome again, with how to get a password."""
+    """Mail EMAIL the welcome again, with how to choose a password."""
     user = existing_user(email)
     if not user.is_active:
-        fail(f"{email} is disabled: first `idp users enable {email}`")
+        fail(f"{email} is disabled: run `idp users enable {email}` first")
     accounts.send_welcome(user, settings=settings, now=utcnow())
     click.echo(f"the welcome mail to {email} is queued")
 
@@ -208,25 +208,25 @@ def send_welcome(settings: Settings, email: str) -> None:
 @click.argument("email")
 @with_database
 def unlink_bankid(settings: Settings, email: str) -> None:
-    """Take the BankID away from EMAIL's account, and tell its owner."""
+    """Unlink the BankID from EMAIL's account and mail its owner."""
     removed = bankid_links.unlink(existing_user(email).id, now=utcnow(), notice=Notice(settings))
-    click.echo(f"{email} has no BankID linked any more" if removed else f"{email} had no BankID linked")
+    click.echo(f"unlinked the BankID of {email}" if removed else f"{email} had no linked BankID")
 
 
 @users_group.command()
 @click.argument("email")
 @with_database
 def disable(_settings: Settings, email: str) -> None:
-    """Shut EMAIL out at once; sessions and tokens end."""
+    """Disable EMAIL at once; sessions and tokens end."""
     changed = accounts.disable(existing_user(email).id, now=utcnow())
-    click.echo(f"{email} is disabled" if changed else f"{email} was disabled already")
+    click.echo(f"{email} is disabled" if changed else f"{email} was already disabled")
 
 
 @users_group.command()
 @click.argument("email")
 @with_database
 def enable(_settings: Settings, email: str) -> None:
-    """Let EMAIL in again."""
+    """Enable EMAIL again."""
     changed = accounts.enable(existing_user(email).id, now=utcnow())
     click.echo(f"{email} is enabled" if changed else f"{email} was not disabled")
 
@@ -243,7 +243,7 @@ def _row(user: User) -> dict[str, Any]:
 
 @click.group("personal-numbers")
 def personal_numbers() -> None:
-    """The stored personal numbers, which are encrypted."""
+    """The encrypted personal numbers."""
 
 
 @personal_numbers.command("rotate-key")
@@ -251,7 +251,7 @@ def personal_numbers() -> None:
 def rotate_personal_number_key(settings: Settings) -> None:
     """Encrypt every stored number, and BankID evidence, with the first key of IDP_PERSONAL_NUMBER_KEYS.
 
-    Put the new key first and keep the old one behind it, restart the servers, run this, then drop the old.
+    Put the new key first and keep the old one behind it, restart the servers, run this, then remove the old.
     """
     if settings.personal_number_keys is None:
         fail("IDP_PERSONAL_NUMBER_KEYS is missing")
@@ -260,7 +260,7 @@ def rotate_personal_number_key(settings: Settings) -> None:
         numbers = bankid_links.rotate_key(keys=PersonalNumberKeys(secret))
         evidence = reencryption.reencrypt(Sealer(secret))
     except CannotOpen as error:
-        fail(f"something stored {error}")
+        fail(f"a stored value cannot be opened: {error}")
     audit.record(audit.Event.PERSONAL_NUMBER_KEY_ROTATED, now=utcnow(), numbers=numbers, evidence=evidence)
     db.session.commit()
-    click.echo(f"encrypted anew: {numbers} personal numbers, evidence of {evidence} logins")
+    click.echo(f"re-encrypted {numbers} personal numbers and the evidence of {evidence} logins")

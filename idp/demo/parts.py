@@ -63,7 +63,7 @@ class Part:
         status = self._process.poll()
         if status is not None:
             how = f"signal {-status}" if status < 0 else f"status {status}"
-            raise ConfigError([f"{self.name} has stopped ({how}), so the demo ends; see its own words above"])
+            raise ConfigError([f"{self.name} has stopped ({how}), so the demo ends; see its messages above"])
 
     def ask_to_stop(self) -> None:
         self._signal(signal.SIGTERM)
@@ -97,7 +97,7 @@ def wait_for_answers(parts: Sequence[Part], *, stopping: Callable[[], bool]) -> 
             part.check()
         waiting = [part for part in waiting if not part.answers()]
         if time.monotonic() > deadline:
-            raise ConfigError([f"{waiting[0].name} does not answer after {ANSWER_SECONDS} seconds"])
+            raise ConfigError([f"{waiting[0].name} has not answered within {ANSWER_SECONDS} seconds"])
         time.sleep(LOOK_SECONDS)
 
 

@@ -66,7 +66,7 @@ def _told(stored: str) -> str:
     for pattern, name in _OTHERS:
         if re.match(pattern, stored):
             return f"is of a kind ({name}) that cannot be checked"
-    return "is of no kind that can be checked"
+    return "is not of a kind that can be checked"
 
 
 def _plain(scheme: str) -> str:

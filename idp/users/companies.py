@@ -18,7 +18,7 @@ def add(name: str, org_number: str | None, *, now: datetime) -> Company:
     if org_number is not None:
         digits = org_number.replace("-", "").strip()
         if len(digits) != 10 or not (digits.isascii() and digits.isdigit()) or not _luhn(digits):
-            raise BadInput(f"organisation number {org_number!r} is not ten digits with a right check digit")
+            raise BadInput(f"organisation number {org_number!r} is not ten digits with a correct check digit")
     company = Company(name=name, org_number=digits, created_at=now)
     db.session.add(company)
     audit.record(audit.Event.COMPANY_CREATED, now=now, company=name)

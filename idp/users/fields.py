@@ -45,7 +45,7 @@ def _read_label(label: str) -> str:
 def checked_email(email: str) -> str:
     """The address in its normal form; raises `BadInput` for one that cannot receive mail."""
     if NOT_DECODED in email:
-        raise BadInput("e-mail address with letters that could not be read")
+        raise BadInput("the e-mail address contains letters that could not be read")
     try:
         return email_validator.validate_email(email.strip(), check_deliverability=False).normalized
     except email_validator.EmailNotValidError as error:
@@ -60,11 +60,11 @@ def checked_name(name: str, what: str) -> str:
     if len(cleaned) > MAX_NAME:
         raise BadInput(f"{what} is longer than {MAX_NAME} characters")
     if any(unicodedata.category(character) in ("Cc", "Cs") for character in cleaned) or TURNS.search(cleaned):
-        raise BadInput(f"{what} holds control characters")
+        raise BadInput(f"{what} contains control characters")
     if NOT_DECODED in cleaned:
-        raise BadInput(f"{what} holds letters that could not be read")
+        raise BadInput(f"{what} contains letters that could not be read")
     if not any(unicodedata.category(character)[0] in "LNPS" for character in cleaned):
-        raise BadInput(f"{what} holds nothing that can be seen")
+        raise BadInput(f"{what} contains no visible character")
     return cleaned
 
 
@@ -72,4 +72,4 @@ def checked_phone(text: str) -> str:
     try:
         return phone.parse(text)
     except phone.NotAPhoneNumber:
-        raise BadInput("the telephone number is none") from None
+        raise BadInput("phone: not a valid telephone number") from None

@@ -33,11 +33,11 @@ def read(data: bytes) -> list[Line]:
     try:
         _, header = next(rows)
     except StopIteration:
-        raise BadInput("the file is empty: it begins with a line of column names") from None
+        raise BadInput("the file is empty: its first line must name the columns") from None
     columns = _columns(header)
     lines = [_line(number, columns, cells) for number, cells in rows if any(cell.strip() for cell in cells)]
     if not lines:
-        raise BadInput("the file holds no line below the column names")
+        raise BadInput("the file has no line below the column names")
     return lines
 
 
@@ -71,7 +71,7 @@ def _columns(header: list[str]) -> list[str]:
         columns.pop()
     problems = [f"line 1: {_unknown(column)}" for column in columns if column not in COLUMNS]
     problems += [
-        f"line 1: the column {column} is there {columns.count(column)} times"
+        f"line 1: the column {column} appears {columns.count(column)} times"
         for column in COLUMNS
         if columns.count(column) > 1
     ]
@@ -83,8 +83,8 @@ def _columns(header: list[str]) -> list[str]:
 
 def _unknown(column: str) -> str:
     near = difflib.get_close_matches(column, COLUMNS, 1)
-    hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(COLUMNS)}"
-    return f"there is no column {column!r}: {hint}"
+    hint = f"did you mean {near[0]}?" if near else f"the columns are {', '.join(COLUMNS)}"
+    return f"unknown column {column!r}: {hint}"
 
 
 def _line(number: int, columns: list[str], cells: list[str]) -> Line:
@@ -93,5 +93,5 @@ def _line(number: int, columns: list[str], cells: list[str]) -> Line:
     values.update(zip(columns, (cell.strip() for cell in cells), strict=False))
     problem = None
     if any(cell.strip() for cell in cells[len(columns) :]):
-        problem = f"has {len(cells)} values, the column names are {len(columns)}"
+        problem = f"has {len(cells)} values for {len(columns)} columns"
     return Line(number, values, problem)

@@ -103,7 +103,7 @@ def run(
         except IntegrityError:
             db.session.rollback()
             raise BadInput(
-                "an address or company of the file was added by somebody else meanwhile: "
+                "somebody else has added an address or company of this file meanwhile: "
                 "nothing was changed, run the import again"
             ) from None
     return Outcome(len(lines), len(people), len(welcomed), tuple(companies), tuple(checked.bad))
@@ -134,7 +134,7 @@ def _check(
             if key in taken:
                 problems.append(f"there is already a user with the address {row['email']}")
             elif key and first_seen.setdefault(key, line.number) != line.number:
-                problems.append(f"the same address as line {first_seen[key]}")
+                problems.append(f"has the same address as line {first_seen[key]}")
             company_id = companies.find(line.values["company"], problems)
             if problems:
                 checked.bad.append(BadLine(line.number, tuple(problems)))
@@ -199,14 +199,14 @@ def _one_of(text: str, allowed: Sequence[str], what: str) -> str:
     if value in allowed:
         return str(value)
     near = difflib.get_close_matches(value, allowed, 1)
-    hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(allowed)}"
+    hint = f"did you mean {near[0]}?" if near else f"must be {' or '.join(allowed)}"
     raise BadInput(f"{what} {text[:40]!r}: {hint}")
 
 
 def _yes_or_no(text: str) -> bool:
     value = text.lower()
     if value not in YES + NO:
-        raise BadInput(f"email_verified {text[:40]!r}: write yes or no")
+        raise BadInput(f"email_verified {text[:40]!r}: must be yes or no")
     return value in YES
 
 

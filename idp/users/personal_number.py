@@ -44,7 +44,7 @@ class PersonalNumber:
             if int(number.digits[:4]) <= latest_year and number._was_born_by(today):
                 break
         else:
-            raise NotAPersonalNumber("no date of birth")
+            raise NotAPersonalNumber("not a date of birth")
         if not number.has_right_check_digit or number.digits[8:11] == "000":
             raise NotAPersonalNumber("wrong check digit or serial number")
         return number

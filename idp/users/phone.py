@@ -36,10 +36,10 @@ def parse(text: str) -> str:
     if digits.startswith("46"):
         swedish = _SWEDISH.fullmatch("46" + digits[2:].removeprefix("0"))
         if swedish is None:
-            raise NotAPhoneNumber("not as long as Swedish numbers are")
+            raise NotAPhoneNumber("wrong length for a Swedish number")
         return f"+46{swedish[1]}"
     if not _FOREIGN.fullmatch(digits):
-        raise NotAPhoneNumber("not as long as numbers with a country code are")
+        raise NotAPhoneNumber("wrong length for a number with a country code")
     return f"+{digits}"
 
 

@@ -43,7 +43,7 @@ def test_what_is_sealed_opens_in_its_place_only(changes: dict[str, str]) -> None
 
 def test_a_key_that_is_gone_is_named() -> None:
     sealed = Sealer(OLD).seal(ANNA, purpose="a")
-    with pytest.raises(CannotOpen, match="'old', which IDP_PERSONAL_NUMBER_KEYS does not hold"):
+    with pytest.raises(CannotOpen, match="'old', which IDP_PERSONAL_NUMBER_KEYS does not list"):
         Sealer(NEW).open(sealed, purpose="a")
 
 

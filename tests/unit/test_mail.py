@@ -289,11 +289,11 @@ def test_mail_urls(url: str) -> None:
         ("mail.example.se", "must begin with smtp"),
         ("smtp://", "must look like"),
         ("smtp://mail.example.se/path", "must look like"),
-        ("smtp://mail.example.se:port", "is no URL"),
-        ("smtp://mail.example.se:99999", "is no URL"),
-        ("smtp://user@mail.example.se", "user name and password"),
-        ("smtp://user:@mail.example.se", "user name and password"),
-        ("smtp://:pass@mail.example.se", "user name and password"),
+        ("smtp://mail.example.se:port", "not a URL"),
+        ("smtp://mail.example.se:99999", "not a URL"),
+        ("smtp://user@mail.example.se", "both a user name and a password"),
+        ("smtp://user:@mail.example.se", "both a user name and a password"),
+        ("smtp://:pass@mail.example.se", "both a user name and a password"),
         ("smtp://user:l%C3%B6sen@mail.example.se", "ASCII"),
         ("smtp://mail.example.se?starttls=maybe", "starttls"),
         ("smtp://mail.example.se?tls=off", "starttls"),
@@ -304,7 +304,7 @@ def test_mail_urls(url: str) -> None:
 )
 def test_bad_mail_urls(url: str, problem: str) -> None:
     assert settings(IDP_MAIL_URL="smtp://user:pass@mail.example.se").mail_url
-    with pytest.raises(ConfigError, match=rf"\AIDP_MAIL_URL .*{problem}[^\n]*\Z") as raised:
+    with pytest.raises(ConfigError, match=rf"\AIDP_MAIL_URL: .*{problem}[^\n]*\Z") as raised:
         settings(IDP_MAIL_URL=url)
     assert "pass@" not in str(raised.value), "a password is no part of the message"
 
@@ -326,11 +326,11 @@ def test_senders(sender: str) -> None:
     ],
 )
 def test_bad_senders(sender: str) -> None:
-    with pytest.raises(ConfigError, match=r"\AIDP_MAIL_FROM must be"):
+    with pytest.raises(ConfigError, match=r"\AIDP_MAIL_FROM: must be"):
         settings(IDP_MAIL_FROM=sender)
 
 
 def test_a_web_address_is_a_link_that_may_be_followed() -> None:
     assert settings(IDP_BRAND_WEB="https://example.se").brand.web == "https://example.se"
-    with pytest.raises(ConfigError, match="IDP_BRAND_WEB must begin with https"):
+    with pytest.raises(ConfigError, match="IDP_BRAND_WEB: must begin with https"):
         settings(IDP_BRAND_WEB="javascript:alert(1)")

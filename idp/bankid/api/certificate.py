@@ -59,16 +59,16 @@ class RpCertificate:
         try:
             certificates = x509.load_pem_x509_certificates(_content(certificate))
         except ValueError:
-            raise SetupError(f"{certificate} holds no certificate in PEM form") from None
+            raise SetupError(f"{certificate} does not contain a certificate in PEM form") from None
         secret = passphrase.encode() if passphrase else None
         try:
             private = load_pem_private_key(_content(key), secret)
         except TypeError:
-            problem = "is not encrypted, leave its passphrase out" if secret else "needs its passphrase"
+            problem = "is not encrypted: leave its passphrase out" if secret else "needs its passphrase"
             raise SetupError(f"the key in {key} {problem}") from None
         except ValueError:
             problem = "wrong passphrase, or " if secret else ""
-            raise SetupError(f"{key}: {problem}no private key in PEM form") from None
+            raise SetupError(f"{key}: {problem}not a private key in PEM form") from None
         except UnsupportedAlgorithm:
             raise SetupError(f"the key in {key} is of a kind that is not supported") from None
         return _fitting(certificates[0], private, certificates[1:], key)
@@ -88,7 +88,7 @@ class RpCertificate:
         except (ValueError, UnsupportedAlgorithm):
             old = OLD_PROTECTION in content
             raise SetupError(
-                f"{path}: wrong passphrase, or {HOW_TO_CONVERT if old else 'no PKCS#12 file'}"
+                f"{path}: wrong passphrase, or {HOW_TO_CONVERT if old else 'not a PKCS#12 file'}"
             ) from None
         if certificate is None or private is None:
             raise SetupError(
@@ -138,12 +138,12 @@ class RpCertificate:
 def refuse_in_production(certificate: RpCertificate) -> None:
     """Raises `SetupError` for the public test certificate and whatever a test or simulator CA issued."""
     if fingerprint(certificate.certificate) in PUBLIC_TEST_CERTIFICATES:
-        raise SetupError("this is BankID's public test certificate; production needs your own")
+        raise SetupError("the certificate is BankID's public test certificate; production needs your own")
     for link in (certificate.certificate, *certificate.chain):
         issuer = link.issuer.rfc4514_string()
         if re.search(r"\b(test|simulator)", issuer, re.IGNORECASE):
             raise SetupError(
-                f"the BankID certificate comes from a test issuer ({issuer}), not for production"
+                f"the BankID certificate comes from a test issuer ({issuer}), which production refuses"
             )
 
 

@@ -93,7 +93,7 @@ def simulator(directory: Path) -> Environment:
             f"no BankID simulator in {directory} ({error.strerror}): start it with `idp bankid-simulator`"
         ) from None
     except (ValueError, TypeError, LookupError):
-        raise SetupError(f"{description} does not say the simulator's base_url") from None
+        raise SetupError(f"{description} does not contain the simulator's base_url") from None
     if not isinstance(base_url, str) or urlsplit(base_url).scheme != "https" or not base_url.endswith("/"):
         raise SetupError(f"{description}: base_url must be an https address that ends with a slash")
     return Environment(
@@ -123,4 +123,4 @@ def _read(path: Path) -> x509.Certificate:
     except OSError as error:
         raise SetupError(f"{path} cannot be read: {error.strerror}") from None
     except ValueError:
-        raise SetupError(f"{path} holds no certificate in PEM form") from None
+        raise SetupError(f"{path} does not contain a certificate in PEM form") from None

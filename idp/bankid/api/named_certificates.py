@@ -22,7 +22,7 @@ def read(folder: Path | None) -> dict[str, RpCertificate]:
     if folder is None:
         return {}
     if not folder.is_dir():
-        raise ConfigError([f"IDP_BANKID_CERTIFICATES_DIR: {folder} is no folder"])
+        raise ConfigError([f"IDP_BANKID_CERTIFICATES_DIR: {folder} is not a folder"])
     found: dict[str, RpCertificate] = {}
     problems: list[str] = []
     for name in sorted(names(folder)):
@@ -38,7 +38,7 @@ def read(folder: Path | None) -> dict[str, RpCertificate]:
 def _read(folder: Path, name: str) -> RpCertificate:
     pem, pkcs12 = folder / f"{name}.pem", folder / f"{name}.p12"
     if pem.exists() and pkcs12.exists():
-        raise SetupError(f"{pem.name} and {pkcs12.name} are both there: keep one of them")
+        raise SetupError(f"{pem.name} and {pkcs12.name} both exist: keep one of them")
     if pem.exists():
         return RpCertificate.from_pem(pem, folder / f"{name}.key")
     passphrase = folder / f"{name}.passphrase"

@@ -36,11 +36,11 @@ class BankIdRequirement(BaseModel):
     @classmethod
     def _check_kinds(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
         if value == ():
-            raise ValueError("must hold at least one")
+            raise ValueError("must not be empty")
         for kind in value or ():
             if kind not in KINDS:
                 raise ValueError(
-                    f"{quoted(kind)} is none of {', '.join(KINDS)}{nearest(kind, KINDS)};"
+                    f"{quoted(kind)} is not one of {', '.join(KINDS)}{nearest(kind, KINDS)};"
                     " the OIDs follow from the environment"
                 )
         return value
@@ -77,5 +77,5 @@ class ClientBankId(BaseModel):
         known = (info.context or {}).get("bankid_certificates")
         if known is not None and value not in known:
             there = ", ".join(sorted(known)) or "none"
-            raise ValueError(f"IDP_BANKID_CERTIFICATES_DIR has no certificate of this name; there: {there}")
+            raise ValueError(f"IDP_BANKID_CERTIFICATES_DIR has no certificate of this name; it has: {there}")
         return value

@@ -111,7 +111,7 @@ class Client(BaseModel):
     def _check_client_id(cls, value: str) -> str:
         if not re.fullmatch(r"[!-~]{1,100}", value) or set(value) & set("\"':\\"):
             raise ValueError(
-                "must be 1 to 100 printable ASCII characters, no space, quote, backslash or colon"
+                "must be 1 to 100 printable ASCII characters without space, quote, backslash or colon"
             )
         return value
 
@@ -119,7 +119,7 @@ class Client(BaseModel):
     @classmethod
     def _check_grant_types(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         if "refresh_token" in value and "authorization_code" not in value:
-            raise ValueError("must hold authorization_code beside refresh_token, which comes of it")
+            raise ValueError("must contain authorization_code beside refresh_token")
         return value
 
     @field_validator("redirect_uris", mode="before")
@@ -134,14 +134,14 @@ class Client(BaseModel):
     @classmethod
     def _check_any(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
         if not value and "authorization_code" in info.data.get("grant_types", ()):
-            raise ValueError("must hold at least one")
+            raise ValueError("must not be empty")
         return value
 
     @field_validator("token_endpoint_auth_method")
     @classmethod
     def _check_authenticates(cls, value: str, info: ValidationInfo) -> str:
         if value == "none" and "client_credentials" in info.data.get("grant_types", ()):
-            raise ValueError("must not be none: grant_types holds client_credentials (RFC 6749 §4.4)")
+            raise ValueError("must not be none: grant_types contains client_credentials (RFC 6749 §4.4)")
         return value
 
     @field_validator("redirect_uris", "post_logout_redirect_uris")
@@ -193,14 +193,14 @@ class Client(BaseModel):
         alg = info.data.get("token_endpoint_auth_signing_alg")
         algs = [alg] if alg else list(get_args(SigningAlg))
         if not any(key.suits(alg) for key in value.keys for alg in algs):
-            raise ValueError(f"must hold a key for {' or '.join(algs)}, to authenticate by private_key_jwt")
+            raise ValueError(f"must contain a key for {' or '.join(algs)}: private_key_jwt needs one")
         return value
 
     @field_validator("jwks_uri")
     @classmethod
     def _check_has_keys(cls, value: str | None, info: ValidationInfo) -> str | None:
         if value is not None and info.data.get("jwks") is not None:
-            raise ValueError("must be left out when there is jwks: the keys come from one of them")
+            raise ValueError("must be left out beside jwks: the keys come from one of them")
         needs_keys = info.data.get("token_endpoint_auth_method") == "private_key_jwt"
         if value is None and needs_keys and info.data.get("jwks", "reported") is None:
             raise ValueError("is missing, and so is jwks: private_key_jwt needs one of them")
@@ -253,7 +253,7 @@ class Client(BaseModel):
         if jwks is None and "jwks" in info.data:
             raise ValueError("needs a key of the app: add jwks or jwks_uri")
         if jwks is not None and not any(key.encrypts(value) for key in jwks.keys):
-            raise ValueError(f"has no key in jwks that can be encrypted to by {value}")
+            raise ValueError(f"needs a key in jwks that suits {value}")
         return value
 
     @field_validator("id_token_encrypted_response_enc", "userinfo_encrypted_response_enc")

@@ -98,12 +98,12 @@ def _lost(old: tuple[str, ...], new: tuple[str, ...]) -> str:
 
 def _redirects(old: Client, new: Client) -> str | None:
     lost = _lost(old.redirect_uris, new.redirect_uris)
-    return f"requests with redirect_uri {lost} are refused, on a page of ours" if lost else None
+    return f"requests with redirect_uri {lost} end on our error page" if lost else None
 
 
 def _grants(old: Client, new: Client) -> str | None:
     lost = _lost(old.grant_types, new.grant_types)
-    return f"unauthorized_client at once for the grant {lost}" if lost else None
+    return f"the grant {lost} gets unauthorized_client at once" if lost else None
 
 
 def _scopes(old: Client, new: Client) -> str | None:
@@ -111,7 +111,7 @@ def _scopes(old: Client, new: Client) -> str | None:
     if not lost:
         return None
     minutes = old.access_token_minutes
-    return f"requests for {lost} get invalid_scope; access tokens that hold it last {minutes} minutes at most"
+    return f"requests for {lost} get invalid_scope; access tokens with it live at most {minutes} minutes"
 
 
 def _offline(old: Client, new: Client) -> str | None:
@@ -121,7 +121,7 @@ def _offline(old: Client, new: Client) -> str | None:
 
 def _methods(old: Client, new: Client) -> str | None:
     lost = _lost(old.login_methods, new.login_methods)
-    return f"logins by {lost} do not reach it any more, nor do their refresh tokens" if lost else None
+    return f"logins by {lost} no longer reach it, and their refresh tokens are refused" if lost else None
 
 
 def _companies(old: Client, new: Client) -> str | None:
@@ -143,7 +143,7 @@ def _secrets(old: Client, new: Client) -> str | None:
     has = {secret.sha256 for secret in new.client_secrets}
     if not had or not has or had & has:
         return None
-    return "none of the secrets it has now works any more: leave the old hash in, with a not_after"
+    return "none of its present secrets works any more: keep the old hash, with a not_after"
 
 
 def _subjects(old: Client, new: Client) -> str | None:
@@ -176,7 +176,7 @@ def _demands(old: Client, new: Client) -> str | None:
 
 def _signature(old: Client, new: Client) -> str | None:
     alg = new.id_token_signed_response_alg
-    return f"it must accept ID tokens signed by {alg}" if alg != old.id_token_signed_response_alg else None
+    return f"it must accept ID tokens signed with {alg}" if alg != old.id_token_signed_response_alg else None
 
 
 _CONSEQUENCES: tuple[Consequence, ...] = (

@@ -62,12 +62,12 @@ _TRIVIAL_HASHES = hashes_of(_GUESSED_FIRST)
 
 def problems_at(found: Sequence[tuple[tuple[int | str, ...], str]]) -> PydanticCustomError:
     """An error for several places inside one field: paths below it, and what is wrong there."""
-    return PydanticCustomError("items", "holds problems", {"items": list(found)})
+    return PydanticCustomError("items", "contains problems", {"items": list(found)})
 
 
 def _not_empty(value: tuple[str, ...]) -> tuple[str, ...]:
     if not value:
-        raise ValueError("must hold at least one")
+        raise ValueError("must not be empty")
     return value
 
 
@@ -86,18 +86,18 @@ def _word(value: str) -> str:
 def _uri(value: str, *, private_schemes: bool = False, fragment: bool = False) -> str:
     """The URI when it is fit to send a browser to: https, or http to this very machine (RFC 9700 §2.1)."""
     if not _URI_CHARACTERS.fullmatch(value):
-        raise ValueError("must hold URI characters only: no spaces, quotes, backslashes or letters such as å")
+        raise ValueError("must contain only URI characters: no space, quote, backslash or letter such as å")
     if "*" in value:
-        raise ValueError("must hold no wildcard")
+        raise ValueError("must not contain a wildcard")
     if "#" in value and not fragment:
-        raise ValueError("must have no fragment (RFC 6749 §3.1.2)")
+        raise ValueError("must not contain a fragment (RFC 6749 §3.1.2)")
     try:
         parts = urlsplit(value)
         _ = parts.port
     except ValueError:
-        raise ValueError("is no URI") from None
+        raise ValueError("is not a URI") from None
     if "@" in parts.netloc:
-        raise ValueError("must hold no user name or password")
+        raise ValueError("must not contain a user name or password")
     if not parts.scheme:
         raise ValueError("must be absolute, such as https://app.example.se/callback")
     if parts.scheme in ("https", "http") and not parts.hostname:

@@ -115,7 +115,7 @@ class ClientFileReader(Generic[Model]):
         if isinstance(node, MappingNode):
             return self._file.entries(node)
         self._file.add(
-            node, f"must be a mapping; {key}: {{}} when there is none (got {shown(node)})", field=key
+            node, f"must be a mapping; write {key}: {{}} when there are none (got {shown(node)})", field=key
         )
         return {}
 

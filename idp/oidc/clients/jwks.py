@@ -98,12 +98,12 @@ def read_registered(value: object) -> tuple[JwkSet, list[tuple[Place, str]]]:
     found, problems = read_set(value)
     kids = [key.kid for key in found.keys]
     if not problems and not kids:
-        problems.append((("keys",), "must hold at least one"))
+        problems.append((("keys",), "must not be empty"))
     if not problems and len(kids) > 1 and None in kids:
         problems.append((("keys", kids.index(None)), "needs a kid: there are several keys"))
     if not problems:
         problems += [
-            (("keys", i, "kid"), "is the kid of another key too")
+            (("keys", i, "kid"), "is also the kid of another key")
             for i, kid in enumerate(kids)
             if kid in kids[:i]
         ]
@@ -115,7 +115,7 @@ def read_fetched(data: bytes) -> JwkSet:
     try:
         found, _ = read_set(json.loads(data))
     except (ValueError, RecursionError):
-        raise ValueError("the answer is no JWK Set") from None
+        raise ValueError("the answer is not a JWK Set") from None
     return found
 
 
@@ -152,7 +152,7 @@ def _uses(jwk: Mapping[str, object], use: str | None) -> frozenset[str]:
         given = jwk["key_ops"] if isinstance(jwk["key_ops"], list) else []
         uses = {name for name in uses if any(operation in given for operation in _OPERATIONS[name])}
         if not uses:
-            raise _Unfit("must hold verify, or for encryption wrapKey or deriveKey", "key_ops")
+            raise _Unfit("must contain verify, or for encryption wrapKey or deriveKey", "key_ops")
     return frozenset(uses)
 
 
@@ -184,11 +184,11 @@ def _checked_rsa(members: Mapping[str, str | None]) -> Mapping[str, str | None]:
             int.from_bytes(urlsafe_b64decode((members[name] or "").encode("ascii"))) for name in ("n", "e")
         )
     except ValueError:
-        raise _Unfit("is no RSA key: n and e must be base64url") from None
+        raise _Unfit("is not an RSA key: n and e must be base64url") from None
     if modulus.bit_length() not in RSA_BITS:
         raise _Unfit(f"has {modulus.bit_length()} bits: RSA needs 2048 to 8192", "n")
     if not 3 <= exponent < MAX_RSA_EXPONENT or exponent % 2 == 0:
-        raise _Unfit("is no exponent of an RSA key", "e")
+        raise _Unfit("is not a valid exponent of an RSA key", "e")
     return members
 
 
@@ -197,8 +197,8 @@ def _imported(
 ) -> Any:
     given = {name: members[name] for name in names}
     if None in given.values():
-        raise _Unfit(f"is no complete key: it needs {', '.join(names)}")
+        raise _Unfit(f"is incomplete: it needs {', '.join(names)}")
     try:
         return make.import_key(given)  # type: ignore[arg-type]
     except (ValueError, JoseError):
-        raise _Unfit("is no such key: its numbers do not fit together") from None
+        raise _Unfit("is not a valid key: its numbers do not fit together") from None

@@ -50,7 +50,7 @@ def write(
     lines.append(f"token_endpoint_auth_method: {auth}")
     if secret_hash:
         lines += [
-            "client_secrets:  # the SHA-256 alone; the app has the secret",
+            "client_secrets:  # only the SHA-256; the app has the secret",
             f"  - sha256: {secret_hash}",
         ]
     if jwks_uri:
@@ -58,7 +58,7 @@ def write(
     if "offline_access" in scope.split():
         lines.append("grant_types: [authorization_code, refresh_token]  # for offline_access")
     lines += [
-        f"scope: {_quoted(scope)}  # what the app may ask for",
+        f"scope: {_quoted(scope)}  # the scopes that the app may ask for",
         "# login_methods: [bankid]  # left out: every method",
         "# consent: explicit  # left out: a first-party app, nobody is asked",
     ]

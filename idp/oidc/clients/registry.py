@@ -57,7 +57,7 @@ def expired_clients(clients: Mapping[str, Client], now: datetime) -> str | None:
     A date that passes must stop neither the other clients nor a restart, so it is said, not refused.
     """
     expired = [quoted(client_id) for client_id, client in clients.items() if client.has_expired(now)]
-    return f"every secret has expired of {', '.join(expired)}; {HOW_TO_MAKE_ONE}" if expired else None
+    return f"every secret of {', '.join(expired)} has expired; {HOW_TO_MAKE_ONE}" if expired else None
 
 
 def _context(
@@ -188,7 +188,7 @@ class ClientRegistry:
     def _keep_clients(self, problems: list[str]) -> None:
         if problems != self.problems:
             lines = "\n".join(problems)
-            log.error("%s is not in force, the clients read before it are:\n%s", self._path, lines)
+            log.error("%s is not in force; the clients that were read before it stay:\n%s", self._path, lines)
         self.problems = problems
 
     def _put_in_force(self, new: dict[str, Client]) -> None:

@@ -104,7 +104,7 @@ class YamlFile:
             return None
         odd = Reader.NON_PRINTABLE.search(text)
         if odd is not None:
-            self._add(*_end_of(text[: odd.start()]), f"holds a control character (U+{ord(odd[0]):04X})")
+            self._add(*_end_of(text[: odd.start()]), f"contains a control character (U+{ord(odd[0]):04X})")
             return None
         return text
 
@@ -126,7 +126,7 @@ class YamlFile:
             elif key.value in own:
                 first = own[key.value].key.start_mark.line + 1
                 self.add(
-                    key, f"the key {quoted(key.value)} is here twice, first on line {first}", subject=subject
+                    key, f"the key {quoted(key.value)} appears twice, first on line {first}", subject=subject
                 )
             else:
                 own[key.value] = KeyAndValue(key, value)
@@ -136,7 +136,7 @@ class YamlFile:
     def _merge_sources(self, key: Node, value: Node, subject: str) -> list[MappingNode]:
         sources = value.value if isinstance(value, SequenceNode) else [value]
         if not all(isinstance(source, MappingNode) for source in sources):
-            self.add(key, f"<< takes a mapping, or a list of them (got {shown(value)})", subject=subject)
+            self.add(key, f"<< needs a mapping or a list of mappings (got {shown(value)})", subject=subject)
         return [source for source in sources if isinstance(source, MappingNode)]
 
     def plain(self, node: Node, subject: str = "") -> object:

@@ -139,7 +139,7 @@ def scan(directory: Path) -> Fingerprint:
 
 def no_folder(directory: Path) -> ConfigError:
     """The problem of a folder that is not there."""
-    return ConfigError([f"{directory}: there is no such folder of signing keys; {HOW_TO_MAKE}"])
+    return ConfigError([f"{directory}: the folder of signing keys does not exist; {HOW_TO_MAKE}"])
 
 
 def read(directory: Path, loaded: dict[str, ProviderKey]) -> tuple[Fingerprint, list[ProviderKey]]:
@@ -199,7 +199,7 @@ def _read_file(path: Path, loaded: Mapping[str, ProviderKey]) -> ProviderKey:
         # Only the outermost name: deeper ones, and pydantic's words on JSON, may repeat what the file holds.
         raise ValueError(
             ", ".join(
-                f"{item['loc'][0]}: {item['msg']}" if item["loc"] else "is no JSON object" for item in items
+                f"{item['loc'][0]}: {item['msg']}" if item["loc"] else "not a JSON object" for item in items
             )
         ) from None
     if body.kid != path.stem:
@@ -222,16 +222,16 @@ def _import(alg: Alg, jwk: dict[str, str]) -> PrivateKey:
     """The private key, checked to suit the algorithm. Raises `ValueError`, never with the key's words."""
     kind, curve = _KINDS[alg]
     if jwk.get("kty") != kind.key_type or jwk.get("crv") != curve:
-        raise ValueError(f"private_jwk is no {alg} key")
+        raise ValueError(f"private_jwk is not a key for {alg}")
     if kind is RSAKey and _rsa_bits(jwk) < RSA_BITS:  # before the import, which would only warn
-        raise ValueError(f"private_jwk is an RSA key of less than {RSA_BITS} bits")
+        raise ValueError(f"private_jwk is an RSA key of fewer than {RSA_BITS} bits")
     try:
         key = kind.import_key({**jwk})
     except (JoseError, ValueError, KeyError, TypeError):
         raise ValueError("private_jwk cannot be used as a key") from None
     public = _public_members(key)
     if not key.is_private or any(jwk[name] != value for name, value in public.items()):
-        raise ValueError("private_jwk does not hold both halves of one key")
+        raise ValueError("private_jwk does not contain both halves of one key")
     return key
 
 

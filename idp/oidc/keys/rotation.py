@@ -78,7 +78,7 @@ def retire(directory: Path, kid: str, *, now: datetime, force: bool = False) -> 
         keys = key_files.list_keys(directory)
         key = next((key for key in keys if key.kid == kid), None)
         if key is None:
-            raise LookupError(f"no key {kid} in {directory}")
+            raise LookupError(f"{directory} has no key {kid}")
         if key.state != "next" and not key.is_past(now) and not force:
             raise RotationRefused(
                 f"{kid}: tokens it signed may still be in use; force makes them invalid at once"
@@ -102,7 +102,7 @@ def _known(alg: str) -> Alg:
     for known in ALGS:
         if known == alg:
             return known
-    raise ValueError(f"{alg} is none of {', '.join(ALGS)}")
+    raise ValueError(f"{alg} is not one of {', '.join(ALGS)}")
 
 
 def _new_key(alg: Alg, now: datetime) -> ProviderKey:

@@ -34,7 +34,7 @@ def test_the_certificate_that_ends_first(
     run: Callable[..., Any], simulator_dir: Path, clock: Traveller
 ) -> None:
     ends = Pki.load(simulator_dir).rp_certificate.not_valid_after_utc
-    expected = f"simulator, the certificate is valid until {ends:%Y-%m-%d}, none of the 1 others ends before"
+    expected = f"simulator, the certificate is valid until {ends:%Y-%m-%d}, the first of 2 to expire"
     assert (said(run)["state"], said(run)["seen"]) == ("ok", expected)
     clock.move_to(ends - timedelta(days=30))
     assert said(run)["state"] == "warning"

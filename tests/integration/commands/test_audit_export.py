@@ -96,10 +96,10 @@ def test_into_a_file_of_its_own(run: Run, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--since", "igår"], "'igår' is no date or time such as 2026-11-22"),
-        (["--until", "2026-11-31"], "'2026-11-31' is no date or time"),
-        (["--until", "9999-12-31"], "'9999-12-31' is no date or time"),
-        (["--since", "0001-01-01T00:00+01:00"], "'0001-01-01T00:00+01:00' is no date or time"),
+        (["--since", "igår"], "'igår' is not a date or time such as 2026-11-22"),
+        (["--until", "2026-11-31"], "'2026-11-31' is not a date or time"),
+        (["--until", "9999-12-31"], "'9999-12-31' is not a date or time"),
+        (["--since", "0001-01-01T00:00+01:00"], "'0001-01-01T00:00+01:00' is not a date or time"),
         (["--event", "x"], "'x' is not one of"),
     ],
 )

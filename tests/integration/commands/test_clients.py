@@ -83,7 +83,7 @@ def test_check_without_keys_says_so(
     monkeypatch.setenv("IDP_KEYS_DIR", str(tmp_path / "none"))
     result = run("clients", "check", str(path))
     assert result.exit_code == 0
-    assert result.stderr.startswith("note: not compared with the signing keys: ")
+    assert result.stderr.startswith("note: not checked against the signing keys: ")
 
 
 def test_check_tells_every_problem_with_its_place(run: Run, clients_file: Path) -> None:
@@ -186,7 +186,7 @@ def test_diff_says_what_changes_and_what_comes_of_it(
         "removed: spa: its requests, codes and tokens are refused at once",
         "changed: portal",
         "  scope: openid profile email phone → openid profile email",
-        "  note: requests for phone get invalid_scope; access tokens that hold it last 10 minutes at most",
+        "  note: requests for phone get invalid_scope; access tokens with it live at most 10 minutes",
     ]
     told = json.loads(run("clients", "diff", "--json", str(new)).stdout)
     assert (told["added"], told["removed"]) == (["other"], ["spa"])
@@ -197,17 +197,21 @@ def test_diff_says_what_changes_and_what_comes_of_it(
     ("old", "new", "words"),
     [
         ({}, {"redirect_uris": ["https://new.example.se/cb"]}, "redirect_uri https://portal.example.se/cb"),
-        ({"grant_types": ["authorization_code", "refresh_token"]}, {}, "for the grant refresh_token"),
+        (
+            {"grant_types": ["authorization_code", "refresh_token"]},
+            {},
+            "the grant refresh_token gets unauthorized_client",
+        ),
         ({"scope": "openid offline_access"}, {"scope": "openid"}, "refresh tokens are refused at once"),
         ({"login_methods": ["bankid", "password"]}, {}, "logins by bankid"),
         ({}, {"companies": ["Exempel AB"]}, "people of all other companies"),
         ({"companies": ["A", "B"]}, {"companies": ["A"]}, "people of B"),
         ({}, {"token_endpoint_auth_method": "client_secret_post"}, "authenticate by client_secret_post"),
-        ({}, {"client_secrets": [{"sha256": "5f2b" + "0123456789ab" * 5}]}, "none of the secrets"),
+        ({}, {"client_secrets": [{"sha256": "5f2b" + "0123456789ab" * 5}]}, "none of its present secrets"),
         ({}, {"subject_type": "pairwise"}, "another sub"),
         ({}, {"consent": "explicit"}, "consent at the next login"),
         ({"require_pkce": False}, {}, "without PKCE"),
-        ({}, {"id_token_signed_response_alg": "ES256"}, "signed by ES256"),
+        ({}, {"id_token_signed_response_alg": "ES256"}, "signed with ES256"),
     ],
 )
 def test_diff_tells_consequences(

@@ -121,19 +121,19 @@ def test_mails_that_wait_and_those_given_up_are_told(
         (row,) = [row for row in json.loads(run("doctor", "--json").stdout) if row["part"] == "outbox"]
         return row["state"], row["seen"]
 
-    assert seen() == ("ok", "0 mails wait")
+    assert seen() == ("ok", "0 mails are waiting")
     now = utcnow()
     with app.app_context():
         outbox.queue(OutgoingMail("a@example.se", "x"), now=now - timedelta(minutes=5), kind="test")
         db.session.commit()
-        assert seen() == ("ok", "1 mails wait, the oldest for 5 minutes")
+        assert seen() == ("ok", "1 mail is waiting, the oldest for 5 minutes")
         outbox.queue(OutgoingMail("a@example.se", "x"), now=now - timedelta(minutes=30), kind="test")
         db.session.commit()
         state, words = seen()
-        assert (state, words[:45]) == ("warning", "2 mails wait, the oldest for 30 minutes: does")
+        assert (state, words[:53]) == ("warning", "2 mails are waiting, the oldest for 30 minutes: check")
         claimed = outbox.lease_next(now=now)
         assert claimed is not None
         outbox.give_up(claimed, "refused", now=now)
         state, words = seen()
         assert state == "warning"
-        assert words.startswith("1 mails wait, the oldest for 5 minutes; 1 given up in 7 days")
+        assert words.startswith("1 mail is waiting, the oldest for 5 minutes; 1 given up in the last 7 days")

@@ -1,4 +1,4 @@
-"""`idp sessions`: who is logged in, and how an operator logs them out."""
+"""`idp sessions`: the people who are logged in, and how an operator logs them out."""
 
 import json
 import os
@@ -112,7 +112,7 @@ def test_end_one(app: Flask, run: Run, rp: RelyingParty, anna: str, bo: RelyingP
     assert (event.actor, str(event.user_id), str(event.session_id)) == ("operator", anna, row["id"])
     assert event.detail == {"reason": "ended by the operator"}
     assert refused(run("sessions", "end", "--id", row["id"])) == (
-        f"there is no session {row['id']} that has not ended"
+        f"session {row['id']} does not exist or has already ended"
     )
 
 
@@ -164,10 +164,10 @@ def test_a_command_of_its_own_process_ends_tokens_too(
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
-        ([], "say whose: one of --user EMAIL, --id ID, --all"),
-        (["--all", "--user", "anna@example.se"], "say whose: one of --user EMAIL, --id ID, --all"),
+        ([], "give exactly one of --user EMAIL, --id ID, --all"),
+        (["--all", "--user", "anna@example.se"], "give exactly one of --user EMAIL, --id ID, --all"),
         (["--user", "x@example.se"], "there is no user with the address x@example.se"),
-        (["--id", str(uuid4())], "there is no session"),
+        (["--id", str(uuid4())], "does not exist or has already ended"),
     ],
 )
 def test_wrong_usage(run: Run, anna: str, options: list[str], problem: str) -> None:

@@ -143,12 +143,12 @@ def test_a_file_from_standard_input(app: Flask, load: Import, run: Run) -> None:
 @pytest.mark.parametrize(
     ("data", "problem"),
     [
-        (b"", "the file is empty: it begins with a line of column names"),
-        (b"email,name,company\n", "the file holds no line below the column names"),
-        (b"email,name,company\n\n,,\n", "the file holds no line below the column names"),
-        (b"email,name,compny\na@b.se,A,B\n", "line 1: there is no column 'compny': did you mean company?"),
-        (b"email,name,company,xyzzy\n", "line 1: there is no column 'xyzzy': there are email, name"),
-        (b"email,name,company,name\n", "line 1: the column name is there 2 times"),
+        (b"", "the file is empty: its first line must name the columns"),
+        (b"email,name,company\n", "the file has no line below the column names"),
+        (b"email,name,company\n\n,,\n", "the file has no line below the column names"),
+        (b"email,name,compny\na@b.se,A,B\n", "line 1: unknown column 'compny': did you mean company?"),
+        (b"email,name,company,xyzzy\n", "line 1: unknown column 'xyzzy': the columns are email, name"),
+        (b"email,name,company,name\n", "line 1: the column name appears 2 times"),
         (b"email,name\na@b.se,A\n", "line 1: the column company is missing"),
         (b"email,name,company\na@b.se,J\xf6rgen,B\n", "line 2: not UTF-8: save the file as 'CSV UTF-8'"),
         ("email,name,company\n".encode("utf-16"), "the file is UTF-16: save it as 'CSV UTF-8'"),
@@ -174,7 +174,7 @@ def test_a_file_that_cannot_be_read(
         ("email", "anna@ex\x00ample.se", "e-mail address "),
         ("name", "", "name is empty"),
         ("name", "x" * 201, "name is longer than 200 characters"),
-        ("name", "Anna\x07", "name holds control characters"),
+        ("name", "Anna\x07", "name contains control characters"),
         ("company", "", "company is empty"),
         ("company", "Exempl AB", "there is no company 'Exempl AB': did you mean 'Exempel AB'?"),
         ("company", "EXEMPEL AB", "there is no company 'EXEMPEL AB': did you mean 'Exempel AB'?"),
@@ -182,11 +182,11 @@ def test_a_file_that_cannot_be_read(
         ("title", "x" * 201, "title is longer than 200 characters"),
         ("phone", "ring mig", "phone 'ring mig': "),
         ("phone", "070", "phone '070': "),
-        ("locale", "de", "locale 'de': there are sv, en"),
+        ("locale", "de", "locale 'de': must be sv or en"),
         ("role", "company-admin", "role 'company-admin': did you mean company_admin?"),
-        ("role", "king", "role 'king': there are user, company_admin"),
-        ("email_verified", "kanske", "email_verified 'kanske': write yes or no"),
-        ("password_hash", "hemligt-0815", "password_hash is of no kind that can be checked: use bcrypt"),
+        ("role", "king", "role 'king': must be user or company_admin"),
+        ("email_verified", "kanske", "email_verified 'kanske': must be yes or no"),
+        ("password_hash", "hemligt-0815", "password_hash is not of a kind that can be checked: use bcrypt"),
         ("password_hash", "$6$salt$" + "a" * 86, "password_hash is of a kind (SHA-512-crypt) that cannot"),
         ("password_hash", "5f4dcc3b5aa765d61d8327deb882cf99", "password_hash is of a kind (MD5) that cannot"),
         ("password_hash", BCRYPT[:-1], "password_hash is cut off or damaged (bcrypt)"),
@@ -210,7 +210,7 @@ def test_a_bad_value_is_explained_with_its_line_and_changes_nothing(
         assert value not in told
     result = load(*lines, options=("--partial",))
     assert result.exit_code == 1
-    assert result.stdout.startswith("added 1 users of 2 lines, left 1 bad lines out")
+    assert result.stdout.startswith("added 1 users of 2 lines, 1 bad lines left out")
     assert f"error: {told}" in result.stderr.splitlines()
     assert emails(app) == ["bo@example.se"]
     assert len(queued(app)) == 1
@@ -222,7 +222,7 @@ def test_every_bad_line_is_told_with_all_its_problems(app: Flask, load: Import) 
     assert all(
         problem in told[0] for problem in ("e-mail address 'anna'", "name is empty", "no company 'Okänt'")
     )
-    assert told[1] == "line 5: has 4 values, the column names are 3"
+    assert told[1] == "line 5: has 4 values for 3 columns"
     assert emails(app) == []
 
 
@@ -232,9 +232,9 @@ def test_addresses_twice_in_the_file_or_there_already(app: Flask, load: Import) 
     lines = (HEADER, GOOD, "ANNA@Example.SE,A,Exempel AB", "Bo@example.se,B,Exempel AB", GOOD)
     told = refused(load(*lines))
     assert told == [
-        "line 3: the same address as line 2",
+        "line 3: has the same address as line 2",
         "line 4: there is already a user with the address Bo@example.se",
-        "line 5: the same address as line 2",
+        "line 5: has the same address as line 2",
     ]
     assert load(*lines, options=("--partial",)).exit_code == 1
     assert emails(app) == ["anna@example.se", "bo@example.se"]
@@ -292,7 +292,7 @@ def test_somebody_else_adds_an_address_meanwhile(
     monkeypatch.setattr(importing, "_taken", lambda keys: set())
     lines = [HEADER, *(f"a{number}@example.se,A,Exempel AB" for number in range(importing.BATCH)), GOOD]
     (told,) = [line for line in load(*lines).stderr.splitlines() if line.startswith("error")]
-    assert "by somebody else meanwhile: nothing was changed" in told
+    assert "of this file meanwhile: nothing was changed" in told
     assert emails(app) == ["anna@example.se"]
     assert queued(app) == []
 

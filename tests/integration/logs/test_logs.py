@@ -35,7 +35,7 @@ def written(app: Flask) -> Iterator[StringIO]:
 
 @pytest.fixture
 def lines(written: StringIO) -> Lines:
-    """The same as objects; a line that is no JSON object fails."""
+    """The same as objects; a line that is not a JSON object fails."""
     return lambda: [json.loads(line) for line in written.getvalue().splitlines()]
 
 

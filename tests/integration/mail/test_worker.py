@@ -249,7 +249,7 @@ def test_an_address_that_the_server_cannot_take(inside: Flask, tmp_path: Path) -
         add(mail, letter())
         assert deliver(smtp(server))
     assert server.recipients == ["anna@example.se"]
-    assert [detail["reason"] for detail in given_up()] == ["the mail server takes ASCII addresses only"]
+    assert [detail["reason"] for detail in given_up()] == ["the mail server accepts only ASCII addresses"]
 
 
 # Trouble with the server: nothing is lost, and nothing hammers
@@ -320,14 +320,14 @@ def test_a_wrong_password(inside: Flask, tmp_path: Path, lines: Lines) -> None:
 @pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS")
 def test_no_password_is_sent_in_clear(inside: Flask, tmp_path: Path, lines: Lines) -> None:
     with MailServer(tmp_path, login=LOGIN) as server:
-        assert "offers no STARTTLS" in trouble(with_login(server), lines)
+        assert "does not offer STARTTLS" in trouble(with_login(server), lines)
         assert deliver(with_login(server) + "?starttls=off"), "on this machine, when told so"
     assert [mail.encrypted for mail in server.received] == [False]
 
 
 def test_a_server_without_the_required_starttls(inside: Flask, tmp_path: Path, lines: Lines) -> None:
     with MailServer(tmp_path) as server:
-        assert "offers no STARTTLS" in trouble(smtp(server, "?starttls=required"), lines)
+        assert "does not offer STARTTLS" in trouble(smtp(server, "?starttls=required"), lines)
         assert deliver(smtp(server))
 
 

@@ -192,10 +192,10 @@ class TestCommands:
         ended = run("users", "unlink-bankid", "anna@example.se")
         assert (ended.exit_code, ended.output.strip()) == (
             0,
-            "anna@example.se has no BankID linked any more",
+            "unlinked the BankID of anna@example.se",
         )
         again = run("users", "unlink-bankid", "anna@example.se")
-        assert again.output.strip() == "anna@example.se had no BankID linked"
+        assert again.output.strip() == "anna@example.se had no linked BankID"
         with app.app_context():
             assert found(ANNA) == []
             (row,) = events(audit.Event.BANKID_UNLINKED)
@@ -210,11 +210,11 @@ class TestCommands:
             link(anna, ANNA)
             keep_evidence(Sealer(OLD))
         unchanged = run("personal-numbers", "rotate-key")
-        assert unchanged.output.strip() == "encrypted anew: 0 personal numbers, evidence of 0 logins"
+        assert unchanged.output.strip() == "re-encrypted 0 personal numbers and the evidence of 0 logins"
         monkeypatch.setenv("IDP_PERSONAL_NUMBER_KEYS", f"{NEW},{OLD}")
         ended = run("personal-numbers", "rotate-key")
         assert ended.exit_code == 0
-        assert ended.output.strip() == "encrypted anew: 1 personal numbers, evidence of 1 logins"
+        assert ended.output.strip() == "re-encrypted 1 personal numbers and the evidence of 1 logins"
         with app.app_context():
             assert found(ANNA, PersonalNumberKeys(NEW)) == ["anna@example.se"]
             rows = events(audit.Event.PERSONAL_NUMBER_KEY_ROTATED)

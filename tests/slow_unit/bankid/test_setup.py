@@ -82,7 +82,7 @@ def test_all_that_is_missing_is_said_at_once() -> None:
         ({"simulator_dir": None}, "IDP_BANKID_SIMULATOR_DIR is missing"),
         ({"simulator_dir": Path("/nowhere")}, "no BankID simulator in /nowhere"),
         ({"certificate": Path("/nowhere.pem")}, "/nowhere.pem cannot be read"),
-        ({"key": None}, "no PKCS#12 file"),
+        ({"key": None}, "not a PKCS#12 file"),
     ],
 )
 def test_one_thing_wrong(valid: dict[str, Any], change: dict[str, Any], said: str) -> None:

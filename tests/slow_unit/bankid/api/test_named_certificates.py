@@ -45,8 +45,11 @@ def test_without_a_folder_there_are_none() -> None:
         (lambda folder: (folder / "customer.key").unlink(), "customer.key"),
         (lambda folder: (folder / "other.passphrase").write_text("wrong"), "other.p12"),
         (lambda folder: (folder / "other.passphrase").unlink(), "other.p12"),
-        (lambda folder: shutil.copy(folder / "other.p12", folder / "customer.p12"), "both there"),
-        (lambda folder: (folder / "customer.pem").write_text("x"), "customer.pem holds no certificate"),
+        (lambda folder: shutil.copy(folder / "other.p12", folder / "customer.p12"), "both exist"),
+        (
+            lambda folder: (folder / "customer.pem").write_text("x"),
+            "customer.pem does not contain a certificate",
+        ),
     ],
 )
 def test_what_is_wrong_is_said(folder: Path, change: Callable[[Path], object], problem: str) -> None:
@@ -59,5 +62,5 @@ def test_what_is_wrong_is_said(folder: Path, change: Callable[[Path], object], p
 
 
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="is no folder"):
+    with pytest.raises(ConfigError, match="is not a folder"):
         named_certificates.read(tmp_path / "gone")

@@ -24,7 +24,7 @@ BROKEN: dict[str, tuple[Change, str]] = {
     "active since never": (lambda body: body.update(activated_at=None), "activated_at is empty"),
     "retired since never": (lambda body: body.update(state="retired"), "retired_at is empty"),
     "active and retired": (lambda body: body.update(retired_at=NOW.isoformat()), "state is active but"),
-    "alg of another key type": (lambda body: body.update(alg="RS256"), "private_jwk is no RS256 key"),
+    "alg of another key type": (lambda body: body.update(alg="RS256"), "private_jwk is not a key for RS256"),
     "public half only": (lambda body: body["private_jwk"].pop("d"), "both halves"),
     "half missing": (lambda body: body["private_jwk"].pop("x"), "cannot be used"),
     "not base64url": (lambda body: body["private_jwk"].update(d="?"), "cannot be used"),
@@ -68,7 +68,7 @@ def test_halves_of_two_ed25519_keys(tmp_path: Path) -> None:
 
 def test_short_rsa_key(tmp_path: Path, rsa_jwk: dict[str, Any]) -> None:
     put(tmp_path, "rsa", {**rsa_jwk, "n": rsa_jwk["n"][: len(rsa_jwk["n"]) // 2]})
-    with pytest.raises(ConfigError, match="RSA key of less than 2048 bits"):
+    with pytest.raises(ConfigError, match="RSA key of fewer than 2048 bits"):
         key_files.list_keys(tmp_path)
 
 
@@ -76,7 +76,7 @@ def test_short_rsa_key(tmp_path: Path, rsa_jwk: dict[str, Any]) -> None:
 def test_malformed_json(tmp_path: Path, ec_jwk: dict[str, Any], content: str) -> None:
     path = put(tmp_path, "ec", ec_jwk, alg="ES256")
     path.write_bytes(content.encode("latin-1"))
-    with pytest.raises(ConfigError, match=r"ec\.json: is no JSON object$"):
+    with pytest.raises(ConfigError, match=r"ec\.json: not a JSON object$"):
         key_files.list_keys(tmp_path)
 
 
@@ -106,7 +106,7 @@ def test_no_active_rs256_key(tmp_path: Path, rsa_jwk: dict[str, Any], state: str
 
 def test_missing_folder(tmp_path: Path) -> None:
     for use in (KeyRing, key_files.list_keys, lambda folder: key_rotation.retire(folder, "ec", now=NOW)):
-        with pytest.raises(ConfigError, match=r"no such folder.*idp keys rotate"):
+        with pytest.raises(ConfigError, match=r"folder of signing keys does not exist.*idp keys rotate"):
             use(tmp_path / "keys")
     (tmp_path / "file").touch()
     with pytest.raises(ConfigError, match="cannot be listed"):

@@ -121,7 +121,7 @@ def test_rotation_of_a_broken_folder_changes_nothing(folder: Path) -> None:
 
 
 def test_rotation_to_an_unknown_alg(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="HS256 is none of"):
+    with pytest.raises(ValueError, match="HS256 is not one of"):
         key_rotation.rotate(tmp_path / "keys", alg="HS256", now=NOW)
     assert not (tmp_path / "keys").exists()
 

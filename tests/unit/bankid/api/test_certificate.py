@@ -153,12 +153,12 @@ def test_a_needless_passphrase_is_told(certificate_file: Path, key_file: Path) -
     ("broken", "content", "words"),
     [
         ("certificate", None, "rp.pem cannot be read: No such file"),
-        ("certificate", b"", "rp.pem holds no certificate"),
-        ("certificate", OURS.key_pem(), "rp.pem holds no certificate"),
+        ("certificate", b"", "rp.pem does not contain a certificate"),
+        ("certificate", OURS.key_pem(), "rp.pem does not contain a certificate"),
         ("certificate", OTHER.pem, "does not belong to the certificate"),
         ("key", None, "rp.key cannot be read: No such file"),
-        ("key", b"-----BEGIN PRIVATE KEY-----", "rp.key: no private key"),
-        ("key", OURS.pem, "rp.key: no private key"),
+        ("key", b"-----BEGIN PRIVATE KEY-----", "rp.key: not a private key"),
+        ("key", OURS.pem, "rp.key: not a private key"),
         ("key", OTHER.key_pem(), "does not belong to the certificate"),
         (
             "key",
@@ -193,7 +193,7 @@ def test_a_pkcs12_opens_with_its_passphrase_only(p12_file: Path, passphrase: str
     ("content", "words"),
     [
         (None, "cannot be read: No such file"),
-        (b"junk", "no PKCS#12 file"),
+        (b"junk", "not a PKCS#12 file"),
         (p12(None, None), "lacks the certificate"),
         (p12(None, OURS.certificate), "lacks the (certificate|private key)"),
     ],

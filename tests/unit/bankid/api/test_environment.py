@@ -73,14 +73,14 @@ def test_the_simulators_folder_is_an_environment(folder: Path) -> None:
     ("name", "content", "words"),
     [
         ("environment.json", None, "start it with `idp bankid-simulator`"),
-        ("environment.json", "", "does not say"),
-        ("environment.json", "[]", "does not say"),
-        ("environment.json", "{}", "does not say"),
+        ("environment.json", "", "does not contain"),
+        ("environment.json", "[]", "does not contain"),
+        ("environment.json", "{}", "does not contain"),
         ("environment.json", '{"base_url": null}', "https address"),
         ("environment.json", '{"base_url": "http://127.0.0.1:8443/rp/v6.0/"}', "https address"),
         ("environment.json", '{"base_url": "https://127.0.0.1:8443/rp/v6.0"}', "ends with a slash"),
         ("ssl-root.pem", None, "cannot be read"),
-        ("signature-root.pem", "no certificate", "no certificate in PEM form"),
+        ("signature-root.pem", "no certificate", "does not contain a certificate in PEM form"),
     ],
 )
 def test_what_is_wrong_with_the_simulators_folder_is_said_plainly(

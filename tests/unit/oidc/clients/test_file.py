@@ -165,7 +165,7 @@ REFUSED_FIELDS = [
         "9:5",
         'client "reports": client_id: leave it out, the entry\'s own key is the client_id',
     ),
-    ("scope: openid", "9:5", 'client "reports": the key "scope" is here twice, first on line 8'),
+    ("scope: openid", "9:5", 'client "reports": the key "scope" appears twice, first on line 8'),
     ("007: x", "9:5", 'client "reports": a key must be text: quote it (got 007)'),
     ("jwks_uri: http://a.se/jwks", "9:15", "jwks_uri: must be https; http is for loopback addresses only"),
     ("jwks: {kty: RSA}", "9:11", "jwks: must be a JWK Set, such as {keys: [{kty: EC,"),
@@ -179,16 +179,16 @@ REFUSED_FIELDS = [
     (
         "bankid: {requirement: {certificatePolicies: [mobil]}}",
         "9:49",
-        'certificatePolicies: "mobil" is none of mobile, file, card, nordea, did you mean "mobile"?',
+        'certificatePolicies: "mobil" is not one of mobile, file, card, nordea, did you mean "mobile"?',
     ),
-    ("bankid: {requirement: {certificatePolicies: []}}", "9:49", "must hold at least one"),
+    ("bankid: {requirement: {certificatePolicies: []}}", "9:49", "must not be empty"),
     ("bankid: {requirement: {mrtd: 1}}", "9:34", "bankid.requirement.mrtd: must be true or false"),
     ("bankid: {requirement: {mrdt: true}}", "9:28", 'there is no such field, did you mean "mrtd"?'),
     ("bankid: {requirement: {cardReader: class2}}", "9:27", "cardReader needs card among"),
     ("bankid: {certificate: Other}", "9:27", "must be a name of lower-case letters, digits and hyphens"),
     ("bankid: {certificate: other}", "9:27", "IDP_BANKID_CERTIFICATES_DIR has no certificate of this name"),
     ("bankid: {high_risk: alow}", "9:25", 'must be refuse or allow, did you mean "allow"?'),
-    ("<<: 3", "9:5", 'client "reports": << takes a mapping, or a list of them (got 3)'),
+    ("<<: 3", "9:5", 'client "reports": << needs a mapping or a list of mappings (got 3)'),
     ("tos_uri: !!python/name:os.system", "9:14", 'YAML tags are not allowed (got "!!python/name:os.system")'),
     ("contacts: !!set {a}", "9:15", 'YAML tags are not allowed (got "!!set")'),
     ("tos_uri:", "9:13", "tos_uri: has no value: leave the key out"),
@@ -200,19 +200,19 @@ REFUSED_FIELDS = [
         "9:15",
         'logo_uri: must be https; http is for loopback addresses only (got "http',
     ),
-    ("initiate_login_uri: https://a.se/#x", "9:25", "initiate_login_uri: must have no fragment"),
+    ("initiate_login_uri: https://a.se/#x", "9:25", "initiate_login_uri: must not contain a fragment"),
     (
         "post_logout_redirect_uris: [https://a.se, /x]",
         "9:47",
         "post_logout_redirect_uris[1]: must be absolute",
     ),
     ("contacts: a@a.se", "9:15", "contacts: must be a list, such as [one, two]"),
-    ("companies: []", "9:16", "companies: must hold at least one"),
+    ("companies: []", "9:16", "companies: must not be empty"),
     ("companies: ['']", "9:17", "companies[0]: must be 1 to 200 printable characters"),
-    ("login_methods: []", "9:20", "login_methods: must hold at least one"),
+    ("login_methods: []", "9:20", "login_methods: must not be empty"),
     ("login_methods: [bankid, pasword]", "9:29", 'must be bankid or password, did you mean "password"?'),
-    ("grant_types: []", "9:18", "grant_types: must hold at least one"),
-    ("grant_types: [refresh_token]", "9:18", "must hold authorization_code beside refresh_token"),
+    ("grant_types: []", "9:18", "grant_types: must not be empty"),
+    ("grant_types: [refresh_token]", "9:18", "must contain authorization_code beside refresh_token"),
     ("grant_types: [refresh]", "9:19", 'did you mean "refresh_token"? (got "refresh")'),
     ("access_token_format: JWT", "9:26", 'must be opaque or jwt, did you mean "jwt"?'),
     ("refresh_token_idle_minutes: 0", "9:33", "must be at least 1 (got 0)"),
@@ -234,7 +234,7 @@ REFUSED_FIELDS = [
     ),
     ("frontchannel_logout_uri: http://reports.example.se/logout", "9:30", "must be https"),
     ("frontchannel_logout_session_required: 1", "9:43", "must be true or false"),
-    ("backchannel_logout_uri: https://reports.example.se/logout#x", "9:29", "must have no fragment"),
+    ("backchannel_logout_uri: https://reports.example.se/logout#x", "9:29", "must not contain a fragment"),
     ("backchannel_logout_uri: http://reports.example.se/logout", "9:29", "must be https"),
     ("backchannel_logout_session_required: ja", "9:42", "must be true or false"),
     ("require_auth_time: 1", "9:24", "require_auth_time: must be true or false (got 1)"),
@@ -303,20 +303,20 @@ def test_redirect_uri_allowed(tmp_path: Path, uri: str) -> None:
     [
         ("http://x.se/cb", "must be https; http is for loopback addresses only"),
         ("http://127.0.0.1.x.se/cb", "must be https"),
-        ("http://localhost@x.se/", "must hold no user name"),
-        ("https://u:p@a.se/", "must hold no user name"),
-        ("https://a.se/#x", "must have no fragment"),
-        ("https://*.a.se/", "must hold no wildcard"),
-        ("https://a.se/ cb", "must hold URI characters only"),
-        ("https://a.se\\x.se/", "must hold URI characters only"),
-        ("https://å.se/", "must hold URI characters only"),
-        ("", "must hold URI characters only"),
+        ("http://localhost@x.se/", "must not contain a user name"),
+        ("https://u:p@a.se/", "must not contain a user name"),
+        ("https://a.se/#x", "must not contain a fragment"),
+        ("https://*.a.se/", "must not contain a wildcard"),
+        ("https://a.se/ cb", "must contain only URI characters"),
+        ("https://a.se\\x.se/", "must contain only URI characters"),
+        ("https://å.se/", "must contain only URI characters"),
+        ("", "must contain only URI characters"),
         ("/cb", "must be absolute"),
         ("//a.se/cb", "must be absolute"),
         ("https:///cb", "must name a host"),
-        ("https://a.se:port/", "is no URI"),
-        ("https://a.se:70000/", "is no URI"),
-        ("https://[::1/", "is no URI"),
+        ("https://a.se:port/", "is not a URI"),
+        ("https://a.se:70000/", "is not a URI"),
+        ("https://[::1/", "is not a URI"),
         ("javascript:alert(1)", "must be https"),
         ("data:text/html,x", "must be https"),
         ("ftp://a.se/", "must be https"),
@@ -341,7 +341,7 @@ def test_redirect_uris_are_required_and_listed_once(tmp_path: Path) -> None:
     where = 'client "reports", redirect_uris'
     assert problems(tmp_path, changed(line, "")) == [f"clients.yaml:5:3: {where}: is missing"]
     assert problems(tmp_path, changed(line, "    redirect_uris: []\n")) == [
-        f"clients.yaml:7:20: {where}: must hold at least one (got a list)"
+        f"clients.yaml:7:20: {where}: must not be empty (got a list)"
     ]
     assert problems(tmp_path, changed(line, "    redirect_uris: [https://a.se, https://a.se]\n")) == [
         f'clients.yaml:7:35: {where}[1]: is listed twice (got "https://a.se")'
@@ -359,7 +359,7 @@ def test_a_public_client_cannot_act_for_itself(tmp_path: Path) -> None:
     line = "    token_endpoint_auth_method: none\n"
     text = changed(line, line + "    grant_types: [authorization_code, client_credentials]\n")
     [problem] = problems(tmp_path, text)
-    assert "token_endpoint_auth_method: must not be none: grant_types holds client_credentials" in problem
+    assert "token_endpoint_auth_method: must not be none: grant_types contains client_credentials" in problem
 
 
 def test_pairwise_on_several_hosts_needs_a_sector(tmp_path: Path) -> None:
@@ -464,15 +464,15 @@ def test_a_public_client_cannot_do_without_pkce(tmp_path: Path) -> None:
         ("version: 1\nclient: {}\n", '2:1: there is no section "client", did you mean "clients"?'),
         ("version: 2\nclients: {}\n", "1:10: version: must be 1 (got 2)"),
         ("version: true\nclients: {}\n", "1:10: version: must be 1 (got true)"),
-        ("version: 1\nclients:\n", "2:9: clients: must be a mapping; clients: {} when"),
-        ("version: 1\nclients: [a]\n", "2:10: clients: must be a mapping; clients: {} when"),
+        ("version: 1\nclients:\n", "2:9: clients: must be a mapping; write clients: {} when"),
+        ("version: 1\nclients: [a]\n", "2:10: clients: must be a mapping; write clients: {} when"),
         ("version: 1\nclients: {a: 1}\n", '2:14: client "a": must be a mapping of fields (got 1)'),
-        ("version: 1\nclients: {}\nversion: 1\n", '3:1: the key "version" is here twice, first on line 1'),
+        ("version: 1\nclients: {}\nversion: 1\n", '3:1: the key "version" appears twice, first on line 1'),
         ("version: 1\nclients: !x {}\n", '2:10: YAML tags are not allowed (got "!x")'),
         ("version: 1\ndefaults: {scop: x}\nclients: {}\n", '2:12: defaults: there is no field "scop", did'),
         ("version: 1\ndefaults: {consent: x}\nclients: {}\n", "2:21: defaults, consent: must be implicit or"),
         ("version: 1\nclients: &a {<<: *a}\nx: 1\n", '3:1: there is no section "x"'),
-        ("version: 1\nå: \x01\n", "2:4: holds a control character (U+0001)"),
+        ("version: 1\nå: \x01\n", "2:4: contains a control character (U+0001)"),
         (b"version: 1\n\xc3\xa5: \xff\n", "2:4: is not UTF-8 text"),
         ("version: 1\nclients:\n\ta: 1\n", "3:1: this is not YAML: while scanning for the next token found"),
         ("version: 1\nclients: {a: *x}\n", "2:14: this is not YAML: found undefined alias"),
@@ -568,7 +568,7 @@ def test_an_expired_secret_leaves_the_file_valid_and_the_client_unable_to_authen
     assert list(found) == ["reports", "phone"]
     assert not found["reports"].check_secret(SECRET, NOW)
     assert expired_clients(found, NOW) == (
-        'every secret has expired of "reports"; make one with: idp clients secret'
+        'every secret of "reports" has expired; make one with: idp clients secret'
     )
     assert expired_clients(found, NOW - timedelta(days=2)) is None  # nor is `phone`, which has none, named
 
@@ -585,7 +585,7 @@ def test_the_check_command_notes_expired_secrets(tmp_path: Path, last_day: str, 
     result = CliRunner().invoke(main, ["clients", "check", str(tmp_path / "clients.yaml")])
     assert result.exit_code == 0
     assert result.stdout.endswith("clients.yaml: 2 clients, no problems\n")
-    assert ('note: every secret has expired of "reports";' in result.stderr) is note
+    assert ('note: every secret of "reports" has expired;' in result.stderr) is note
 
 
 def test_a_secret_may_end_at_a_moment(tmp_path: Path) -> None:
@@ -738,7 +738,7 @@ def test_registry_warns_of_expired_clients_once_per_load(
     warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     assert (
         warnings
-        == [f'{file.path}: every secret has expired of "reports"; make one with: idp clients secret'] * 2
+        == [f'{file.path}: every secret of "reports" has expired; make one with: idp clients secret'] * 2
     )
     file.write(VALID)
     assert registry.get("reports") is not None
