@@ -20,7 +20,7 @@ from jinja2 import StrictUndefined
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
-from idp import errors, i18n, logs, mail, metrics, outbox, web
+from idp import errors, i18n, logs, mail, metrics, outbox
 from idp.account import activity_views, email_change, email_views, linking_views
 from idp.account import views as account_views
 from idp.admin import views as admin_views
@@ -53,10 +53,12 @@ from idp.outbound import Outbound
 from idp.password import method as password_method
 from idp.password import views as password_views
 from idp.ratelimit import LIMITER, RateLimiter
+from idp.reference import request_facts
 from idp.templating import LanguageEnvironment
 from idp.users import accounts, bankid_links
 from idp.users import mails as user_mails
 from idp.users.mails import Notice
+from idp.web import setup as web_setup
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 # Plans are kept per connection: one made while a table was still empty would scan it for ever after.
@@ -96,7 +98,7 @@ def create_tool_app(settings: Settings) -> Flask:
     app.config["SQLALCHEMY_DATABASE_URI"] = _prepared_url(settings.database_url)
     app.config["SQLALCHEMY_ENGINE_OPTIONS"] = _engine_options(settings)
     SETTINGS.put(app, settings)
-    logs.configure(settings.log, web.request_facts)
+    logs.configure(settings.log, request_facts)
     i18n.register(app, secure=settings.is_https)
     mail.register(app)
     outbox.register(app, settings)
@@ -143,7 +145,7 @@ def create_app(settings: Settings) -> Flask:
     waiting_client.DESCRIBE_CLIENT.put(app, partial(_describe, clients))
 
     metrics.register(app, settings)
-    web.register(app, settings, readiness=lambda: readiness(keys, clients))
+    web_setup.register(app, settings, readiness=lambda: readiness(keys, clients))
     errors.register(app, is_protocol_endpoint=is_machine_endpoint)
     oidc_endpoints.register(app)
     pages = (account_views, email_views, activity_views, admin_views)

@@ -2,7 +2,7 @@
 
 import secrets
 
-from flask import g
+from flask import g, has_request_context
 
 ALPHABET = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"  # no letter or digit that is misread aloud
 
@@ -17,3 +17,8 @@ def reference() -> str:
         g.reference = "".join(ALPHABET[(number >> shift) & 31] for shift in range(0, 50, 5))
     made: str = g.reference
     return made
+
+
+def request_facts() -> dict[str, str]:
+    """What every log line written during a request says of it."""
+    return {"request_id": reference()} if has_request_context() else {}

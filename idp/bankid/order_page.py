@@ -10,7 +10,7 @@ from uuid import UUID
 from flask import Response, make_response, redirect, render_template, request, session, url_for
 from werkzeug.wrappers import Response as BaseResponse
 
-from idp import audit, i18n, web
+from idp import audit, i18n
 from idp.bankid import launch, order_result, qr, service
 from idp.bankid.api import messages
 from idp.bankid.models import OUTSTANDING, RENEWING, UNREACHABLE, Order
@@ -26,6 +26,7 @@ from idp.login import this_browser
 from idp.ratelimit import LIMITER
 from idp.tokens import new_token
 from idp.users.mails import Notice
+from idp.web.proxies import address_key
 
 MODES = {"this": "autostart", "other": "qr"}
 
@@ -182,7 +183,7 @@ def _start(place: Place, started_by: str) -> BaseResponse:
     if request.method != "GET":
         return make_response("", 200)  # looking whether the page is there starts nothing
     limiter = LIMITER.current()
-    key = web.address_key(request.remote_addr)
+    key = address_key(request.remote_addr)
     try:
         limiter.test("bankid_per_address", key)
         limiter.hit("bankid_per_address", key)

@@ -10,13 +10,14 @@ from flask import current_app, g, redirect, request, url_for
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.wrappers import Response as BaseResponse
 
-from idp import i18n, web
+from idp import i18n
 from idp.clock import utcnow
 from idp.errors import SessionNeeded
 from idp.extensions import Slot, current_settings
 from idp.login import interactions, sessions, this_browser
 from idp.login.requirement import AuthnRequirement
 from idp.login.sessions import LiveSession
+from idp.web.cookies import cookie_name
 
 P = ParamSpec("P")
 FRESH_LOGIN = timedelta(minutes=15)
@@ -31,7 +32,7 @@ def logout_frames(session_id: UUID) -> list[str]:
 
 
 def _cookie() -> str:
-    return web.cookie_name("idp_session", current_settings())
+    return cookie_name("idp_session", current_settings())
 
 
 def handle() -> str | None:

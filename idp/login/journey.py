@@ -17,7 +17,7 @@ from flask import (
 from flask_babel import gettext
 from werkzeug.wrappers import Response as BaseResponse
 
-from idp import i18n, web
+from idp import i18n
 from idp.clock import utcnow
 from idp.errors import IdpError
 from idp.extensions import current_settings
@@ -28,6 +28,7 @@ from idp.login.interactions import Waiting
 from idp.login.requirement import AuthnRequirement
 from idp.login.waiting_client import describe_asker
 from idp.reference import reference
+from idp.web.headers import allow_form_to
 
 log = structlog.get_logger("idp.login")
 
@@ -56,7 +57,7 @@ def login_page(view: Callable[[Waiting], Any]) -> Callable[..., Any]:
         waiting = interactions.waiting(interaction)
         i18n.prefer(waiting.ui_locales)
         if waiting.leads_to:
-            web.allow_form_to(waiting.leads_to)
+            allow_form_to(waiting.leads_to)
         return view(waiting)
 
     return with_interaction

@@ -7,12 +7,12 @@ from flask import Blueprint, Response, make_response, redirect, render_template,
 from itsdangerous import BadData, URLSafeTimedSerializer
 from werkzeug.wrappers import Response as BaseResponse
 
-from idp import web
 from idp.clock import utcnow
 from idp.errors import IdpError
 from idp.extensions import current_settings
 from idp.login import guard, journey, methods, sessions, waiting_client
 from idp.login.interactions import Waiting
+from idp.web.headers import allow_form_to, allow_frames
 
 blueprint = Blueprint("login", __name__)
 LOGOUT_STATE_SECONDS = 3600
@@ -44,7 +44,7 @@ def taken_over() -> BaseResponse:
     if kept is None:
         return redirect(url_for("login.direct"), 303)
     frames = guard.logout_frames(UUID(kept["session"]))
-    web.allow_frames(frames)
+    allow_frames(frames)
     return make_response(render_template("login/taken_over.html", frames=frames, url=kept["url"]))
 
 
@@ -64,7 +64,7 @@ def logout() -> BaseResponse:
     if live is None:
         return logged_out(state)
     if state.get("return_to"):
-        web.allow_form_to(state["return_to"])
+        allow_form_to(state["return_to"])
     page = render_template(
         "login/logout.html",
         client_name=asker.name if asker else None,
@@ -86,7 +86,7 @@ def logged_out(state: dict[str, Any], *, ended: UUID | None = None) -> BaseRespo
     if return_to and not frames:
         response: BaseResponse = redirect(return_to, 303)
     else:
-        web.allow_frames(frames)
+        allow_frames(frames)
         asker = waiting_client.describe_asker(state.get("client_id"))
         response = make_response(
             render_template(

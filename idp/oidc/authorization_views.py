@@ -7,7 +7,7 @@ import structlog
 from flask import Response, make_response, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as BaseResponse
 
-from idp import i18n, web
+from idp import i18n
 from idp.clock import utcnow
 from idp.extensions import current_settings
 from idp.login import guard, interactions, journey, this_browser
@@ -20,6 +20,7 @@ from idp.oidc.blueprint import blueprint, provider
 from idp.oidc.clients import entry_notes
 from idp.oidc.request_context import request_context
 from idp.oidc.tokens import codes
+from idp.web.headers import allow_form_to
 
 log = structlog.get_logger("idp.oidc")
 PUSHED = "pushed"  # where an interaction keeps the hash of the pushed request that it answers
@@ -80,7 +81,7 @@ def consent(uid: str) -> BaseResponse:
         if not consents.deny_consent(user_id, client.client_id, uid, now=utcnow()):
             return journey.over_page(interactions.InteractionOver("answered", client.client_id))
         return _refuse(AuthorizationError(auth_request.to, "access_denied", "the person said no"))
-    web.allow_form_to(auth_request.to.redirect_uri)
+    allow_form_to(auth_request.to.redirect_uri)
     page = render_template(
         "oidc/consent.html",
         client={
@@ -209,7 +210,7 @@ def _refuse(error: AuthorizationError, *, interaction: str | None = None) -> Bas
 def _send_response(to: ReturnTo, fields: list[tuple[str, str]]) -> BaseResponse:
     """Send the response to the client: by redirect, or by a form that posts itself."""
     if to.response_mode == "form_post":
-        web.allow_form_to(to.redirect_uri)
+        allow_form_to(to.redirect_uri)
         return make_response(
             render_template("oidc/form_post.html", action=to.redirect_uri, fields=dict(fields))
         )

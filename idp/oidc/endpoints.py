@@ -4,9 +4,9 @@ from types import ModuleType
 
 from flask import Flask
 
-from idp import web
 from idp.oidc import authorization_views, logout_views, metadata_views, token_views
 from idp.oidc.blueprint import blueprint
+from idp.web.forms import csrf
 
 VIEWS: tuple[ModuleType, ...] = (authorization_views, logout_views, metadata_views, token_views)
 """Imported here, they have put their routes on the blueprint."""
@@ -26,5 +26,5 @@ WITHOUT_FORM_TOKEN = (
 def register(app: Flask) -> None:
     """Give the application the protocol's endpoints."""
     for view in WITHOUT_FORM_TOKEN:
-        web.csrf.exempt(view)
+        csrf.exempt(view)
     app.register_blueprint(blueprint)

@@ -8,7 +8,6 @@ from authlib.oauth2.base import OAuth2Error
 from authlib.oauth2.rfc6749.errors import InvalidRequestError
 from flask import Response, request
 
-from idp import web
 from idp.clock import utcnow
 from idp.oidc.authentication import client_auth, dpop
 from idp.oidc.authentication.client_auth import InvalidClient
@@ -23,6 +22,8 @@ from idp.oidc.tokens import content as tokens
 from idp.oidc.tokens import userinfo as userinfo_answer
 from idp.oidc.tokens.server import NO_STORE, TOKEN_SERVER, TokenServer
 from idp.oidc.tokens.token_request import TokenRequest, read_form
+from idp.web.forms import form_pairs
+from idp.web.proxies import address_key
 
 log = structlog.get_logger("idp.oidc")
 DPOP_PATHS = frozenset({"/token", "/userinfo", "/par"})
@@ -32,14 +33,14 @@ DPOP_CHALLENGE = f'DPoP algs="{" ".join(dpop.ALGS)}"'
 @blueprint.post("/token")
 def token() -> Response:
     try:
-        form = read_form(web.form_pairs())
+        form = read_form(form_pairs())
     except OAuth2Error as error:
         return _server().refuse(error)
     return _server().respond(
         TokenRequest(
             form,
             request.headers.get("Authorization"),
-            web.address_key(request.remote_addr),
+            address_key(request.remote_addr),
             request.headers.get(dpop.HEADER),
         )
     )
@@ -157,12 +158,12 @@ def revoke() -> Response:
 
 def _authenticate_and_read_token(endpoint: str) -> tuple[Client, str, str]:
     """Who asks, the token asked about, and how the client authenticated. Raises Authlib's errors."""
-    form = read_form(web.form_pairs())
+    form = read_form(form_pairs())
     client, method = client_auth.authenticate(
         provider(),
         form,
         request.headers.get("Authorization"),
-        web.address_key(request.remote_addr),
+        address_key(request.remote_addr),
         utcnow(),
         endpoint=endpoint,
     )
@@ -174,13 +175,13 @@ def _authenticate_and_read_token(endpoint: str) -> tuple[Client, str, str]:
 @blueprint.post("/par", endpoint="par")
 def push() -> Response:
     """Check a request and keep it for the browser that will bring its request_uri (RFC 9126)."""
-    sent, now = web.form_pairs(), utcnow()
+    sent, now = form_pairs(), utcnow()
     try:
         client, _ = client_auth.authenticate(
             provider(),
             read_form([(name, value) for name, value in sent if name in par.CREDENTIALS]),
             request.headers.get("Authorization"),
-            web.address_key(request.remote_addr),
+            address_key(request.remote_addr),
             now,
             endpoint="/par",
         )

@@ -5,7 +5,7 @@ import re
 from flask import Blueprint, make_response, redirect, render_template, request, session, url_for
 from werkzeug.wrappers import Response
 
-from idp import i18n, web
+from idp import i18n
 from idp.clock import utcnow
 from idp.errors import TooManyTries
 from idp.extensions import current_settings
@@ -20,6 +20,7 @@ from idp.password.hashing import HASHER
 from idp.password.reset import LinkOver
 from idp.ratelimit import LIMITER
 from idp.users.fields import email_key
+from idp.web.proxies import address_key
 
 blueprint = Blueprint("password", __name__)
 MAX_TYPED = 1000
@@ -46,7 +47,7 @@ def login(waiting: Waiting) -> Response:
             password,
             hasher=HASHER.current(),
             limiter=LIMITER.current(),
-            address=web.address_key(request.remote_addr),
+            address=address_key(request.remote_addr),
             account=account,
             known_browser=this_browser.value() if this_browser.knows(account) else None,
             now=utcnow(),
@@ -77,7 +78,7 @@ def forgot() -> Response:
     reset.ask(
         form.email.data,
         limiter=LIMITER.current(),
-        address=web.address_key(request.remote_addr),
+        address=address_key(request.remote_addr),
         account=this_browser.account_key(email_key(form.email.data)),
         settings=current_settings(),
         now=utcnow(),

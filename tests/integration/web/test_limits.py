@@ -20,7 +20,7 @@ from idp.db import db
 from idp.errors import TooManyTries
 from idp.password.hashing import HASHER
 from idp.ratelimit import LIMITER, RateLimiter
-from idp.web import address_key
+from idp.web.proxies import address_key
 from tests.factories import PASSWORD, make_user
 from tests.fakes.hash_work import count_hashes
 from tests.fakes.redis import PrivateRedis

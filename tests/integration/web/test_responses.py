@@ -11,7 +11,7 @@ from flask import Flask, request
 from flask.testing import FlaskClient
 
 from idp.db import db
-from idp.web import BrowserSession
+from idp.web.cookies import LazyCookieSession
 from tests.fakes.relying_party import HTTPS, RelyingParty
 
 PAGE_CSP = (
@@ -313,13 +313,13 @@ def test_a_browsers_cookie_is_read_when_it_is_needed(
     before = rp.browser.get_cookie("__Host-idp_browser", "login.example.se")
     assert before is not None
     read = []
-    really = BrowserSession.read
+    really = LazyCookieSession.read
 
-    def noting(self: BrowserSession) -> None:
+    def noting(self: LazyCookieSession) -> None:
         read.append(request.path)
         really(self)
 
-    monkeypatch.setattr(BrowserSession, "read", noting)
+    monkeypatch.setattr(LazyCookieSession, "read", noting)
     tokens = rp.exchange(rp.code())
     rp.userinfo(tokens.access_token)
     rp.browser.post("/token", data={"grant_type": "refresh_token"}, **HTTPS)
@@ -350,20 +350,20 @@ def test_a_browsers_cookie_is_read_when_it_is_needed(
         lambda session: session.setdefault("a", 2) == 1 and not session.modified,
         lambda session: session.update(b=2) is None and session == {"a": 1, "b": 2} and session.modified,
         lambda session: session.clear() is None and not session and session.modified,
-        lambda session: repr(session) == "<BrowserSession {'a': 1}>",
+        lambda session: repr(session) == "<LazyCookieSession {'a': 1}>",
     ],
 )
 def test_whatever_is_asked_first_of_a_cookie_is_answered_from_it(
-    ask: Callable[[BrowserSession], bool],
+    ask: Callable[[LazyCookieSession], bool],
 ) -> None:
-    session = BrowserSession(lambda: {"a": 1})
+    session = LazyCookieSession(lambda: {"a": 1})
     assert not session.is_read
     assert ask(session)
     assert session.is_read
 
 
 def test_what_is_set_first_is_added_to_what_the_cookie_holds() -> None:
-    added, removed = (BrowserSession(lambda: {"a": 1, "b": 2}) for _ in range(2))
+    added, removed = (LazyCookieSession(lambda: {"a": 1, "b": 2}) for _ in range(2))
     added["c"] = 3
     del removed["a"]
     assert (added, removed) == ({"a": 1, "b": 2, "c": 3}, {"b": 2})

@@ -1,0 +1,60 @@
+"""Which address a request comes from, when proxies stand between."""
+
+import ipaddress
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from idp.config import IPNetwork
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
+
+class TrustedProxies:
+    """Take the client's address from X-Forwarded-For, but only as far as trusted proxies wrote it."""
+
+    def __init__(self, app: Any, networks: tuple[IPNetwork, ...]) -> None:
+        self._app = app
+        self._networks = networks
+
+    def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        # The peer of a Unix socket has no address: it is on this machine.
+        address = environ.get("REMOTE_ADDR") or "127.0.0.1"
+        hops = [hop.strip() for hop in environ.get("HTTP_X_FORWARDED_FOR", "").split(",") if hop.strip()]
+        while hops and self._trusts(address):
+            hop = _address(hops.pop())
+            if hop is None:
+                break
+            address = hop
+        environ["REMOTE_ADDR"] = address
+        answer: Iterable[bytes] = self._app(environ, start_response)
+        return answer
+
+    def _trusts(self, address: str) -> bool:
+        try:
+            ip = ipaddress.ip_address(address)
+        except ValueError:
+            return False
+        if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped:
+            ip = ip.ipv4_mapped  # how a socket that listens on both names an IPv4 peer
+        return any(ip.version == network.version and ip in network for network in self._networks)
+
+
+def _address(hop: str) -> str | None:
+    try:
+        return str(ipaddress.ip_address(hop))
+    except ValueError:
+        return None
+
+
+def address_key(address: str | None) -> str:
+    """What counts as one address for limits: an IPv4 address, or an IPv6 /64, which one line owns."""
+    try:
+        ip = ipaddress.ip_address(address or "")
+    except ValueError:
+        return "unknown"
+    if isinstance(ip, ipaddress.IPv6Address):
+        if ip.ipv4_mapped:
+            return str(ip.ipv4_mapped)
+        return str(ipaddress.ip_network((ip, 64), strict=False))
+    return str(ip)
