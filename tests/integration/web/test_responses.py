@@ -315,9 +315,9 @@ def test_a_browsers_cookie_is_read_when_it_is_needed(
     read = []
     really = LazyCookieSession.read
 
-    def noting(self: LazyCookieSession) -> None:
+    def noting(self: LazyCookieSession) -> dict[str, Any]:
         read.append(request.path)
-        really(self)
+        return really(self)
 
     monkeypatch.setattr(LazyCookieSession, "read", noting)
     tokens = rp.exchange(rp.code())
@@ -342,15 +342,11 @@ def test_a_browsers_cookie_is_read_when_it_is_needed(
         lambda session: list(session) == list(session.keys()) == ["a"],
         lambda session: list(session.items()) == [("a", 1)],
         lambda session: list(session.values()) == [1],
-        lambda session: session.copy() == {"a": 1},
-        lambda session: session | {} == {"a": 1},
-        lambda session: list(reversed(session)) == ["a"],
         lambda session: session.pop("a") == 1 and not session and session.modified,
         lambda session: session.popitem() == ("a", 1) and session.modified,
         lambda session: session.setdefault("a", 2) == 1 and not session.modified,
         lambda session: session.update(b=2) is None and session == {"a": 1, "b": 2} and session.modified,
         lambda session: session.clear() is None and not session and session.modified,
-        lambda session: repr(session) == "<LazyCookieSession {'a': 1}>",
     ],
 )
 def test_whatever_is_asked_first_of_a_cookie_is_answered_from_it(
