@@ -56,7 +56,7 @@ APPS = (
         home="/consent",
         login="/login/consent",
         scope="openid profile email",
-        comment="asks the person first, and gets another sub than the others",
+        comment="asks the person first, and gets a sub of its own",
         consent="explicit",
         subject_type="pairwise",
     ),
@@ -69,13 +69,13 @@ APPS = (
         home="/spa",
         login="/login/spa",
         scope="openid profile email",
-        comment="a public client: no secret, PKCE alone",
+        comment="a public client: no secret, only PKCE",
     ),
 )
 
 HEAD = """\
 # The relying apps of the demo. Change this file while the demo runs: it is read again within two seconds,
-# and a file with problems changes nothing. `idp --env-file {env_file} clients check` says what is wrong.
+# and a file with problems changes nothing. `idp --env-file {env_file} clients check` reports them.
 # Once you have changed it, the demo leaves it alone, also when it is started on other ports.
 
 version: 1
@@ -134,7 +134,7 @@ def missing_from(clients: Mapping[str, Client], *, portal_url: str, kept: Kept) 
     for app in APPS:
         client = clients.get(app.client_id)
         if client is None:
-            lines.append(f"{app.client_id} is not in it")
+            lines.append(f"{app.client_id}: there is no such client")
             continue
         if portal_url + app.callback not in client.redirect_uris:
             lines.append(f"{app.client_id}: redirect_uris lacks {portal_url}{app.callback}")

@@ -265,13 +265,14 @@ def _json_object(response: httpx2.Response) -> Mapping[str, Any]:
     """The JSON object of an answer. What comes from the edge in front of BankID can be HTML, or empty."""
     media_type = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     if media_type != "application/json":
-        raise _unreadable(response, f"{len(response.content)} bytes of {media_type or 'no type'}, not JSON")
+        kind = f"of {media_type}" if media_type else "without a type"
+        raise _unreadable(response, f"{len(response.content)} bytes {kind}, not JSON")
     try:
         body = json.loads(response.content)
     except (ValueError, RecursionError):
-        raise _unreadable(response, "not JSON, though it says so") from None
+        raise _unreadable(response, "not JSON, although its Content-Type says so") from None
     if not isinstance(body, dict):
-        raise _unreadable(response, "JSON, but no object")
+        raise _unreadable(response, "JSON, but not an object")
     return body
 
 

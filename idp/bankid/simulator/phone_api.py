@@ -201,7 +201,7 @@ def _number() -> int:
 def _person() -> Person:
     person = find(_text("personal_number"))
     if person is None:
-        _mistake("personal_number: none of the test persons")
+        _mistake("personal_number: not one of the test persons")
     return person
 
 

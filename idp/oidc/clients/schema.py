@@ -1,7 +1,7 @@
 """The JSON Schema of clients.yaml, for editors: made of the models that also check the file.
 
-An editor tells misspelt keys and wrong types while somebody types; what fields ask of each other, and what
-URIs may be, only `idp clients check` knows.
+An editor marks misspelt keys and wrong types while somebody types; only `idp clients check` knows how fields
+depend on each other and which URIs are allowed.
 """
 
 import json
@@ -16,60 +16,60 @@ SHIPPED = "clients.schema.json"
 """The file's name in this package; `make schema` writes it anew."""
 
 DESCRIPTIONS: Mapping[str, str] = {
-    "client_name": "What people see the app called, in Swedish.",
-    "client_name#en": "The same in English; left out: client_name.",
-    "application_type": "web, or native: an app on a phone or computer, whose redirect URI may have a scheme"
-    " of its own (com.example.app:/cb) and whose loopback address may vary in its port.",
-    "grant_types": "What the app may exchange for tokens. refresh_token also needs offline_access in scope;"
+    "client_name": "The app's name as people see it, in Swedish.",
+    "client_name#en": "The app's name in English; default: client_name.",
+    "application_type": "web, or native: an app on a phone or computer. A native app's redirect URI may have"
+    " a scheme of its own (com.example.app:/cb), and its loopback address may vary in the port.",
+    "grant_types": "The app's grants for tokens. refresh_token also needs offline_access in scope;"
     " client_credentials is for the app itself, without a person.",
-    "redirect_uris": "Where answers may be sent; compared byte for byte. https, or http on loopback.",
-    "post_logout_redirect_uris": "Where people may be sent after the app logged them out.",
-    "backchannel_logout_uri": "Told from our server, by a logout token, when a person's session ends.",
+    "redirect_uris": "The addresses that get answers, compared byte for byte; https, or http on loopback.",
+    "post_logout_redirect_uris": "The addresses that people may return to after the app has logged them out.",
+    "backchannel_logout_uri": "The address that gets a logout token when a person's session ends.",
     "backchannel_logout_session_required": "Whether logout tokens must name the session (sid).",
-    "frontchannel_logout_uri": "Loaded unseen in the person's browser when the session ends.",
-    "frontchannel_logout_session_required": "Whether that address gets iss and sid.",
-    "initiate_login_uri": "Where a login at the app begins: for start pages, and for going back to.",
+    "frontchannel_logout_uri": "The page that the person's browser loads, unseen, when the session ends.",
+    "frontchannel_logout_session_required": "Whether frontchannel_logout_uri gets iss and sid.",
+    "initiate_login_uri": "The address where a login at the app begins.",
     "client_uri": "The app's home page.",
     "logo_uri": "The app's picture.",
-    "policy_uri": "What the app does with personal data; linked where people are asked to agree.",
-    "tos_uri": "The app's terms; linked where people are asked to agree.",
-    "contacts": "Who answers for the app; for operators.",
-    "token_endpoint_auth_method": "How the app proves who it is: exactly this one is accepted. none is for"
-    " apps that can keep neither key nor secret.",
+    "policy_uri": "The app's privacy policy; linked where people are asked for consent.",
+    "tos_uri": "The app's terms of use; linked where people are asked for consent.",
+    "contacts": "The people responsible for the app; for operators.",
+    "token_endpoint_auth_method": "How the app authenticates: no other method is accepted. none is for apps"
+    " that can keep neither key nor secret.",
     "client_secrets": "SHA-256 of machine-made secrets (idp clients new, idp clients secret); several while"
     " one is being replaced.",
-    "token_endpoint_auth_signing_alg": "The only alg that client assertions may have; left out: any that"
+    "token_endpoint_auth_signing_alg": "The only alg that client assertions may have; default: any that"
     " suits the app's keys.",
-    "jwks": "The app's public keys. Either this or jwks_uri.",
-    "jwks_uri": "Where the app serves its public keys: https on a public address, no redirect.",
+    "jwks": "The app's public keys. Give either this or jwks_uri.",
+    "jwks_uri": "The address of the app's public keys: https on a public host, without redirects.",
     "require_pkce": "false only for a confidential app that cannot do PKCE.",
-    "require_pushed_authorization_requests": "true: only pushed requests (RFC 9126) are taken.",
-    "require_signed_request_object": "true: only requests in a signed request object (RFC 9101) are taken.",
-    "request_object_signing_alg": "The only alg that request objects may have; left out: any that suits the"
+    "require_pushed_authorization_requests": "true: only pushed requests (RFC 9126) are accepted.",
+    "require_signed_request_object": "true: requests need a signed request object (RFC 9101).",
+    "request_object_signing_alg": "The only alg that request objects may have; default: any that suits the"
     " app's keys.",
-    "scope": f"What the app may ask for, of: {' '.join(SCOPES)}",
-    "login_methods": "Which ways of logging in reach the app; left out: all.",
-    "bankid": "What the app's BankID logins demand.",
-    "companies": "Names of the companies whose people may use the app; left out: all.",
+    "scope": f"The scopes that the app may ask for, of: {' '.join(SCOPES)}",
+    "login_methods": "The login methods that reach the app; default: all.",
+    "bankid": "Requirements on the app's BankID logins.",
+    "companies": "Names of the companies whose people may use the app; default: all.",
     "consent": "explicit: people are asked before anything about them is shared.",
     "subject_type": "pairwise: a sub of its own for each sector.",
-    "sector_identifier": "The host name over which pairwise subs are computed; left out: the redirect URIs'.",
-    "default_acr_values": "How strong a login the app wants when a request does not say.",
-    "default_max_age": "How old a login may be, in seconds, when a request does not say.",
-    "require_auth_time": "Whether ID tokens must hold auth_time; they always do.",
+    "sector_identifier": "The host name that pairwise subs are computed over; default: the redirect URIs'.",
+    "default_acr_values": "The levels of login that the app wants when a request names none.",
+    "default_max_age": "The greatest age of a login, in seconds, when a request names none.",
+    "require_auth_time": "Whether ID tokens must contain auth_time; they always do.",
     "id_token_signed_response_alg": "The alg that ID tokens are signed with; there must be a key for it.",
-    "id_token_encrypted_response_alg": "Encrypts ID tokens to the app's key; left out: only signed.",
+    "id_token_encrypted_response_alg": "Encrypts ID tokens to the app's key; default: signed only.",
     "id_token_encrypted_response_enc": "How the content of an encrypted ID token is encrypted.",
-    "userinfo_signed_response_alg": "Makes userinfo answers signed JWTs; left out: JSON.",
+    "userinfo_signed_response_alg": "Makes userinfo answers signed JWTs; default: JSON.",
     "userinfo_encrypted_response_alg": "Encrypts userinfo answers to the app's key.",
     "userinfo_encrypted_response_enc": "How the content of an encrypted userinfo answer is encrypted.",
     "access_token_format": "jwt: RFC 9068, for APIs that read tokens by themselves.",
     "dpop_bound_access_tokens": "true: the app must send DPoP proofs (RFC 9449); tokens are bound to a key.",
-    "access_token_minutes": "How long access tokens live.",
-    "refresh_token_idle_minutes": "How long a refresh token may lie unused; left out: 30 days, or 2 hours"
-    " after BankID.",
-    "refresh_token_hours": "How long a refresh token lives at most, with its successors, from the login on.",
-    "id_token_minutes": "How long ID tokens live.",
+    "access_token_minutes": "The lifetime of access tokens, in minutes.",
+    "refresh_token_idle_minutes": "The longest time between uses of a refresh token, in minutes; default:"
+    " 30 days, or 2 hours after BankID.",
+    "refresh_token_hours": "The longest life of refresh tokens, in hours from the login.",
+    "id_token_minutes": "The lifetime of ID tokens, in minutes.",
 }
 """What editors say of each field of an entry, in one or two lines."""
 
@@ -80,22 +80,26 @@ _SUBFIELDS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
         "not_after": {"description": "The last day, or moment, that the secret works: 2027-06-30."},
     },
     "ClientBankId": {
-        "requirement": {"description": "As BankID's own; each is left out unless needed."},
+        "requirement": {
+            "description": "BankID's own requirement parameters; leave each out unless it is needed."
+        },
         "certificate": {"description": "A certificate's name in IDP_BANKID_CERTIFICATES_DIR."},
-        "high_risk": {"description": "Left out: as IDP_BANKID_HIGH_RISK says."},
+        "high_risk": {"description": "Default: IDP_BANKID_HIGH_RISK."},
         "user_message": {
             "description": "Whether the BankID app shows the messages that the app's requests bring."
         },
     },
     "BankIdRequirement": {
-        "pinCode": {"description": "The security code, even where face or finger would do."},
-        "mrtd": {"description": "The person has a passport or national ID card read."},
+        "pinCode": {
+            "description": "true: the person enters the security code, even where face or finger would do."
+        },
+        "mrtd": {"description": "true: the person scans a passport or national ID card."},
         "certificatePolicies": {
-            "description": "Kinds of BankID that will do.",
+            "description": "The kinds of BankID that are accepted.",
             "items": {"enum": list(KINDS)},
             "minItems": 1,
         },
-        "cardReader": {"description": "class2: the code is typed on the reader. With card only."},
+        "cardReader": {"description": "class2: the code is typed on the reader. Only with card."},
     },
 }
 _AT_LEAST_ONE = ("grant_types", "login_methods", "companies")
@@ -131,7 +135,7 @@ def document(login_methods: Sequence[str]) -> dict[str, Any]:
         "properties": {
             "version": {"const": 1},
             "defaults": {
-                "description": "Fields of every entry that does not have its own.",
+                "description": "Fields for every entry that does not have its own.",
                 "$ref": "#/$defs/Client",
             },
             "clients": {

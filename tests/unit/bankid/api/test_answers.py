@@ -198,11 +198,11 @@ def test_the_ways_json_is_labelled(content_type: str) -> None:
     [
         (b"<html>", "text/html", "of text/html, not JSON"),
         (json.dumps(COMPLETE).encode(), "text/plain", "of text/plain, not JSON"),
-        (b"", "", "0 bytes of no type"),
-        (b"", "application/json", "not JSON, though"),
-        (b"[" * 100_000, "application/json", "not JSON, though"),
-        (b'"\xff"', "application/json", "not JSON, though"),
-        (b"[]", "application/json", "no object"),
+        (b"", "", "0 bytes without a type"),
+        (b"", "application/json", "not JSON, although"),
+        (b"[" * 100_000, "application/json", "not JSON, although"),
+        (b'"\xff"', "application/json", "not JSON, although"),
+        (b"[]", "application/json", "not an object"),
     ],
 )
 def test_what_cannot_be_read_is_an_error(body: bytes, content_type: str, words: str) -> None:
