@@ -1,4 +1,4 @@
-"""Asking BankID how an order stands, one asker at a time, and storing what it answers."""
+"""Asking BankID how an order stands, one worker at a time, and storing the answer (RP API v6.0, /collect)."""
 
 import json
 from base64 import b64encode
@@ -21,8 +21,8 @@ from idp.users.personal_number import PersonalNumber
 
 log = structlog.get_logger("idp.bankid")
 
-COLLECT_EVERY = timedelta(seconds=2)
-COLLECT_LEASE = timedelta(seconds=40)  # longer than a collect can take: nobody else collects meanwhile
+COLLECT_EVERY = timedelta(seconds=2)  # as BankID asks for; more than once a second is forbidden
+COLLECT_LEASE = timedelta(seconds=40)  # longer than any collect takes
 RENEW_WITHIN = timedelta(minutes=3)
 MAX_ATTEMPTS = 5
 LONGEST_ORDER = timedelta(minutes=4)  # BankID ends an order after 30 s unopened and 3 minutes in the app
@@ -50,7 +50,11 @@ _STILL_PENDING = (
 def collect_once(
     bankid: BankId, order_id: str, order_ref: str, hint: str, *, due: datetime, now: datetime
 ) -> str | None:
-    """The pending order's hint, None when it is over: asked for by one of all who poll, if there is room."""
+    """The pending order's hint code; None when the order is over.
+
+    One of all polls at the same time asks BankID, if fewer than `CALLS_AT_ONCE` calls are under way; the
+    others return `hint`, which the order had.
+    """
     if not bankid.calls.acquire(blocking=False):
         return hint
     try:
@@ -60,12 +64,12 @@ def collect_once(
 
 
 def take_lease(order_id: str, due: datetime, now: datetime) -> bool:
-    """Whether this is the one, of all who find the order due, who sees to it. The others find it not due."""
+    """Whether this poll may collect or renew the order, alone until the lease ends."""
     return bool(execute_alone(_LEASE, {"b_id": order_id, "b_due": due, "b_until": now + COLLECT_LEASE}))
 
 
 def _collect(bankid: BankId, order_id: str, order_ref: str, hint: str, now: datetime) -> str | None:
-    """Ask BankID, and store what it answers: the pending order's hint (was `hint`), None when it is over."""
+    """Ask BankID and store the answer. Returns the pending order's hint code, None when the order is over."""
     if not bankid.circuit.allows():
         return _unanswered(order_id, UNREACHABLE, now)
     try:
@@ -75,7 +79,7 @@ def _collect(bankid: BankId, order_id: str, order_ref: str, hint: str, now: date
         if not error.order_is_lost:
             report("bankid_collect_failed", error)
             return _unanswered(order_id, hint, now)
-        # Collected by a worker that died, or too old: nobody can be logged in by it.
+        # A worker that died had collected it, or it is too old: it can log nobody in.
         log.warning("bankid_order_lost", order=order_id, details=error.details)
         answer = Failed(LOST)
     else:
@@ -95,7 +99,7 @@ def _collect(bankid: BankId, order_id: str, order_ref: str, hint: str, now: date
 
 
 def _is_renewable(order: Order, hint: str, now: datetime) -> bool:
-    """Whether a new code takes the place of one that nobody scanned, without a word."""
+    """Whether a new order replaces this one silently: nobody scanned its QR code (BankID RP guide, QR)."""
     return (
         hint == "startFailed"
         and order.started_by == "qr"
@@ -105,7 +109,7 @@ def _is_renewable(order: Order, hint: str, now: datetime) -> bool:
 
 
 def _unanswered(order_id: str, hint: str, now: datetime) -> str | None:
-    """As `_still_pending`, but an order that must be over at BankID by now is over here too."""
+    """As `_still_pending`, but an order older than BankID keeps any fails."""
     order = db.session.get_one(Order, order_id)
     if now >= order.started_at + LONGEST_ORDER:
         _fail(order, LOST, now)
@@ -122,13 +126,13 @@ def _fail(order: Order, hint: str, now: datetime) -> None:
 
 
 def _still_pending(order_id: str, hint: str, now: datetime) -> str | None:
-    """`hint`, noted, and when to ask next; None when the order was ended meanwhile."""
+    """Store `hint` and when to ask next. Returns `hint`; None when the order has been ended meanwhile."""
     noted = {"b_id": order_id, "b_hint": hint, "b_next": now + COLLECT_EVERY}
     return hint if execute_alone(_STILL_PENDING, noted) else None
 
 
 def _complete(bankid: BankId, order: Order, answer: Complete, now: datetime) -> None:
-    """Verify the evidence, then store it and who it was, all or nothing."""
+    """Verify the evidence, then store evidence and person in one transaction, or refuse the order."""
     data = answer.completion_data
     terms = Terms.from_json(order.terms) if order.terms else NO_DEMANDS
     policies = terms.accepted(bankid.environment.policies)
@@ -152,7 +156,7 @@ def _complete(bankid: BankId, order: Order, answer: Complete, now: datetime) -> 
         _refuse(order, "no_identity_document", now)
         return
     if not PersonalNumber.from_bankid(verified.personal_number).has_right_check_digit:
-        log.warning("bankid_check_digit", order=order.id)  # whom the bank has verified is not refused for it
+        log.warning("bankid_check_digit", order=order.id)  # logged alone: the bank has verified the person
     kind = next(name for name, oid in policies.items() if oid == verified.policy)
     person = {
         "personal_number": verified.personal_number,
@@ -203,7 +207,7 @@ def _refuse(order: Order, reason: str, now: datetime) -> None:
 
 
 def end_pending(order_id: str, **values: Any) -> bool:
-    """Write how an order ended, in the caller's transaction. False: it had ended already, by a cancel."""
+    """Write `values`, how a pending order ended, in the caller's transaction. False: it had ended already."""
     statement = (
         sa.update(Order)
         .where(Order.id == order_id, Order.state == "pending")

@@ -1,4 +1,4 @@
-"""What the evidence of a BankID login says, under the names of the Swedish claims specification."""
+"""Claims from the evidence of a BankID login, named by OpenID Connect Sweden's claims specification 1.0."""
 
 import json
 from collections.abc import Collection
@@ -22,7 +22,7 @@ SEALED = {
     "https://id.oidc.se/claim/credentialValidTo": "not_after",
     "https://id.oidc.se/claim/deviceIp": "device_ip",
 }
-"""Claims, and what they are called in the sealed evidence."""
+"""From a claim to its name in the sealed evidence."""
 
 
 def read(sealer: Sealer, evidence_id: str, names: Collection[str]) -> dict[str, Any]:
@@ -36,13 +36,13 @@ def read(sealer: Sealer, evidence_id: str, names: Collection[str]) -> dict[str, 
     ).one_or_none()
     if row is None:
         return {}
-    told = {TRANSACTION: row.order_ref} if TRANSACTION in names else {}
-    wanted = {name: kept for name, kept in SEALED.items() if name in names}
+    claims = {TRANSACTION: row.order_ref} if TRANSACTION in names else {}
+    wanted = {name: member for name, member in SEALED.items() if name in names}
     if not wanted:
-        return told
+        return claims
     try:
         opened = json.loads(sealer.open(row.sealed, purpose=EVIDENCE_PURPOSE, context=evidence_id))
     except CannotOpen as error:
         log.error("bankid_evidence_unreadable", problem=str(error), order=evidence_id)
-        return told
-    return told | {name: opened[kept] for name, kept in wanted.items() if opened[kept] is not None}
+        return claims
+    return claims | {name: opened[member] for name, member in wanted.items() if opened[member] is not None}

@@ -1,6 +1,6 @@
-"""Starting the BankID app on the same device: what the device seems to be, launch link, way back.
+"""Starting the BankID app on the same device: the kind of device, the launch link, the way back.
 
-All of it is guessed from headers anybody can write. It picks defaults and links, never what is allowed.
+The device is guessed from headers that anybody can write: it decides defaults and links, never permissions.
 """
 
 import re
@@ -30,7 +30,7 @@ class Platform(StrEnum):
 
 
 class Browser(StrEnum):
-    """The browsers that need different links. IN_APP is a web view inside another app."""
+    """The browsers that need links of their own. IN_APP is a web view inside another app."""
 
     SAFARI = "safari"
     CHROME = "chrome"
@@ -45,7 +45,7 @@ class Browser(StrEnum):
 
 
 class FirstChoice(StrEnum):
-    """Which way to start is offered first. The other one is always offered as well."""
+    """The way to start that is offered first; the other one is always offered as well."""
 
     SAME_DEVICE = "same_device"
     QR = "qr"
@@ -72,7 +72,7 @@ PLATFORM_NAMES = {
 
 @dataclass(frozen=True)
 class Device:
-    """What shows our page, as far as it tells."""
+    """The device and browser that show our page, as its headers describe them."""
 
     kind: DeviceKind
     platform: Platform
@@ -87,13 +87,13 @@ class Device:
 
     @property
     def described(self) -> str | None:
-        """Browser and system by name, for a mail to the user; None where the header tells neither."""
+        """Browser and system by name, for a mail to the user; None when both are unknown."""
         names = [BROWSER_NAMES.get(self.browser), PLATFORM_NAMES.get(self.platform)]
         return ", ".join(name for name in names if name) or None
 
     @property
     def page_device(self) -> PageDevice:
-        """The same in the words that `messages.message` knows."""
+        """The kind of device as `messages.message` takes it."""
         if self.kind is DeviceKind.COMPUTER:
             return "computer"
         return "unknown" if self.kind is DeviceKind.UNKNOWN else "mobile"
@@ -101,7 +101,7 @@ class Device:
 
 @dataclass(frozen=True)
 class ReturnUrl:
-    """An order's returnUrl. Without `carries_nonce` it only wakes the browser, and proves nothing."""
+    """An order's returnUrl. Without `carries_nonce` it only raises the browser, and proves nothing."""
 
     url: str
     carries_nonce: bool
@@ -127,7 +127,7 @@ _ANDROID_ONLY = r"Android|SamsungBrowser/"
 
 
 def detect(user_agent: str, *, brands: str = "", touch: bool = False) -> Device:
-    """What a User-Agent header seems to come from.
+    """The device and browser that a User-Agent header describes.
 
     `brands` is the Sec-CH-UA header: Brave names itself only there. `touch` says that the page's script
     found several touch points: the only way to know an iPad, which presents itself as a Macintosh.
@@ -160,9 +160,10 @@ def _kind(user_agent: str, platform: Platform) -> DeviceKind:
 
 
 def launch_url(device: Device, autostart_token: str) -> str:
-    """The address that opens the BankID app here, for a link the user taps (BankID RP guide, autostart).
+    """The address of a link that opens the BankID app on this device (BankID RP guide, autostart).
 
-    Universal and app links where the browser follows them, since no other app can answer those.
+    It is a universal link or app link where the browser follows those, because no other app can claim them.
+    Several browsers open it only when the user taps it.
     """
     query = f"?autostarttoken={quote(autostart_token, safe='')}"
     if device.platform is Platform.IOS:
@@ -174,12 +175,13 @@ def launch_url(device: Device, autostart_token: str) -> str:
 
 
 def return_url(device: Device, page_url: str, nonce: str) -> ReturnUrl | None:
-    """Where the app shall return after an autostarted order, or None where the user switches back.
+    """Where the app returns after an autostarted order (BankID RP guide, return URL).
 
-    `page_url` is the address of the waiting page exactly as the browser shows it, without fragment:
-    Safari on iOS reloads that tab only if nothing but the fragment differs, so the nonce goes there.
-    Other browsers on iOS are reached by their schemes. Where such a scheme alone returns to the tab
-    that waits it is used alone, which brings no nonce back. Raises `ValueError` for another page_url.
+    None where the user switches back: everywhere but in the known browsers on iOS. `page_url` is the
+    address of the waiting page exactly as the browser shows it, without fragment: Safari on iOS reloads
+    that tab only if nothing but the fragment differs, so the nonce stands there. Other browsers on iOS have
+    schemes of their own. A scheme that by itself returns to the waiting tab is used alone, and brings no
+    nonce back. Raises `ValueError` for any other page_url.
     """
     parts = urlsplit(page_url)
     if parts.scheme not in ("https", "http") or not parts.netloc or "#" in page_url:

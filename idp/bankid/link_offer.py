@@ -17,9 +17,9 @@ from idp.users.personal_number import PersonalNumber
 
 
 def page_after_login(waiting: Waiting, event: AuthenticationEvent) -> str | None:
-    """The endpoint of the page that offers to link, when a BankID that has no account was here before.
+    """The endpoint of the page that offers to link, if a BankID without an account came before this login.
 
-    It is never offered to an account that has a BankID, or whose owner has stated another number.
+    None otherwise, and for an account that has a BankID or whose owner has stated another number.
     """
     uid = waiting.uid
     if uid is None or event.method == METHOD or session.get("unmatched") != uid:

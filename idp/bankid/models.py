@@ -1,4 +1,4 @@
-"""Orders at BankID, and the evidence kept of completed ones."""
+"""Orders at BankID, and the evidence of completed ones."""
 
 from datetime import datetime
 from typing import Any
@@ -9,31 +9,34 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from idp.db import Base
 
-OUTSTANDING = "outstandingTransaction"  # BankID's hint while no app has the order
-UNREACHABLE = "unreachable"  # hints of ours beside BankID's: the circuit is open …
-LOST = "lost"  # … BankID tells nothing of the order any more …
-RENEWING = "renewing"  # … and nobody has scanned the QR code: a new order is to take its place
-RESULT_PURPOSE = "bankid result"  # what `Order.result` …
-EVIDENCE_PURPOSE = "bankid evidence"  # … and `Evidence.sealed` are sealed for
+# `Order.hint_code` holds BankID's hint codes (RP API v6.0, /collect), such as:
+OUTSTANDING = "outstandingTransaction"  # no app has the order
+# and our own:
+UNREACHABLE = "unreachable"  # the circuit is open
+LOST = "lost"  # BankID does not know the order any more, or is silent for longer than an order lives
+RENEWING = "renewing"  # nobody scanned the QR code: a new order is to take this one's place
+
+RESULT_PURPOSE = "bankid result"  # of the encryption of `Order.result`
+EVIDENCE_PURPOSE = "bankid evidence"  # of the encryption of `Evidence.sealed`
 
 
 class Order(Base):
-    """One order, bound to an interaction and its browser. BankID's secrets in it leave for nobody."""
+    """One order, bound to an interaction and its browser. Its qr_start_secret never leaves the server."""
 
     __tablename__ = "bankid_orders"
 
     id: Mapped[str] = mapped_column(sa.String(64), primary_key=True)
     purpose: Mapped[str] = mapped_column(sa.String(10), default="login")  # login or link
-    # Whose account it may link: known from the start, or from the login that followed when it found none.
+    # Whose account it may link: set at the start, or by the login that followed an order without an account.
     user_id: Mapped[UUID | None]
     interaction_uid: Mapped[str] = mapped_column(sa.String(64), index=True)
     browser_hash: Mapped[str] = mapped_column(sa.String(64))
     client_id: Mapped[str | None] = mapped_column(sa.String(100))
     started_by: Mapped[str] = mapped_column(sa.String(10))  # qr or autostart
     device: Mapped[str] = mapped_column(sa.String(10))  # computer, mobile or unknown
-    attempt: Mapped[int]  # 1, and one more at each silent renewal
+    attempt: Mapped[int]  # from 1, one more at each silent renewal
     first_started_at: Mapped[datetime]
-    started_at: Mapped[datetime]  # the QR code's time zero
+    started_at: Mapped[datetime]  # second 0 of the QR code
     order_ref: Mapped[str] = mapped_column(sa.String(64))
     qr_start_token: Mapped[str] = mapped_column(sa.String(64))
     qr_start_secret: Mapped[str] = mapped_column(sa.String(64))
@@ -45,12 +48,12 @@ class Order(Base):
     end_user_ip: Mapped[str] = mapped_column(sa.String(45))
     nonce_hash: Mapped[str | None] = mapped_column(sa.String(64))  # set when the app can return to the page
     returned_at: Mapped[datetime | None]
-    next_collect_at: Mapped[datetime]  # nobody collects before; a collector moves it ahead first
-    # pending, complete, unmatched (of no account yet), used; failed, refused, cancelled by the person,
-    # abandoned for another way
+    next_collect_at: Mapped[datetime]  # a worker moves it ahead before it collects
+    # pending, complete, unmatched (opens no account), used; failed, refused, cancelled (by the person),
+    # abandoned (for another method)
     state: Mapped[str] = mapped_column(sa.String(10))
     hint_code: Mapped[str | None] = mapped_column(sa.String(60))
-    result: Mapped[str | None] = mapped_column(sa.Text)  # encrypted: who it was
+    result: Mapped[str | None] = mapped_column(sa.Text)  # encrypted: the person
     finished_at: Mapped[datetime | None] = mapped_column(index=True)
 
 

@@ -1,4 +1,4 @@
-"""The page that follows an order: QR code, link to the app, what to do, retry. Login and linking share it."""
+"""The page that follows an order: QR code, link to the app, text, retry. Login and linking share it."""
 
 import json
 from collections.abc import Callable
@@ -33,7 +33,7 @@ MODES = {"this": "autostart", "other": "qr"}
 
 @dataclass(frozen=True)
 class Place:
-    """What orders are for here, and where their page is: endpoints that take `uid`."""
+    """What an order's page depends on: purpose, texts, and endpoints, which all take `uid`."""
 
     purpose: Literal["login", "link"]
     uid: str  # the interaction's
@@ -55,11 +55,12 @@ class Place:
 
 
 def show(place: Place, finish: Callable[[Order], BaseResponse | None]) -> BaseResponse:
-    """The page of the place's order, starting one when there is none.
+    """The page of the place's order; starts one when there is none.
 
-    `device` (this, other) says where the app is; without it the order there is goes on, and a new one
-    begins as the device seems to want. An order that is over and done with is for `finish` to answer; None
-    from it begins a new one.
+    The query's `device` (this, other) says where the app is. Without it an existing order goes on, and a
+    new one is started in the way that fits the device: a phone opens its app, a computer shows a QR code, a
+    tablet is asked (Sweden Connect BankID profile). `finish` answers an order that is complete or over; when
+    it returns None a new order is started.
     """
     if "touch" in request.args:
         session["touch"] = True
@@ -80,7 +81,7 @@ def show(place: Place, finish: Callable[[Order], BaseResponse | None]) -> BaseRe
 
 
 def poll_pending(uid: str, purpose: str) -> Response | None:
-    """The answer to nearly every poll there is; None when there is more to it."""
+    """The answer to a poll whose order stays pending, which is nearly every poll; None for all others."""
     if request.args.get("nonce"):
         return None
     pending = service.poll_pending(
@@ -93,12 +94,12 @@ def poll_pending(uid: str, purpose: str) -> Response | None:
 
 
 def poll(place: Place) -> Response:
-    """How the order stands, for the page's script: `state`, `text`, the QR code's picture, where to go."""
+    """How the order stands, as JSON for the page's script: `state`, `text`, `qr` (SVG), `url` to go to."""
     order = service.current(place.uid, purpose=place.purpose, browser=this_browser.value())
     if order is None:
         return answer_poll(state="gone", url=place.url)
     nonce = request.args.get("nonce")
-    # Where the nonce is another order's, the app came to another browser than the one that started it.
+    # With the nonce of another order the app has returned to another browser than the one that started it.
     strayed = bool(nonce) and not service.note_return(order, nonce or "", now=utcnow())
     order = _poll(place, order)
     if order.state == "pending" or _awaits_return(order):
@@ -114,13 +115,13 @@ def answer_poll(**facts: Any) -> Response:
 
 
 def cancel(place: Place) -> BaseResponse:
-    """End the order here and in the app; the page then offers a new one."""
+    """End the order here and at BankID; the page then offers a new one."""
     service.cancel(BANKID.current(), place.uid, browser=this_browser.value(), now=utcnow())
     return redirect(place.url, 303)
 
 
 def refuse(order: Order, user_id: UUID | None, reason: str, *, state: str = "refused") -> None:
-    """End a completed order that does not count here, and audit why."""
+    """End a completed order that does not count in this browser, and audit `reason`."""
     now = utcnow()
     if order_result.claim(order, state=state, user_id=user_id, now=now):
         audit.record(
@@ -131,9 +132,9 @@ def refuse(order: Order, user_id: UUID | None, reason: str, *, state: str = "ref
 
 
 def page(place: Place, order: Order, *, error: str | None = None, status: int = 200) -> Response:
-    """The page of an order, or of one that has come to an error."""
-    # A complete order gets here while the app may yet bring the nonce, a used one while another page of this
-    # browser logs in: the page goes on asking.
+    """The page of an order. `error` replaces the text that the order's state has."""
+    # The order is complete while the app may still bring the nonce, and used while another page of this
+    # browser logs in: the page goes on polling.
     state = "pending" if error is None and order.state in ("complete", "used") else order.state
     pending = state == "pending"
     return _rendered(
@@ -149,12 +150,12 @@ def page(place: Place, order: Order, *, error: str | None = None, status: int = 
 
 
 def notice() -> Notice:
-    """What the owner of an account is told of who changed its BankID."""
+    """The facts for the mail about a changed BankID: IP address and device of this request."""
     return Notice(current_settings(), address=request.remote_addr, device=device().described)
 
 
 def device() -> launch.Device:
-    """What shows this page, as far as its headers and, from earlier pages, its script have told."""
+    """The device of this request, from its headers and what the script of an earlier page found out."""
     return launch.detect(
         request.user_agent.string, brands=request.headers.get("Sec-CH-UA", ""), touch="touch" in session
     )
@@ -181,7 +182,7 @@ def _poll(place: Place, order: Order) -> Order:
 
 def _start(place: Place, started_by: str) -> BaseResponse:
     if request.method != "GET":
-        return make_response("", 200)  # looking whether the page is there starts nothing
+        return make_response("", 200)  # a HEAD request starts no order
     limiter = LIMITER.current()
     key = address_key(request.remote_addr)
     try:
@@ -192,7 +193,7 @@ def _start(place: Place, started_by: str) -> BaseResponse:
         return _message_page(place, messages.RfaId.RFA5, status=429, wait_seconds=limited.wait_seconds)
     except Unavailable as unavailable:
         return _message_page(place, unavailable.rfa, status=503)
-    # Shown at an address without `again`, so that a reload shows this order and starts no other.
+    # At an address without `again`, so that a reload shows this order and starts no other.
     return redirect(place.url, 303)
 
 
@@ -222,6 +223,7 @@ def _new_order(place: Place, started_by: str) -> NewOrder:
 
 
 def _awaits_return(order: Order) -> bool:
+    """Whether the order is complete and only the app's return with the nonce is missing."""
     if order.state != "complete":
         return False
     person = order_result.person_of(BANKID.current(), order)
@@ -238,7 +240,7 @@ def _status_text(order: Order | PendingOrder) -> str:
         rfa = messages.RfaId.RFA22
     else:
         status = "failed" if order.state == "failed" else "pending"
-        # A code that is being replaced by a new one is still a code to scan.
+        # While a code is being replaced the text still says to scan it.
         hint = OUTSTANDING if order.hint_code == RENEWING else order.hint_code or ""
         rfa = messages.message(
             status,
@@ -250,14 +252,14 @@ def _status_text(order: Order | PendingOrder) -> str:
 
 
 def _app_device(order: Order | PendingOrder) -> messages.PageDevice:
-    """Where the app is, as far as texts care: with a QR code it is on another device than our page."""
+    """The device that the texts speak of: a QR code is scanned with another device than this page's."""
     if order.started_by == "qr":
         return "mobile"
     return "computer" if order.device == "computer" else "mobile" if order.device == "mobile" else "unknown"
 
 
 def _qr_image(order: Order | PendingOrder) -> str | None:
-    """The QR code of this second, while no app has taken the order."""
+    """The QR code of this second as SVG, while no app has the order (BankID RP guide, QR)."""
     if order.started_by != "qr" or order.hint_code != OUTSTANDING:
         return None
     elapsed = max(0, int((utcnow() - order.started_at).total_seconds()))
@@ -265,9 +267,10 @@ def _qr_image(order: Order | PendingOrder) -> str | None:
 
 
 def _launch_url(order: Order) -> str | None:
-    """The link that opens the app: only for an order that was started for it.
+    """The link that opens the app; None for an order that was started with a QR code.
 
-    Whoever has the link can complete the order, so a QR order's is never shown.
+    Anybody who has the link can complete the order, so it is shown only for orders whose result must come
+    back to this browser.
     """
     if order.started_by != "autostart":
         return None

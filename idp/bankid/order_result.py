@@ -1,4 +1,4 @@
-"""What a completed order says of its person, whether it counts in this browser, and its one use."""
+"""The result of a completed order: whom it proves, whether it counts in this browser, and its one use."""
 
 import ipaddress
 import json
@@ -16,13 +16,17 @@ from idp.db import db
 
 log = structlog.get_logger("idp.bankid")
 
-RETURN_WITHIN = timedelta(seconds=15)  # from completion until the app has brought its browser back
+RETURN_WITHIN = timedelta(seconds=15)  # from completion until the app has returned to the browser
 LINK_WITHIN = timedelta(minutes=10)  # from completion until the link has been confirmed
 
 
 @dataclass(frozen=True)
 class VerifiedPerson:
-    """Who a completed order was made by, read from the verified signature."""
+    """The person who completed an order, as the verified signature says.
+
+    `policy_kind` is the kind of BankID ("mobile", "card", …), `device_ip` the address of the device with the
+    app and `risk` BankID's assessment ("low", "moderate", "high"); None where BankID said nothing.
+    """
 
     personal_number: str
     name: str
@@ -32,7 +36,7 @@ class VerifiedPerson:
 
 
 def person_of(bankid: BankId, order: Order) -> VerifiedPerson:
-    """Who completed the order. It must be complete."""
+    """The person who completed the order. Raises `ValueError` for an order without a result."""
     if order.result is None:
         raise ValueError("the order has no result")
     opened = bankid.sealer.open(order.result, purpose=RESULT_PURPOSE, context=order.id)
@@ -40,7 +44,7 @@ def person_of(bankid: BankId, order: Order) -> VerifiedPerson:
 
 
 def awaits_return(bankid: BankId, order: Order, person: VerifiedPerson, *, now: datetime) -> bool:
-    """Whether only the nonce is missing, and the app may still be on its way back to the browser with it."""
+    """Whether only the nonce is missing, and the app may still be bringing it back to this browser."""
     return (
         bankid.same_device_policy == "enforce"
         and order.nonce_hash is not None
@@ -53,9 +57,9 @@ def awaits_return(bankid: BankId, order: Order, person: VerifiedPerson, *, now: 
 def refusal(bankid: BankId, order: Order, person: VerifiedPerson) -> str | None:
     """Why a completed order must not log this browser in: `other_device`, `high_risk`; None if it may.
 
-    An order that the app was started for with a link completes for whoever follows the link, so its
-    person must be shown to be at this browser: the app came back to it with the nonce, or both have one
-    address.
+    Anybody who follows a launch link completes its order, also somebody whom an attacker sent it to. So an
+    order started by a link counts only if its person is at this browser: the app returned to it with the
+    nonce (BankID RP guide, return URL), or app and browser have the same address.
     """
     terms = Terms.from_json(order.terms) if order.terms else NO_DEMANDS
     high_risk = terms.high_risk or ("refuse" if bankid.refuse_high_risk else "allow")
@@ -77,7 +81,7 @@ def _may_be_elsewhere(order: Order, person: VerifiedPerson) -> bool:
 
 
 def _plain_address(literal: str | None) -> str | None:
-    """One spelling for each address: IPv6 has many, and IPv4 can come inside it."""
+    """An address in one spelling: IPv6 has many, and an IPv4 address may stand inside one."""
     try:
         address = ipaddress.ip_address(literal or "")
     except ValueError:
@@ -89,9 +93,10 @@ def _plain_address(literal: str | None) -> str | None:
 def claim(
     order: Order, *, state: str, user_id: UUID | None, now: datetime, not_before: datetime | None = None
 ) -> bool:
-    """Claim a completed order, in the caller's transaction.
+    """Claim the one use of a completed order, in the caller's transaction: the order becomes `state`.
 
-    False: it has been used already, or was completed before `not_before`.
+    Its result, with the personal data, is deleted; its evidence becomes that of `user_id`. False: the order
+    has been used already, or was completed before `not_before`.
     """
     recent = Order.finished_at > not_before if not_before else sa.true()
     statement = (

@@ -7,8 +7,8 @@ from hashlib import sha256
 from qrcode import QRCode, base
 from qrcode.constants import ERROR_CORRECT_M
 
-# Fixed, so that the image never changes size while it moves: version 7 at level M takes 122 characters
-# where a payload has 110 to 112. Mask 2 has the lowest penalty on average for such payloads.
+# Fixed, so that the image keeps its size while it changes: version 7 at level M holds 122 characters, a
+# payload has 110 to 112. Mask 2 has the lowest average penalty for such payloads.
 VERSION, LEVEL, MASK = 7, ERROR_CORRECT_M, 2
 SIZE = 4 * VERSION + 17
 QUIET_ZONE = 4
@@ -22,18 +22,19 @@ MAX_LENGTH = DATA_CODEWORDS - 2  # mode and length take 12 bits, the terminator 
 
 
 def qr_payload(start_token: str, start_secret: str, elapsed: int) -> str:
-    """The QR text `elapsed` whole seconds (floored) after the order's answer came (BankID RP guide, QR)."""
+    """The QR text `elapsed` whole seconds (floored) after BankID answered the order (BankID RP guide, QR)."""
     code = hmac.new(start_secret.encode(), str(elapsed).encode(), sha256).hexdigest()
     return f"bankid.{start_token}.{elapsed}.{code}"
 
 
 def qr_svg(payload: str) -> str:
-    """`payload` as an SVG image: dark on white, quiet zone of 4, to be sized by the page.
+    """`payload` as an SVG image: dark on white, with a quiet zone of 4; the page decides its size.
 
-    Drawing a symbol with the library takes 1.5 ms, too much for every poll of everybody who waits. With
-    version and mask fixed each bit of the text turns a fixed set of modules (QR's Reed-Solomon code and
-    mask are linear, ISO/IEC 18004 §7.5, §7.8), so a frame is the XOR of what its bytes turn. The library
-    is asked once what those sets are. Raises `ValueError` for a text that is too long or not ASCII.
+    Drawing a symbol with the library takes 1.5 ms, too much for every poll of every page. With version and
+    mask fixed, each bit of the text inverts a fixed set of modules, because QR's Reed-Solomon code and mask
+    are linear (ISO/IEC 18004 §7.5, §7.8). So a frame is the XOR of the modules that its bytes invert; the
+    library draws the symbols that these sets are computed from, once. Raises `ValueError` for a text that
+    is too long or not ASCII.
     """
     modules = _blank()
     for place, byte in enumerate(_data(payload)):
@@ -91,7 +92,7 @@ def _draw(codewords: bytes) -> int:
 
 @cache
 def _blank() -> int:
-    """The symbol of codewords that are all zero: what every frame starts from."""
+    """The symbol whose codewords are all zero: every frame starts from it."""
     return _draw(bytes(CODEWORDS))
 
 

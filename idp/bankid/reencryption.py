@@ -1,4 +1,4 @@
-"""Stored evidence, and results that wait for their use, sealed anew when the encryption key is replaced."""
+"""Evidence and unused results, encrypted again when the encryption key is replaced."""
 
 from typing import Any
 
@@ -13,9 +13,9 @@ BATCH = 200
 
 
 def reencrypt(sealer: Sealer) -> int:
-    """Seal what an older key holds with the first key; how many rows of evidence.
+    """Encrypt with the first key what an older one encrypted. Returns the number of rows of evidence.
 
-    Raises `CannotOpen` for a lost key.
+    Raises `CannotOpen` when the key of a row is missing.
     """
     _reencrypt(sealer, Order.id, Order.result, RESULT_PURPOSE)
     return _reencrypt(sealer, Evidence.order_id, Evidence.sealed, EVIDENCE_PURPOSE)
@@ -38,7 +38,7 @@ def _reencrypt(
             opened = sealer.open(sealed, purpose=purpose, context=order_id)
             statement = (
                 sa.update(key.class_)
-                .where(key == order_id, column == sealed)  # it may be used or purged meanwhile
+                .where(key == order_id, column == sealed)  # unless it has been used or purged meanwhile
                 .values({column: sealer.seal(opened, purpose=purpose, context=order_id)})
                 .returning(key)
                 .execution_options(synchronize_session=False)

@@ -1,4 +1,4 @@
-"""BankID orders that are over, and evidence that has been kept as long as it should be."""
+"""When BankID orders and evidence are deleted."""
 
 from datetime import datetime, timedelta
 
@@ -9,12 +9,13 @@ from idp.bankid.order_result import LINK_WITHIN
 from idp.retention import ExpiredRows
 
 KEEP_ORDERS = timedelta(days=1)
-"""Longer than any interaction lives: an order can be used as long as the one it belongs to is open."""
+"""Longer than any interaction lives: its order can be used as long as it is open."""
 
 
 def _orders(now: datetime) -> sa.ColumnElement[bool]:
     old = now - KEEP_ORDERS
-    unfinished = sa.and_(Order.finished_at.is_(None), Order.started_at < old)  # its page was closed
+    # Its page was closed, and polls no more.
+    unfinished = sa.and_(Order.finished_at.is_(None), Order.started_at < old)
     unlinkable = sa.and_(Order.state == "unmatched", Order.finished_at < now - LINK_WITHIN)
     return sa.or_(Order.finished_at < old, unfinished, unlinkable)
 

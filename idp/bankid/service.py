@@ -1,4 +1,4 @@
-"""Orders: start, poll, renew, cancel."""
+"""Orders as the login pages use them: start, poll, renew, cancel."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -31,7 +31,7 @@ START_WAITS_SECONDS = 1.0
 
 @dataclass(frozen=True)
 class NewOrder:
-    """What an order is to be started with: what it is for, who asks for it, and from where."""
+    """What a new order is started with: its purpose, the browser that asks, the texts in the app."""
 
     purpose: Literal["login", "link"]
     interaction_uid: str
@@ -45,7 +45,7 @@ class NewOrder:
     referring_domain: str
     started_by: str
     device: str
-    return_url: Callable[[str], ReturnUrl | None]  # a nonce → where the app returns to, None: nowhere
+    return_url: Callable[[str], ReturnUrl | None]  # from a nonce to where the app returns; None: nowhere
     terms: Terms = NO_DEMANDS
     personal_number: str | None = field(default=None, repr=False)  # the only person whose BankID will do
     user_id: UUID | None = None  # whose account the order links
@@ -53,7 +53,7 @@ class NewOrder:
 
 @dataclass(frozen=True)
 class PendingOrder:
-    """What answers a poll while an order is pending."""
+    """The columns that a poll's answer needs while an order is pending."""
 
     id: str
     order_ref: str
@@ -65,12 +65,15 @@ class PendingOrder:
     next_collect_at: datetime
     state: str
     hint_code: str
-    certificate: str | None  # which of ours asks
-    ui_locales: str | None  # of the request that waits
+    certificate: str | None  # the name of the certificate of ours that started it
+    ui_locales: str | None  # of the waiting request
 
 
 class Unavailable(Exception):
-    """BankID cannot be used now; `rfa` is the text for the user, `code` BankID's answer if it was asked."""
+    """BankID cannot be used now.
+
+    `rfa` is the text for the user, `code` BankID's error code; None when no call was made.
+    """
 
     def __init__(self, rfa: RfaId, code: str | None = None) -> None:
         super().__init__(rfa.value)
@@ -79,9 +82,10 @@ class Unavailable(Exception):
 
 
 def start(bankid: BankId, new: NewOrder, *, now: datetime) -> Order:
-    """A new order for the interaction, in place of the one it had. Raises `Unavailable`.
+    """A new pending order for the interaction; the one it had is cancelled. Raises `Unavailable`.
 
-    Of several that are started at the same time the last one that BankID has answered stays.
+    One interaction has one pending order. Of several started at the same time, the order that BankID
+    answered last stays pending, and the others are abandoned.
     """
     cancel(bankid, new.interaction_uid, browser=new.browser, now=now)
     try:
@@ -92,7 +96,7 @@ def start(bankid: BankId, new: NewOrder, *, now: datetime) -> Order:
             audit.record(audit.Event.BANKID_FAILED, now=now, client_id=new.client_id, hint=hint)
             db.session.commit()
         raise
-    # One after the other, so that each sees the order before it.
+    # Parallel starts pass here one after the other, so that each sees the orders stored before it.
     db.session.execute(
         sa.select(Interaction.uid).where(Interaction.uid == new.interaction_uid).with_for_update()
     )
@@ -111,7 +115,7 @@ def start(bankid: BankId, new: NewOrder, *, now: datetime) -> Order:
 
 
 def current(interaction_uid: str, *, purpose: str, browser: str) -> Order | None:
-    """The interaction's newest order for this purpose, if this browser started it."""
+    """The interaction's newest order for `purpose`; None if there is none, or another browser started it."""
     return db.session.scalar(
         sa.select(Order)
         .where(
@@ -159,10 +163,10 @@ _NEWEST = (
 def poll_pending(
     bankid: BankId, interaction_uid: str, *, purpose: str, browser: str, now: datetime
 ) -> PendingOrder | None:
-    """The interaction's order if it is pending and stays so, collected when that is due; else None.
+    """The interaction's order if it is pending and stays pending, collected when that is due; else None.
 
-    This is `current` and `poll` for nearly every poll there is, in one statement, or in three when it
-    collects. The interaction is open and, like the order, this browser's.
+    A shorter way than `current` and `poll`, enough for nearly every poll: one statement, or three when it
+    collects. The interaction must be open, and interaction and order must be this browser's.
     """
     asked = {"uid": interaction_uid, "purpose": purpose, "browser_hash": sha256_hex(browser), "now": now}
     rows = execute_alone(_NEWEST, asked)
@@ -181,10 +185,11 @@ def poll_pending(
 
 
 def poll(bankid: BankId, order: Order, renewal: Callable[[Order], NewOrder], *, now: datetime) -> Order:
-    """The order as it is now: collected when that is due, renewed when its QR code found nobody.
+    """The order as it stands now: collected when that is due, renewed when nobody scanned its QR code.
 
-    Of all who poll at the same time, on all machines, one collects (a conditional UPDATE moves
-    `next_collect_at` ahead), and the result is stored before anybody is told of it.
+    Of all polls at the same time, on all machines, one collects: a conditional UPDATE moves
+    `next_collect_at` ahead. BankID hands out a final result once (RP API v6.0, /collect), so it is stored
+    before any poll is answered with it. `renewal` makes the `NewOrder` that takes the order's place.
     """
     if order.state == "pending" and order.next_collect_at <= now and order.hint_code != RENEWING:
         order_id, order_ref, hint, due = order.id, order.order_ref, order.hint_code, order.next_collect_at
@@ -201,17 +206,20 @@ def poll(bankid: BankId, order: Order, renewal: Callable[[Order], NewOrder], *, 
 
 
 def cancel(bankid: BankId, interaction_uid: str, *, browser: str, now: datetime) -> None:
-    """End the interaction's order here and at BankID, if this browser started it."""
+    """End the interaction's order here and at BankID (Sweden Connect BankID profile §3.3).
+
+    Does nothing when another browser started it.
+    """
     mine = Order.browser_hash == sha256_hex(browser)
     open_ones = Order.state.in_(("pending", "complete", "unmatched"))
     _cancel(bankid, Order.interaction_uid == interaction_uid, mine, open_ones, state="cancelled", now=now)
 
 
 def abandon(bankid: BankId, interaction_uid: str, *, now: datetime) -> None:
-    """End the interaction's pending order here and at BankID: its person has gone another way.
+    """End the interaction's pending order here and at BankID, because the person uses another method.
 
-    Who comes back to BankID gets a new order, and is told of no cancelling. An order that found no account
-    stays: the other way may lead to one that it can be linked to.
+    A person who comes back to BankID gets a new order, without a word about a cancelled one. An order that
+    found no account stays: the other method may log in to an account that it can be linked to.
     """
     open_ones = Order.state.in_(("pending", "complete"))
     _cancel(bankid, Order.interaction_uid == interaction_uid, open_ones, state="abandoned", now=now)
@@ -224,7 +232,7 @@ def _cancel(bankid: BankId, *which: sa.ColumnElement[bool], state: str, now: dat
 
 
 def _end_all(*which: sa.ColumnElement[bool], state: str, now: datetime) -> Sequence[sa.Row[Any]]:
-    """End these orders here, in the caller's transaction: what BankID has to be told of."""
+    """End these orders here, in the caller's transaction. Returns order_ref and terms of each."""
     statement = (
         sa.update(Order)
         .where(*which)
@@ -240,18 +248,18 @@ def _cancel_all_at_bankid(bankid: BankId, ended: Sequence[sa.Row[Any]]) -> None:
 
 
 def _cancel_at_bankid(bankid: BankId, order_ref: str, terms: dict[str, Any] | None) -> None:
-    """Have BankID end an order too: only the certificate that started it may."""
+    """Have BankID end an order as well, with the certificate that started it: BankID accepts no other."""
     chosen = bankid.with_certificate(_certificate(terms))
     bankid.cancels.queue(chosen.client, chosen.circuit, order_ref)
 
 
 def _certificate(terms: dict[str, Any] | None) -> str | None:
-    """The name of the certificate of ours that an order's terms have chosen."""
+    """The name of our certificate that an order's terms ask for; None: the first one."""
     return terms["certificate"] if terms else None
 
 
 def note_return(order: Order, nonce: str, *, now: datetime) -> bool:
-    """Note that the app led this browser back. False: the nonce that it carried is not the order's."""
+    """Store that the app returned here (BankID RP guide, return URL). False: the nonce is not the order's."""
     if order.nonce_hash != sha256_hex(nonce):
         return False
     db.session.execute(
@@ -267,7 +275,11 @@ def note_return(order: Order, nonce: str, *, now: datetime) -> bool:
 def _start_at_bankid(
     bankid: BankId, new: NewOrder, *, attempt: int, first_started_at: datetime | None = None
 ) -> Order:
-    """A new order at BankID, not yet stored. Raises `Unavailable`."""
+    """A new order at BankID (RP API v6.0, /auth), not yet stored. Raises `Unavailable`.
+
+    The signed, invisible part of the order names client, interaction and a random value, so that its
+    evidence proves this login and no other.
+    """
     nonce = new_token()
     return_url = new.return_url(nonce) if new.started_by == "autostart" else None
     interaction = sha256_hex(new.interaction_uid)
@@ -304,7 +316,7 @@ def _start_at_bankid(
     finally:
         bankid.calls.release()
     chosen.circuit.note(None)
-    answered_at = bankid.clock()  # the QR code's time zero: BankID's own count begins here
+    answered_at = bankid.clock()  # second 0 of the QR code (BankID RP guide, QR)
     return Order(
         id=new_token(),
         purpose=new.purpose,
@@ -336,10 +348,10 @@ def _start_at_bankid(
 def _renew_if_there_is_room(
     bankid: BankId, order: Order, renewal: Callable[[Order], NewOrder], now: datetime
 ) -> Order | None:
-    """The order that takes this one's place; None when another poll sees to it, now or at its next turn.
+    """The order that replaces this one; None when another poll renews it, or there is no room now.
 
-    Of parallel polls one renews. To the others the order is pending until the new one is there. Should the
-    one who renews die of it, another takes over when its lease has ended.
+    Of parallel polls one renews; for the others the order stays pending until the new one is stored. If
+    the renewing worker dies, another poll renews when the lease has ended.
     """
     if not bankid.renewals.acquire(blocking=False):
         return None
@@ -360,7 +372,7 @@ def _renew_if_there_is_room(
             db.session.add(renewed)
             db.session.commit()
             return renewed
-        # The person has gone another way, or begun anew, while BankID was asked.
+        # The order was cancelled or abandoned while BankID was asked: the new one must not outlive it.
         db.session.rollback()
         _cancel_at_bankid(bankid, renewed.order_ref, renewed.terms)
         return None

@@ -1,4 +1,4 @@
-"""BankID from the settings: environment, certificate, client, all checked at start."""
+"""BankID from the settings: environment, certificates and clients, checked when the server starts."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -22,13 +22,13 @@ from idp.extensions import Slot
 
 log = structlog.get_logger("idp.bankid")
 
-CALLS_AT_ONCE = 4  # of a worker's 8 threads: when BankID is slow, the others go on
-RENEWALS_AT_ONCE = 3  # codes shown together end together; who waits for a new one holds nobody up
+CALLS_AT_ONCE = 4  # of a worker's 8 threads: the rest serve others while BankID is slow
+RENEWALS_AT_ONCE = 3  # codes that were shown together end together: the renewals must not take every thread
 
 
 @dataclass(frozen=True)
 class BankId:
-    """What using BankID needs; made once in `create_app`."""
+    """All that calls to BankID and verification need; made once per application."""
 
     client: BankIdClient
     environment: Environment
@@ -41,11 +41,11 @@ class BankId:
     calls: BoundedSemaphore = field(default_factory=lambda: BoundedSemaphore(CALLS_AT_ONCE))
     renewals: BoundedSemaphore = field(default_factory=lambda: BoundedSemaphore(RENEWALS_AT_ONCE))
     cancels: Cancels = field(default_factory=Cancels)
-    clock: Callable[[], datetime] = utcnow  # what a call to BankID has taken is not in a request's `now`
-    others: "Mapping[str, BankId]" = field(default_factory=dict)  # the same, asking as another of ours
+    clock: Callable[[], datetime] = utcnow  # a call takes time: its answer is newer than a request's `now`
+    others: "Mapping[str, BankId]" = field(default_factory=dict)  # by the names of our further certificates
 
     def with_certificate(self, name: str | None) -> "BankId":
-        """BankID asked with our certificate of this name; with the first where there is none such."""
+        """The same, called with our certificate of this name; with the first if there is none such."""
         return self.others.get(name, self) if name else self
 
 
@@ -54,7 +54,10 @@ OPENER: Slot[str | None] = Slot("bankid_opener")
 
 
 def make(settings: BankIdSettings, *, personal_number_keys: str, now: datetime) -> BankId:
-    """What using BankID needs. Raises `ConfigError` with every problem of keys, environment, certificate."""
+    """BankID as the settings describe it. Raises `ConfigError` with every problem found in them.
+
+    An expired certificate is logged and not refused: people can still log in by another method.
+    """
     problems: list[str] = []
     sealer: Sealer | None = None
     where: Environment | None = None
@@ -92,7 +95,6 @@ def make(settings: BankIdSettings, *, personal_number_keys: str, now: datetime) 
         try:
             used.check_validity(now)
         except SetupError as error:
-            # Said, not refused: people can still log in by e-mail.
             log.error("bankid_certificate", problem=str(error))
     first = BankId(
         client=BankIdClient(where, make_http_client(where, rp)),
@@ -104,7 +106,7 @@ def make(settings: BankIdSettings, *, personal_number_keys: str, now: datetime) 
         same_device_policy=settings.same_device,
         refuse_high_risk=settings.high_risk == "refuse",
     )
-    # Each by itself: one refused certificate opens no circuit for the others. The rooms are shared.
+    # A circuit each: BankID refusing one certificate must not stop the others. The limits are shared.
     named = {
         name: replace(
             first,
@@ -118,7 +120,7 @@ def make(settings: BankIdSettings, *, personal_number_keys: str, now: datetime) 
 
 
 def opener(settings: BankIdSettings) -> str | None:
-    """The page that stands for the app when the simulator plays BankID; None: the app itself."""
+    """The address of the page that plays the app, when the simulator plays BankID; None: the app itself."""
     if settings.environment != "simulator" or settings.simulator_dir is None:
         return None
     description = json.loads((settings.simulator_dir / "environment.json").read_bytes())

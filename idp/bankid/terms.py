@@ -9,11 +9,11 @@ from idp.bankid.api.client import Requirement
 
 @dataclass(frozen=True)
 class Terms:
-    """One app's demands; the defaults demand nothing that BankID does not.
+    """One app's demands. The defaults demand nothing beyond BankID's own.
 
-    `kinds` are the kinds of BankID that will do ("mobile", "card", …; empty: all), `certificate` names which
-    of ours asks (None: the first), `high_risk` says what a high risk leads to (None: what is set for all),
-    `user_message` whether the request's own message is shown.
+    `kinds` are the accepted kinds of BankID ("mobile", "card", …; empty: all). `certificate` is the name of
+    our certificate that starts the orders (None: the first). `high_risk` is what a high risk leads to (None:
+    what the settings say). `user_message`: the app shows the message that a request brings.
     """
 
     kinds: tuple[str, ...] = ()
@@ -25,11 +25,11 @@ class Terms:
     user_message: bool = True
 
     def accepted(self, policies: Mapping[str, str]) -> Mapping[str, str]:
-        """Those of an environment's kinds and policy OIDs that will do."""
+        """The accepted ones of an environment's kinds and policy OIDs."""
         return {kind: oid for kind, oid in policies.items() if not self.kinds or kind in self.kinds}
 
     def requirement(self, policies: Mapping[str, str], personal_number: str | None = None) -> Requirement:
-        """The demands as BankID's `requirement`, in an environment of these policies."""
+        """The demands as `requirement` of an order (RP API v6.0), in an environment of these policies."""
         return Requirement(
             pin_code=self.pin_code,
             mrtd=self.mrtd,

@@ -1,4 +1,4 @@
-"""A proven person whose BankID opens no account: kept a while, for the account they log in to next."""
+"""Orders of proven persons whose BankID opens no account: the next login may link it to one."""
 
 from datetime import datetime
 from uuid import UUID
@@ -12,7 +12,7 @@ from idp.tokens import sha256_hex
 
 
 def mark(order: Order) -> bool:
-    """Keep a completed order's result, in the caller's transaction. False: it has been used already."""
+    """Keep a completed order for the next login, in the caller's transaction. False: it has been used."""
     statement = (
         sa.update(Order)
         .where(Order.id == order.id, Order.state == "complete")
@@ -23,7 +23,7 @@ def mark(order: Order) -> bool:
 
 
 def offer_to(order: Order, user_id: UUID) -> bool:
-    """Let this account, and from then on no other, link the person. False: it is another's already."""
+    """Let this account link the person, and no other from then on. False: the order is another account's."""
     statement = (
         sa.update(Order)
         .where(Order.id == order.id, Order.state == "unmatched", Order.user_id.is_(None))
@@ -36,7 +36,7 @@ def offer_to(order: Order, user_id: UUID) -> bool:
 
 
 def find(interaction_uid: str, *, browser: str, now: datetime) -> Order | None:
-    """The kept order of an interaction of this browser, while it may be linked."""
+    """The unmatched order of this browser's interaction, for `LINK_WITHIN`; None without one."""
     return db.session.scalar(
         sa.select(Order).where(
             Order.interaction_uid == interaction_uid,

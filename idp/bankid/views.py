@@ -1,4 +1,4 @@
-"""The tab "BankID": whom a completed order logs in."""
+"""The tab "BankID": from a completed order to a login."""
 
 from datetime import timedelta
 from typing import Literal
@@ -41,14 +41,14 @@ blueprint = Blueprint("bankid", __name__)
 
 PURPOSE: Literal["login"] = "login"
 AMR_BY_KIND = {"card": ("sc", "hwk", "mfa", "pin")}
-LOGGED_IN_WITHIN = timedelta(seconds=10)  # from an order's use until its browser has the session's cookie
+LOGGED_IN_WITHIN = timedelta(seconds=10)  # from an order's use until its browser has the session cookie
 
 
 @blueprint.get("/login/bankid", endpoint="login", defaults={"uid": None})
 @blueprint.get("/login/<uid>/bankid", endpoint="login")
 @journey.login_page
 def show(waiting: Waiting) -> BaseResponse:
-    """Show this login's order, starting one when there is none; go on when it is complete."""
+    """Show this login's order, starting one when there is none; log in when it is complete."""
     if waiting.uid is None:
         return redirect(
             url_for("bankid.login", uid=_direct_interaction(), device=request.args.get("device")), 303
@@ -76,7 +76,7 @@ def poll(uid: str) -> Response:
 @blueprint.post("/login/<uid>/bankid/cancel")
 @journey.login_page
 def cancel(waiting: Waiting) -> BaseResponse:
-    """End the order here and in the app; the page then offers a new one."""
+    """End the order here and at BankID; the page then offers a new one."""
     return order_page.cancel(_place(waiting))
 
 
@@ -123,19 +123,21 @@ def _direct_interaction() -> str:
     )
 
 
-# Who it was
+# From a completed order to a login
 
 
 def _answer_over(waiting: Waiting, order: Order) -> BaseResponse | None:
+    """The answer for an order that is complete or over; None when the page is to start a new one."""
     if order.state == "complete":
         return _answer_complete(waiting, order)
     if order.state == "unmatched" and session.get("unmatched") == waiting.uid:
         return _not_linked_page(waiting, order_result.person_of(BANKID.current(), order))
     if order.state == "used" and _has_logged_in(waiting):
-        # Another page of this browser was quicker; what it brought is enough for this one too.
+        # Another page of this browser has logged in, and that login meets this one's requirement too.
         return redirect(url_for(waiting.return_endpoint, uid=waiting.uid), 303)
     if order.state == "used" and order.finished_at and utcnow() < order.finished_at + LOGGED_IN_WITHIN:
-        return order_page.page(_place(waiting), order)  # the other page's cookie is still on its way here
+        # Another page of this browser is logging in: its session cookie is not here yet.
+        return order_page.page(_place(waiting), order)
     return None
 
 
@@ -145,7 +147,11 @@ def _has_logged_in(waiting: Waiting) -> bool:
 
 
 def _answer_complete(waiting: Waiting, order: Order, *, chosen: str | None = None) -> BaseResponse:
-    """Log in the person who completed the order, if this browser is where they are."""
+    """Log in the person who completed the order; `chosen` is the id of one of their accounts.
+
+    The answer is a page where the order does not count in this browser, opens no account or several, or
+    only disabled ones.
+    """
     person = order_result.person_of(BANKID.current(), order)
     refused = order_result.refusal(BANKID.current(), order, person)
     if refused is not None:
@@ -172,6 +178,7 @@ def _answer_complete(waiting: Waiting, order: Order, *, chosen: str | None = Non
 
 
 def _log_in(waiting: Waiting, order: Order, person: VerifiedPerson, account: User) -> BaseResponse:
+    """Claim the order and log in. The login's time is that of the completion (OIDC Core §2, auth_time)."""
     now = utcnow()
     completed_at = order.finished_at or now
     if not order_result.claim(order, state="used", user_id=account.id, now=now):
@@ -194,13 +201,14 @@ def _log_in(waiting: Waiting, order: Order, person: VerifiedPerson, account: Use
 
 
 def _amr(order: Order, person: VerifiedPerson, usual: tuple[str, ...]) -> tuple[str, ...]:
-    """How the person was authenticated (RFC 8176): `pin` where a code is sure to be used."""
+    """How the person was authenticated (RFC 8176 §2): `pin` only where BankID was to demand the code."""
     amr = AMR_BY_KIND.get(person.policy_kind, usual)
     pin_code = order.terms is not None and Terms.from_json(order.terms).pin_code
     return (*amr, "pin") if pin_code and "pin" not in amr else amr
 
 
 def _answer_unmatched(waiting: Waiting, order: Order, person: VerifiedPerson) -> BaseResponse:
+    """The page for a person whose BankID opens no account; the order is kept for the login that follows."""
     if unmatched.mark(order):
         now, client_id = utcnow(), order.client_id
         audit.record(audit.Event.BANKID_REFUSED, now=now, client_id=client_id, reason="no_account")
@@ -220,13 +228,13 @@ def _not_linked_page(waiting: Waiting, person: VerifiedPerson) -> BaseResponse:
     return make_response(page, 403)
 
 
-# Linking to the account of the login that followed
+# Linking to the account of a login that followed
 
 
 @blueprint.route("/login/<uid>/bankid/link", methods=["GET", "POST"], endpoint="offer")
 @journey.login_page
 def offer(waiting: Waiting) -> BaseResponse:
-    """Ask whether to link the BankID that found no account; whatever the answer, the login goes on."""
+    """Ask whether to link the BankID that opened no account; the login goes on after either answer."""
     go_on = redirect(url_for(waiting.return_endpoint, uid=waiting.uid), 303)
     live = guard.current_session()
     now = utcnow()

@@ -1,4 +1,4 @@
-"""What the app shows above the code at a login: where the person is logging in, and what that place adds."""
+"""The text in the app at a login: where the person logs in, and the message of the app that asks."""
 
 import re
 from typing import Literal
@@ -17,7 +17,8 @@ def login_text(
 ) -> tuple[str, VisibleFormat | None]:
     """The text in `language` (`sv`, `en`), and its format: None for plain text.
 
-    The first line always says who asks, in our words: the client's own message stands below it.
+    The first line always names the client, in our words, so that a person notices a login at a place where
+    they are not logging in (Sweden Connect BankID profile §3.1). The client's own message stands below it.
     """
     first = f"Log in at {client_name}" if language == "en" else f"Logga in hos {client_name}"
     own = message.in_language(language) if message else None
@@ -31,7 +32,7 @@ def login_text(
 
 
 def clipped(text: str, longest: int = MAX_TEXT_BYTES) -> str:
-    """As much of a text for the app as fits in so many bytes; in as many as BankID takes, unless said."""
+    """The beginning of `text` that fits in `longest` bytes of UTF-8, by default as many as BankID takes."""
     return text.encode()[:longest].decode(errors="ignore")
 
 

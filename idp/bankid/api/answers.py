@@ -1,7 +1,7 @@
-"""What BankID answers, as typed values: orders, progress, results and errors.
+"""The answers of the RP API v6.0 as typed values: orders, progress, results and errors.
 
-Tolerant where BankID may change without notice: unknown keys are passed over, unknown hint codes, statuses
-and error codes survive as strings. No repr() shows a token, secret, person or signature.
+BankID adds keys and codes without notice: unknown keys are ignored, and unknown hint codes, statuses and
+error codes are kept as strings. No repr() shows a token, secret, person or signature.
 """
 
 import json
@@ -25,7 +25,7 @@ MAX_DETAILS = 300
 
 
 class ErrorCode(StrEnum):
-    """BankID's error codes (RP API v6.0) and, from UNREACHABLE on, ours for calls without a usable answer."""
+    """The error codes of the RP API v6.0 and, from UNREACHABLE on, ours for calls without a usable answer."""
 
     ALREADY_IN_PROGRESS = "alreadyInProgress"
     INVALID_PARAMETERS = "invalidParameters"
@@ -38,7 +38,7 @@ class ErrorCode(StrEnum):
     INTERNAL_ERROR = "internalError"
     MAINTENANCE = "maintenance"
     UNREACHABLE = "unreachable"  # no connection: BankID has not seen the call
-    UNTRUSTED_SERVER = "untrustedServer"  # it does not show a certificate from the pinned root
+    UNTRUSTED_SERVER = "untrustedServer"  # its certificate does not lead to the pinned root
     NO_ANSWER = "noAnswer"  # BankID may have seen the call
     UNREADABLE_ANSWER = "unreadableAnswer"
 
@@ -67,7 +67,7 @@ _OUTAGES = frozenset(
         ErrorCode.UNREADABLE_ANSWER,
     }
 )
-# Expected now and then; everything else, new codes included, is for somebody to look at.
+# These happen now and then. All others, new codes included, need an operator.
 _NO_ALARM = frozenset(
     {
         ErrorCode.ALREADY_IN_PROGRESS,
@@ -83,8 +83,8 @@ _NO_ALARM = frozenset(
 class BankIdError(Exception):
     """BankID refused a call, or gave no usable answer.
 
-    `code` is an `ErrorCode`, or a string where BankID has a new one. `http_status` is None when nothing
-    came back. `details` is for the log, never for the user; numbers of persons and orders are masked in it.
+    `code` is an `ErrorCode`, or a string for a code that is new. `http_status` is None without an answer.
+    `details` is for the log, never for the user; personal numbers and order references are masked in it.
     """
 
     def __init__(self, code: str, http_status: int | None, details: str = "") -> None:
@@ -100,29 +100,29 @@ class BankIdError(Exception):
 
     @property
     def is_outage(self) -> bool:
-        """Whether BankID as a whole is out of reach for us, rather than this one order."""
+        """Whether the whole of BankID is out of reach, not only this order."""
         return self.code in _OUTAGES
 
     @property
     def order_is_lost(self) -> bool:
-        """Whether collect will never tell more: the order is unknown, cancelled, too old or collected."""
+        """Whether /collect will never report more: the order is unknown, cancelled, too old or collected."""
         return self.code == ErrorCode.INVALID_PARAMETERS
 
     @property
     def alarms_operators(self) -> bool:
-        """Whether somebody must act: our certificate is refused, or the call itself is wrong."""
+        """Whether an operator must act: BankID refuses our certificate, or our call is wrong."""
         return self.code not in _NO_ALARM
 
 
 def report(event: str, error: BankIdError) -> None:
-    """Log what BankID answered, as loudly as it concerns the operators."""
+    """Log `error`: as an error if an operator must act, else as a warning."""
     level = log.error if error.alarms_operators else log.warning
     level(event, code=str(error.code), status=error.http_status, details=error.details)
 
 
 @dataclass(frozen=True)
 class OrderStarted:
-    """A new order. All four values are secret; only the autostart token ever reaches a browser."""
+    """A new order. Its values are secret: a browser gets the autostart token or QR codes, nothing more."""
 
     order_ref: str = field(repr=False)
     auto_start_token: str = field(repr=False)
@@ -132,24 +132,24 @@ class OrderStarted:
 
 @dataclass(frozen=True)
 class Pending:
-    """Not over yet. A status we do not know counts as this: the order's own time limit ends it."""
+    """The order is not over. An unknown status counts as this one: the order's own time limit ends it."""
 
     hint_code: str
 
 
 @dataclass(frozen=True)
 class Failed:
-    """Over without a result."""
+    """The order is over without a result."""
 
     hint_code: str
 
 
 @dataclass(frozen=True)
 class CompletionData:
-    """Who identified or signed, with the evidence. Nothing of it is verified yet.
+    """The person who identified or signed, with the evidence (RP API v6.0, completionData). Not verified.
 
-    `step_up_mrtd` is None unless an ID document was asked for and checked; `risk` is "low", "moderate" or
-    "high", None when not asked for or not known.
+    `step_up_mrtd` is None unless an ID document was asked for and checked. `risk` is "low", "moderate" or
+    "high"; None when it was not asked for or is not known.
     """
 
     personal_number: str = field(repr=False)
@@ -167,7 +167,7 @@ class CompletionData:
 
 @dataclass(frozen=True)
 class Complete:
-    """Over, with its result. BankID hands it out once."""
+    """The order is over, with its result. BankID hands it out once."""
 
     completion_data: CompletionData
 
@@ -176,7 +176,7 @@ Collected = Pending | Failed | Complete
 
 
 def read_order(response: httpx2.Response) -> OrderStarted:
-    """The new order that /auth or /sign answers. Raises `BankIdError`."""
+    """The new order in an answer of /auth or /sign. Raises `BankIdError`."""
     body = _json_object(response)
     return OrderStarted(
         order_ref=_text(body, "orderRef"),
@@ -187,7 +187,7 @@ def read_order(response: httpx2.Response) -> OrderStarted:
 
 
 def read_collected(response: httpx2.Response) -> Collected:
-    """What /collect answers. Raises `BankIdError`, also for a result that lacks person or evidence."""
+    """The status in an answer of /collect. Raises `BankIdError`, also when person or evidence is missing."""
     body = _json_object(response)
     status = _text(body, "status").lower()
     if status == "complete":
@@ -197,7 +197,7 @@ def read_collected(response: httpx2.Response) -> Collected:
 
 
 def error_answered(response: httpx2.Response) -> BankIdError:
-    """The error in an answer that is not 200: BankID's code, or the one its HTTP status stands for."""
+    """The error of an answer that is not 200: BankID's code, or the one that its HTTP status stands for."""
     status = response.status_code
     try:
         body = _json_object(response)
@@ -212,7 +212,7 @@ def error_answered(response: httpx2.Response) -> BankIdError:
 
 
 def error_without_answer(error: httpx2.RequestError) -> BankIdError:
-    """The error of a call without an answer; tells a refused certificate from a silent server."""
+    """The error of a call without an answer: a refused certificate, an untrusted server, or silence."""
     code = ErrorCode.NO_ANSWER
     if isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout | httpx2.PoolTimeout):
         code = ErrorCode.UNREACHABLE
@@ -227,7 +227,7 @@ def error_without_answer(error: httpx2.RequestError) -> BankIdError:
 
 
 def _tls_refusal(error: ssl.SSLError) -> bool:
-    """Whether the server ended the handshake because of our certificate (TLS alerts, RFC 8446 §6.2)."""
+    """Whether the server ended the handshake because of our certificate (alerts of RFC 8446 §6.2)."""
     reason = error.reason or ""
     return "ALERT" in reason and any(
         word in reason for word in ("CERTIFICATE", "UNKNOWN_CA", "ACCESS_DENIED")
@@ -262,7 +262,7 @@ def _date(value: str) -> date | None:
 
 
 def _json_object(response: httpx2.Response) -> Mapping[str, Any]:
-    """The JSON object of an answer. What comes from the edge in front of BankID can be HTML, or empty."""
+    """The JSON object of an answer. Servers in front of BankID can answer with HTML or nothing."""
     media_type = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     if media_type != "application/json":
         kind = f"of {media_type}" if media_type else "without a type"
@@ -298,5 +298,5 @@ def _optional_text(body: Mapping[str, Any], name: str) -> str | None:
 
 
 def _masked(details: str) -> str:
-    """`details` without personal numbers and references of orders: it goes to the log."""
+    """`details` without personal numbers and order references, for the log."""
     return re.sub(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|[0-9]{6,8}[-+]?[0-9]{4}", "…", details)

@@ -1,4 +1,4 @@
-"""Telling BankID of orders that have ended here."""
+"""Cancelling orders at BankID that have ended here (RP API v6.0, /cancel)."""
 
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from threading import Lock
@@ -16,20 +16,20 @@ MAX_WAITING = 200
 
 
 class Cancels:
-    """Cancels orders at BankID, behind the backs of those who left them: nobody waits for it.
+    """Cancels orders in threads of its own, so that no page waits for it.
 
-    It is a courtesy to the app, which forgets an order by itself in time: it is left out while the circuit is
-    open, and where more than `MAX_WAITING` orders wait for it.
+    An order that is not cancelled ends by itself after minutes, so cancelling is skipped while the circuit
+    is open and when `MAX_WAITING` orders wait already.
     """
 
     def __init__(self) -> None:
-        # Its threads begin with the first order: a process may fork before that.
+        # It starts its threads with the first order, so that a process may fork before.
         self._executor = ThreadPoolExecutor(CANCELS_AT_ONCE, thread_name_prefix="bankid-cancel")
         self._lock = Lock()
         self._waiting: set[Future[None]] = set()
 
     def queue(self, client: BankIdClient, circuit: Circuit, order_ref: str) -> None:
-        """Have the order cancelled soon, by the certificate that started it."""
+        """Have the order cancelled soon. `client` must have the certificate that started it."""
         with self._lock:
             if len(self._waiting) >= MAX_WAITING:
                 log.warning("bankid_cancel_left_out")
@@ -39,7 +39,7 @@ class Cancels:
         future.add_done_callback(self._done)
 
     def settle(self) -> None:
-        """Return when every order that was to be cancelled is."""
+        """Wait until every queued order has been cancelled."""
         with self._lock:
             waiting = set(self._waiting)
         wait(waiting)

@@ -1,4 +1,4 @@
-"""The relying party's certificate: loaded from PEM or PKCS#12, and shown to BankID over TLS."""
+"""Our certificate as a relying party: loaded from PEM or PKCS#12, and shown to BankID over TLS."""
 
 import re
 import secrets
@@ -26,15 +26,15 @@ from idp.bankid.api.environment import SetupError, fingerprint
 
 PrivateKey = RSAPrivateKey | EllipticCurvePrivateKey
 NAME = x509.ObjectIdentifier("2.5.4.41")
-# "FP Testcert 5", of which there are two; everybody may download their keys.
+# The two versions of "FP Testcert 5", whose keys anybody can download.
 PUBLIC_TEST_CERTIFICATES = frozenset(
     {
         "ef15b3e1837bd4ade7e4bfa1d0a07e9be936e0389c10806077d0eb51271ad5f5",
         "2a8797b762b261222c13f7b0023016bf68d57cc630a62921c67d045dcbe630cb",
     }
 )
-# pbeWithSHAAnd40BitRC2-CBC in DER: how Windows and old OpenSSL protect a PKCS#12 file. Whether such a file
-# opens depends on the OpenSSL that cryptography is built with, and its error does not tell why not.
+# pbeWithSHAAnd40BitRC2-CBC in DER: Windows and old versions of OpenSSL protect PKCS#12 files with it. Whether
+# such a file opens depends on the OpenSSL that cryptography is built with; its error gives no reason.
 OLD_PROTECTION = bytes.fromhex("060a2a864886f70d010c0106")
 HOW_TO_CONVERT = (
     "a protection (RC2) that cannot be opened here: convert the file with "
@@ -54,7 +54,8 @@ class RpCertificate:
     def from_pem(cls, certificate: Path, key: Path, passphrase: str | None = None) -> "RpCertificate":
         """The certificate in one PEM file (its chain may follow) and the key in another, or in the same.
 
-        Raises `SetupError`: a file cannot be read, is no PEM, needs another passphrase, or they do not fit.
+        Raises `SetupError` if a file cannot be read, is not PEM, needs another passphrase, or if the two do
+        not belong together.
         """
         try:
             certificates = x509.load_pem_x509_certificates(_content(certificate))
@@ -77,7 +78,7 @@ class RpCertificate:
     def from_pkcs12(cls, path: Path, passphrase: str | None) -> "RpCertificate":
         """The certificate, key and chain of a PKCS#12 file (`.p12`, `.pfx`).
 
-        Raises `SetupError`: it cannot be read, needs another passphrase, is protected in a way that is no
+        Raises `SetupError` if it cannot be read, needs another passphrase, is protected in a way that is no
         longer supported, or lacks certificate or key.
         """
         content = _content(path)
@@ -103,14 +104,14 @@ class RpCertificate:
 
     @property
     def display(self) -> str:
-        """The name that the BankID app shows as the one who asks."""
+        """The name of the relying party that the BankID app shows."""
         for oid in (NAME, NameOID.COMMON_NAME):
             for attribute in self.certificate.subject.get_attributes_for_oid(oid):
                 return str(attribute.value)
         return self.certificate.subject.rfc4514_string()
 
     def check_validity(self, now: datetime) -> None:
-        """Raises `SetupError` when the certificate is not valid at `now`."""
+        """Raises `SetupError` if the certificate is not valid at `now`."""
         if now > self.expires_at:
             raise SetupError(f"the BankID certificate expired at {self.expires_at:%Y-%m-%d %H:%M} UTC")
         if now < self.certificate.not_valid_before_utc:
@@ -120,8 +121,8 @@ class RpCertificate:
     def load_into(self, context: ssl.SSLContext) -> None:
         """Let `context` show this certificate and its chain.
 
-        `ssl` reads files only. The one it gets is private to us (mode 0600), gone afterwards, and encrypted
-        under a passphrase that was never stored, so that no disk has ever held the bare key.
+        `ssl` reads files only. The file that it gets has mode 0600, is deleted at once, and is encrypted with
+        a passphrase that is never stored, so that no disk ever holds the bare key.
         """
         passphrase = secrets.token_hex(32)
         key = self.key.private_bytes(
@@ -136,7 +137,7 @@ class RpCertificate:
 
 
 def refuse_in_production(certificate: RpCertificate) -> None:
-    """Raises `SetupError` for the public test certificate and whatever a test or simulator CA issued."""
+    """Raises `SetupError` for BankID's public test certificate and for those of a test or simulator CA."""
     if fingerprint(certificate.certificate) in PUBLIC_TEST_CERTIFICATES:
         raise SetupError("the certificate is BankID's public test certificate; production needs your own")
     for link in (certificate.certificate, *certificate.chain):
@@ -165,7 +166,7 @@ def _fitting(
 
 
 def _chain(leaf: x509.Certificate, others: list[x509.Certificate]) -> tuple[x509.Certificate, ...]:
-    """The certificates above `leaf`, nearest first: files hold them in any order. Without the root."""
+    """The certificates above `leaf`, nearest first and without the root. A file holds them in any order."""
     chain: list[x509.Certificate] = []
     last = leaf
     while issuer := next((other for other in others if other.subject == last.issuer), None):

@@ -1,4 +1,4 @@
-"""A circuit breaker: when BankID does not answer, nobody waits for it."""
+"""A circuit breaker: while BankID does not answer, no request waits for it."""
 
 import threading
 import time
@@ -15,7 +15,7 @@ OPEN_SECONDS = 15.0
 
 
 class Circuit:
-    """Opens after `FAULTS` faults in a row; one try every `OPEN_SECONDS` closes it when it succeeds."""
+    """Opens after `FAULTS` faults in a row; then allows a call every `OPEN_SECONDS`. An answer closes it."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -24,7 +24,7 @@ class Circuit:
         self._try_again_at = 0.0
 
     def allows(self) -> bool:
-        """Whether BankID may be asked now."""
+        """Whether BankID may be called now."""
         with self._lock:
             if self._faults < FAULTS:
                 return True
@@ -34,7 +34,7 @@ class Circuit:
             return True
 
     def note(self, error: BankIdError | None) -> None:
-        """Take in how a call went: None for an answer, even a refusing one that is not BankID's fault."""
+        """Count the end of a call: an answer (None, or an error that is not an outage), or a fault."""
         with self._lock:
             if error is None or not error.is_outage:
                 if self._faults >= FAULTS:

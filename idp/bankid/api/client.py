@@ -1,4 +1,4 @@
-"""BankID's RP API v6.0: the calls we make, and what comes back as typed values."""
+"""BankID's RP API v6.0: a method for each call, typed values for requests and answers."""
 
 import ipaddress
 import json
@@ -25,14 +25,14 @@ from idp.bankid.api.answers import (
 from idp.bankid.api.certificate import RpCertificate
 from idp.bankid.api.environment import Environment
 
-# First handshakes with BankID are known to hang now and then, hence a short limit and new attempts.
+# A first handshake with BankID hangs now and then, hence the short limit and the new attempts.
 CONNECT_SECONDS = 4.0
 CONNECT_RETRIES = 2
 READ_SECONDS = 10.0
 POOL_SECONDS = 2.0
-ANSWER_SECONDS = 20.0  # from the call's beginning until its answer is here whole
+ANSWER_SECONDS = 20.0  # from the beginning of a call to the end of its answer
 MAX_ANSWER_BYTES = 1024 * 1024
-CANCEL_SECONDS = 2.0  # a courtesy, nothing to wait long for
+CANCEL_SECONDS = 2.0  # a courtesy to the app, not worth a longer wait
 MAX_CONNECTIONS = 64
 KEEP_ALIVE_SECONDS = 60.0
 
@@ -46,9 +46,10 @@ MAX_DEVICE_IDENTIFIER = 64
 
 @dataclass(frozen=True)
 class Requirement:
-    """What the order demands of the user's BankID (RP API v6.0, requirement). Empty: BankID's defaults.
+    """What an order demands of the user's BankID (RP API v6.0, requirement). Empty: BankID's defaults.
 
-    `certificate_policies` replaces all defaults; `personal_number` (12 digits) locks the order to a person.
+    `certificate_policies` (OIDs) replace all default ones. `personal_number` (12 digits) lets nobody else
+    complete the order; it does not start the app.
     """
 
     pin_code: bool = False
@@ -58,7 +59,7 @@ class Requirement:
     personal_number: str | None = field(default=None, repr=False)
 
     def body(self) -> dict[str, Any]:
-        """As BankID wants it. Raises `ValueError` for what BankID would refuse."""
+        """The JSON members for BankID. Raises `ValueError` for what BankID would refuse."""
         for policy in self.certificate_policies:
             parts = policy.split(".")
             if (
@@ -80,10 +81,10 @@ class Requirement:
 
 @dataclass(frozen=True)
 class Web:
-    """The browser that starts the order, for BankID's risk assessment (RP API v6.0, web).
+    """The browser that starts an order, for BankID's risk assessment (RP API v6.0, web).
 
-    `referring_domain` is our host (punycode), `device_identifier` a long-lived random value of the browser,
-    never its session. A user agent is cut to what BankID takes.
+    `referring_domain` is our host in punycode, `device_identifier` a long-lived random value of the browser
+    that is not its session. A user agent is cut to the length that BankID accepts.
     """
 
     referring_domain: str | None = None
@@ -91,7 +92,7 @@ class Web:
     device_identifier: str | None = field(default=None, repr=False)
 
     def body(self) -> dict[str, Any]:
-        """As BankID wants it. Raises `ValueError` for what BankID would refuse."""
+        """The JSON members for BankID. Raises `ValueError` for what BankID would refuse."""
         if self.referring_domain is not None and not re.fullmatch("[0-9a-z.-]{3,253}", self.referring_domain):
             raise ValueError("referringDomain must be a host name of 3 to 253 characters in punycode")
         identifier = self.device_identifier
@@ -106,10 +107,10 @@ class Web:
 
 @dataclass(frozen=True)
 class OrderRequest:
-    """What we ask the user to identify for, or to sign (RP API v6.0, /auth and /sign).
+    """An order for identification or for signing (RP API v6.0, /auth and /sign).
 
-    `end_user_ip` is the user's own address. `visible_data` is the text the app shows: up to 1500 bytes of
-    base64 for identification (1125 of UTF-8), 40 000 to sign; `non_visible_data` is signed with it unseen.
+    `end_user_ip` is the user's own address. The app shows `visible_data`: up to 1500 bytes of base64 for
+    identification (1125 of UTF-8), 40 000 for signing. `non_visible_data` is signed too, but not shown.
     """
 
     end_user_ip: str
@@ -122,7 +123,7 @@ class OrderRequest:
     web: Web = Web()
 
     def body(self, kind: Literal["auth", "sign"]) -> dict[str, Any]:
-        """As BankID wants it. Raises `ValueError` for what BankID would refuse."""
+        """The JSON members for BankID. Raises `ValueError` for what BankID would refuse."""
         visible = None if self.visible_data is None else self.visible_data.encode()
         if visible is None and (kind == "sign" or self.visible_format):
             raise ValueError("userVisibleData is missing")
@@ -141,10 +142,11 @@ class OrderRequest:
 
 
 class BankIdClient:
-    """Calls BankID. One per environment and certificate, shared by all threads of a process.
+    """The calls of the RP API. One client per environment and certificate, shared by a process's threads.
 
-    No call is ever sent twice: `http` may retry to set up a connection, nothing more. Each call raises
-    `BankIdError` when BankID refuses, cannot be reached or answers something unreadable.
+    No call is sent twice: /auth and /sign make a new order each time, /collect hands out a final result
+    once. `http` retries setting up a connection and nothing else. Each method raises `BankIdError` when
+    BankID refuses the call, cannot be reached or gives an unreadable answer.
     """
 
     def __init__(self, environment: Environment, http: httpx2.Client) -> None:
@@ -152,19 +154,19 @@ class BankIdClient:
         self._http = http
 
     def auth(self, order: OrderRequest) -> OrderStarted:
-        """A new order for identification. Raises `ValueError` for what BankID would refuse."""
+        """A new order for identification (/auth). Raises `ValueError` for what BankID would refuse."""
         return self._start("auth", order)
 
     def sign(self, order: OrderRequest) -> OrderStarted:
-        """A new order for signing a text. Raises `ValueError` for what BankID would refuse."""
+        """A new order for signing a text (/sign). Raises `ValueError` for what BankID would refuse."""
         return self._start("sign", order)
 
     def collect(self, order_ref: str) -> Collected:
-        """How an order stands. A final result is handed out once: store it before doing anything else."""
+        """How an order stands (RP API v6.0, /collect). BankID hands out a final result once: store it."""
         return read_collected(self._post("collect", {"orderRef": order_ref}))
 
     def cancel(self, order_ref: str) -> None:
-        """Ends an order; one that is over already is fine."""
+        """End an order (RP API v6.0, /cancel); does nothing to one that is over already."""
         try:
             self._post("cancel", {"orderRef": order_ref}, timeout=httpx2.Timeout(CANCEL_SECONDS))
         except BankIdError as error:
@@ -183,14 +185,14 @@ class BankIdClient:
     def _post(
         self, call: str, body: Mapping[str, object], *, timeout: httpx2.Timeout | None = None
     ) -> httpx2.Response:
-        """BankID's answer if it is 200, unread: that of cancel may be empty."""
+        """The answer, if its status is 200; its body is not parsed, because that of /cancel may be empty."""
         latest = time.monotonic() + ANSWER_SECONDS
         try:
             with self._http.stream(
                 "POST",
                 self.environment.base_url + call,
                 content=json.dumps(body).encode(),
-                # Exactly this: with a charset BankID answers 415.
+                # Without a charset, to which BankID answers 415.
                 headers={"Content-Type": "application/json", "Accept": "application/json"},
                 timeout=timeout or self._http.timeout,
             ) as streamed:
@@ -203,17 +205,17 @@ class BankIdClient:
 
 
 def make_http_client(environment: Environment, rp: RpCertificate) -> httpx2.Client:
-    """The HTTP client for BankID: shows our certificate and trusts the environment's root alone.
+    """The HTTP client for BankID: shows our certificate, and trusts the environment's root and no other.
 
-    Keeps connections open, sets one up at most three times, waits at most 10 s for an answer. Neither the
-    system's certificates nor its proxy settings play a part.
+    It keeps connections open, tries three times to set one up, and waits at most 10 s for an answer. It uses
+    neither the system's certificates nor its proxy settings.
     """
-    # Not create_default_context(): from Python 3.13 on it refuses certificates for blemishes that the
-    # intermediates of BankID may have; hostname and chain are checked either way.
+    # Not create_default_context(): from Python 3.13 on it is stricter about the form of certificates than
+    # BankID's intermediate ones may be. Host name and chain are checked either way.
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.load_verify_locations(cadata=environment.ssl_root.public_bytes(Encoding.PEM).decode())
-    # In the context, not as `cert=`: httpx ignores that one beside a context.
+    # Into the context: httpx ignores `cert=` when it is given a context.
     rp.load_into(context)
     limits = httpx2.Limits(
         max_connections=MAX_CONNECTIONS,
@@ -230,7 +232,7 @@ def make_http_client(environment: Environment, rp: RpCertificate) -> httpx2.Clie
 
 
 def _whole(streamed: httpx2.Response, latest: float) -> httpx2.Response:
-    """The answer with its body, which is here by `latest` (monotonic) and no larger than BankID's are."""
+    """The answer with its body. Raises `RequestError` after `latest` (monotonic) or for too long a body."""
     chunks, size = [], 0
     for chunk in streamed.iter_bytes():
         chunks.append(chunk)
@@ -257,7 +259,7 @@ def _encoded(name: str, data: bytes | None, longest: int) -> str | None:
 
 
 def _address(literal: str) -> str:
-    """The address as BankID takes it: IPv4 also where it came inside IPv6, no zone."""
+    """The address as BankID accepts it: IPv4 also where it came inside IPv6, without a zone."""
     address = ipaddress.ip_address(literal)
     if isinstance(address, ipaddress.IPv6Address):
         if address.ipv4_mapped:

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives import hashes
 
 ROOTS = Path(__file__).parent / "roots"
 
-# SHA-256 of the pinned roots. The files travel with the package; these say that nobody exchanged them.
+# SHA-256 of the pinned roots: they prove that nobody has exchanged the files beside this one.
 PINNED = {
     "production-ssl.pem": "e6a2d45c0a1051c959428649f86a09a9b2152cd551993cc2eb4cf094bdacbecb",
     "production-signature.pem": "ca32588e385b961d58e26010c6f8c839f7ca071e497de6b7841640a61506fd31",
@@ -40,15 +40,15 @@ TEST_POLICIES: Mapping[str, str] = MappingProxyType(
 
 
 class SetupError(Exception):
-    """What is wrong with the BankID set-up, in words for the operator. Holds no secret."""
+    """A problem of the BankID set-up, in words for the operator and without secrets."""
 
 
 @dataclass(frozen=True)
 class Environment:
-    """Where BankID answers and what is trusted there.
+    """Where BankID answers, and what is trusted there.
 
-    `ssl_root` is the only root its server certificate may lead to, `signature_root` the only one for a
-    user's signature. `policies` maps the kinds of BankID ("file", "card", "mobile", …) to policy OIDs.
+    `ssl_root` is the only root that its server's certificate may lead to, `signature_root` the only one for
+    signatures. `policies` maps the kinds of BankID ("file", "card", "mobile", …) to their policy OIDs.
     """
 
     name: str
@@ -59,7 +59,7 @@ class Environment:
 
 
 def production() -> Environment:
-    """The real BankID. Raises `SetupError` if a root is not the pinned one."""
+    """BankID's production environment. Raises `SetupError` if a root is not the pinned one."""
     return Environment(
         name="production",
         base_url="https://appapi2.bankid.com/rp/v6.0/",
@@ -83,7 +83,7 @@ def test() -> Environment:
 def simulator(directory: Path) -> Environment:
     """The simulator that keeps its roots and `environment.json` in `directory`.
 
-    Raises `SetupError` when it has not been started there, or when its files cannot be used.
+    Raises `SetupError` if it has not been started there, or its files cannot be used.
     """
     description = directory / "environment.json"
     try:

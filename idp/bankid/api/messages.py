@@ -1,4 +1,4 @@
-"""BankID's prescribed user messages (RFA), and which one to show when."""
+"""BankID's prescribed user messages (BankID RP guide, user messages), and when to show which."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -10,7 +10,7 @@ Language = Literal["sv", "en"]
 
 
 class RfaId(StrEnum):
-    """BankID's ids of its messages. RFA7 and RFA10–12 do not exist, RFA14 and RFA18 are obsolete."""
+    """BankID's ids of its messages. RFA7 and RFA10–12 do not exist; RFA14 and RFA18 are obsolete."""
 
     RFA1 = "RFA1"
     RFA2 = "RFA2"
@@ -77,10 +77,11 @@ ERRORS: Mapping[str, RfaId] = {
 def message(
     status: str, hint_code: str, *, started_by: StartedBy, device: PageDevice, error: str | None = None
 ) -> RfaId:
-    """The message for what collect said, or for `error` (an error code) when that is given.
+    """The message for a status and hint code of /collect, or for the error code `error` if there is one.
 
-    `device` is what shows our page. Hint codes and error codes are compared without regard to case, and
-    new ones are expected: a pending order is then in progress (RFA21), anything else went wrong (RFA22).
+    `device` is the device that shows our page. Codes are compared without regard to case. A code that is
+    new counts as "in progress" (RFA21) while the order is pending, and as "something went wrong" (RFA22)
+    otherwise.
     """
     if error is not None:
         return for_error(error)
@@ -92,13 +93,13 @@ def message(
     if hint == "outstandingtransaction":
         return RfaId.RFA1 if started_by == "qr" else RfaId.RFA13
     if hint == "started":
-        # B speaks of "this device", which is right wherever it is read; A would be wrong on a phone.
+        # RFA15B says "this device", which is true everywhere; RFA15A says "this computer".
         return RfaId.RFA15A if device == "computer" else RfaId.RFA15B
     return PENDING.get(hint, RfaId.RFA21)
 
 
 def for_error(code: str) -> RfaId:
-    """The message for an error code; for those that are our own defect, the neutral RFA22."""
+    """The message for an error code; RFA22, which blames nobody, for errors that are our own defect."""
     return ERRORS.get(code.lower(), RfaId.RFA22)
 
 

@@ -1,4 +1,4 @@
-"""Our further certificates at BankID, by the name that clients.yaml calls them."""
+"""Our further certificates at BankID, by the names that clients.yaml uses."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from idp.config import ConfigError
 
 
 def names(folder: Path | None) -> frozenset[str]:
-    """What certificates the folder holds: NAME.pem or NAME.p12. None where there is no folder."""
+    """The names of the folder's certificates, NAME.pem or NAME.p12; none without a folder."""
     if folder is None:
         return frozenset()
     return frozenset(path.stem for path in folder.glob("*") if path.suffix in (".pem", ".p12"))

@@ -17,10 +17,10 @@ HASHES = (hashes.SHA256, hashes.SHA384, hashes.SHA512)
 
 
 def check_path(certificates: Sequence[x509.Certificate], *, root: x509.Certificate, func_id: str) -> None:
-    """Check that each certificate was issued by the next, the last by `root`, and each for its use.
+    """Check that each certificate was issued by the next one and the last by `root`, each for its use.
 
-    No policy processing (RFC 5280 §6.1.3 d): BankID's authorities do not carry their users' policies.
-    Raises `EvidenceError`.
+    This is RFC 5280 §6.1 without policy processing (§6.1.3 d), because BankID's authorities do not have the
+    policies of the users that they certify. Raises `EvidenceError`.
     """
     for certificate, issuer in pairwise(certificates):
         if not is_issued_by(certificate, issuer):
@@ -43,14 +43,14 @@ def check_path(certificates: Sequence[x509.Certificate], *, root: x509.Certifica
 
 
 def check_validity(certificates: Sequence[x509.Certificate], at: datetime, reason: Reason) -> None:
-    """Check that all are valid at that time. Raises `EvidenceError` with `reason`."""
+    """Check that all certificates are valid at `at`. Raises `EvidenceError` with `reason`."""
     for certificate in certificates:
         if not certificate.not_valid_before_utc <= at <= certificate.not_valid_after_utc:
             raise EvidenceError(reason)
 
 
 def is_issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
-    """Whether `issuer` is named in the certificate and its key made the certificate's signature."""
+    """Whether the certificate names `issuer` as its issuer and carries the signature of `issuer`'s key."""
     try:
         if not isinstance(certificate.signature_hash_algorithm, HASHES):
             return False
@@ -61,7 +61,7 @@ def is_issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> boo
 
 
 def extension(certificate: x509.Certificate, kind: type[ExtensionType]) -> ExtensionType | None:
-    """The certificate's extension of this kind."""
+    """The certificate's extension of this kind; None if it has none."""
     try:
         return certificate.extensions.get_extension_for_class(kind).value
     except x509.ExtensionNotFound:
@@ -69,7 +69,7 @@ def extension(certificate: x509.Certificate, kind: type[ExtensionType]) -> Exten
 
 
 def _is_authority(certificate: x509.Certificate, below: int) -> bool:
-    """Whether this may issue certificates, with `below` authorities between it and the leaf."""
+    """Whether this certificate may issue others, with `below` authorities between it and the leaf."""
     constraints = extension(certificate, x509.BasicConstraints)
     usage = extension(certificate, x509.KeyUsage)
     return (

@@ -1,10 +1,10 @@
-"""Why evidence is refused."""
+"""The reasons for which evidence is refused."""
 
 from enum import StrEnum
 
 
 class Reason(StrEnum):
-    """One for each check of `evidence.verify`, in the order in which they are made."""
+    """One reason for each check of `verification.verify`, in the order of the checks."""
 
     # Reading
     TOO_LARGE = "too_large"
@@ -46,7 +46,7 @@ class Reason(StrEnum):
 
 
 class EvidenceError(Exception):
-    """The evidence does not prove what it should; `reason` says which check failed."""
+    """The evidence does not prove what it should; `reason` is the check that failed."""
 
     def __init__(self, reason: Reason) -> None:
         super().__init__(reason.value)

@@ -1,4 +1,4 @@
-"""The OCSP response that comes with a BankID signature: the person's certificate was good just then."""
+"""The OCSP response beside a BankID signature: the person's certificate was good then (RFC 6960)."""
 
 import hashlib
 from datetime import datetime, timedelta
@@ -16,7 +16,7 @@ from idp.bankid.evidence.xml import decode
 
 MAX_RESPONSE_CHARACTERS = 64 * 1024
 MAX_AGE = timedelta(minutes=10)
-"""How far the response may lie from the time of the login, to either side."""
+"""The longest time between the response and the login, in either direction."""
 
 _OCTET_STRING = 4
 _ALGORITHMS = (
@@ -37,7 +37,7 @@ def read(ocsp_response: str) -> ocsp.OCSPResponse:
 
 
 def produced_at(response: ocsp.OCSPResponse) -> datetime:
-    """When the response says it was made. Raises `EvidenceError` for one that answers nothing."""
+    """The response's time (producedAt). Raises `EvidenceError` for an unsuccessful response."""
     if response.response_status is not ocsp.OCSPResponseStatus.SUCCESSFUL:
         raise EvidenceError(Reason.OCSP_UNSUCCESSFUL)
     return response.produced_at_utc
@@ -51,7 +51,7 @@ def check(
     signature: str,
     now: datetime,
 ) -> None:
-    """Check that the issuer's responder calls the leaf good, now and for this `signature` (RFC 6960 §3.2).
+    """Check that a responder of the issuer has called the leaf good, now and for `signature` (RFC 6960 §3.2).
 
     Raises `EvidenceError`.
     """
@@ -64,12 +64,13 @@ def check(
         if abs(now - made_at) > MAX_AGE:
             raise EvidenceError(Reason.OCSP_TIME)
         _check_nonce(response, signature)
-    except (ValueError, UnsupportedAlgorithm, x509.DuplicateExtension):  # parts are parsed when asked for
+    # The library parses parts of the response when they are read.
+    except (ValueError, UnsupportedAlgorithm, x509.DuplicateExtension):
         raise EvidenceError(Reason.OCSP_FORMAT) from None
 
 
 def _responder(response: ocsp.OCSPResponse, issuer: x509.Certificate) -> x509.Certificate:
-    """The responder's certificate: issued by the key, not only the name, that issued the leaf."""
+    """The responder's certificate, issued with the key that issued the leaf: the same name is not enough."""
     for certificate in response.certificates:
         if is_issued_by(certificate, issuer):
             usage = extension(certificate, x509.ExtendedKeyUsage)
@@ -122,8 +123,8 @@ def _check_nonce(response: ocsp.OCSPResponse, signature: str) -> None:
 def is_bound(nonce: bytes, digest: bytes) -> bool:
     """Whether a nonce begins with the SHA-1 digest of the signature's text.
 
-    BankID's responder writes the 32 bytes bare. The library tries to unwrap an OCTET STRING first, and one
-    bare nonce in 65 536 looks like one: its first two bytes are put back.
+    BankID's responder writes the 32 bytes without an OCTET STRING around them. The library unwraps one first,
+    and one bare nonce in 65 536 looks like one, so the two bytes that it removed are tried as well.
     """
     bare = bytes([_OCTET_STRING, len(nonce) % 256]) + nonce
     return digest in (nonce[: len(digest)], bare[: len(digest)])

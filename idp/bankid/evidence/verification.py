@@ -1,7 +1,8 @@
-"""Proof of a BankID login or signature: verified here, whatever the RP API's answer says beside it.
+"""Verifies the evidence of a BankID login or signature (BankID RP guide, verifying signatures).
 
-BankID checks signature and revocation itself; this makes the proof ours to show later, and a defence if the
-way to BankID is broken into. Pure: everything it compares against is handed in.
+BankID has checked signature and revocation already. Our own check makes the evidence something we can show
+later, and protects against somebody who answers in BankID's place. It is pure: arguments carry everything
+that it compares against.
 """
 
 import re
@@ -19,7 +20,7 @@ from idp.bankid.evidence.xml import SignedValues
 NAME_OID = ObjectIdentifier("2.5.4.41")
 PLAINTEXT = "plaintext"
 
-# What srvInfo calls the parts of a certificate's name; others are named by their dotted number.
+# The keywords for the parts of a certificate's name in srvInfo; all others have their dotted number.
 _KEYWORDS = {
     NameOID.COMMON_NAME: {"cn", "commonname"},
     NAME_OID: {"name"},
@@ -31,7 +32,7 @@ _KEYWORDS = {
     NameOID.STATE_OR_PROVINCE_NAME: {"st", "s", "stateorprovincename"},
     NameOID.COUNTRY_NAME: {"c", "countryname"},
 }
-# A comma that no keyword follows belongs to the value, escaped or not: BankID does not say how it writes one.
+# A comma without a keyword after it belongs to the value, escaped or not: BankID does not document its form.
 _ATTRIBUTE = re.compile(
     r"\s*([A-Za-z0-9.-]+)\s*=((?:[^\\,]|\\.|,(?!\s*[A-Za-z0-9.-]+\s*=))*)(?:,|$)", re.DOTALL
 )
@@ -39,10 +40,10 @@ _ATTRIBUTE = re.compile(
 
 @dataclass(frozen=True)
 class VerifiedEvidence:
-    """Who signed, and with what. Read from what was verified alone; times are UTC.
+    """The person who signed, and with which certificate, read from verified data alone. Times are UTC.
 
-    `not_before` and `not_after` bound the person's certificate, `policy` is the OID that tells the kind of
-    BankID, `produced_at` is when the certificate was found good: the time of signing.
+    The person's certificate is valid from `not_before` to `not_after`; its `policy` OID stands for a kind of
+    BankID. `produced_at` is when BankID found it good, which is the time of signing.
     """
 
     personal_number: str = field(repr=False)
@@ -71,7 +72,7 @@ def verify(
     policies: Collection[str],
     now: datetime,
 ) -> VerifiedEvidence:
-    """The evidence of a completed order, proven to be of this person, for this order, and for us.
+    """The verified evidence of a completed order: it is this person's, for this order, and made for us.
 
     `signature` and `ocsp_response` are base64 as collected, `personal_number` the 12 digits that came with
     them; `visible_data`, `visible_format` and `non_visible_data` are what was ordered, decoded; `func_id` is
@@ -115,7 +116,7 @@ def verify(
 
 
 def _attribute(certificate: x509.Certificate, oid: ObjectIdentifier) -> str | None:
-    """The subject's one value of this kind: two would be as good as none."""
+    """The subject's only value of this kind; None when there are none or several."""
     values = certificate.subject.get_attributes_for_oid(oid)
     return str(values[0].value) if len(values) == 1 else None
 
@@ -132,7 +133,7 @@ def _policy(leaf: x509.Certificate, policies: Collection[str]) -> str:
 def _check_data(
     values: SignedValues, visible_data: str | None, visible_format: str | None, non_visible_data: bytes | None
 ) -> None:
-    """Check that the person saw and signed what was ordered. No element is the same as an empty one."""
+    """Check that the person saw and signed what was ordered. A missing element counts as an empty one."""
     if (values.visible_data or b"") != (visible_data or "").encode():
         raise EvidenceError(Reason.VISIBLE_DATA)
     charset, signed_format = values.visible_charset or "UTF-8", values.visible_format or PLAINTEXT
@@ -143,7 +144,7 @@ def _check_data(
 
 
 def _names(server_name: bytes, certificate: x509.Certificate) -> bool:
-    """Whether a name written as in RFC 4514 (keywords in any case, any order) is this certificate's."""
+    """Whether a name in RFC 4514's form (keywords in any case and order) is this certificate's."""
     try:
         text = server_name.decode()
     except UnicodeDecodeError:

@@ -1,7 +1,7 @@
-"""The XML signature of a BankID order: read without mercy, then checked (bankid signature profile, XMLDSig).
+"""The XML signature of a BankID order: read strictly, then checked (BankID signature profile, XMLDSig).
 
-Only the one structure that BankID makes is accepted. Elements are reached by their place in the tree and must
-be alone with their name, so what is read is what was signed.
+Only the one structure that BankID makes is accepted. Elements are found by their place in the tree, and their
+names must be unique in the document, so that the data that is read is the data that was signed.
 """
 
 import copy
@@ -33,7 +33,7 @@ _DECLARATION = re.compile(
     rb"""<\?xml version=["']1\.0["'](?: encoding=["']utf-8["'])?(?: standalone=["'](?:yes|no)["'])?\s*\?>""",
     re.IGNORECASE,
 )
-# Each may be there once only, wherever in the document.
+# Each of these may occur once in the whole document.
 _SINGLE = (
     f"{_DSIG}Signature",
     f"{_DSIG}SignedInfo",
@@ -52,7 +52,7 @@ _SINGLE = (
 
 @dataclass(frozen=True)
 class SignedDocument:
-    """A signature's parts; `certificates` begin with the leaf. Nothing is proven until `check_signature`."""
+    """The parts of a signature; `certificates` begin with the leaf. `check_signature` has not been called."""
 
     signed_info: etree._Element
     signature_value: bytes
@@ -63,7 +63,7 @@ class SignedDocument:
 
 @dataclass(frozen=True)
 class SignedValues:
-    """What the person signed, decoded. `None`: the element is not there."""
+    """The signed values, decoded; None for an element that is missing."""
 
     visible_data: bytes | None
     visible_format: str | None
@@ -102,7 +102,7 @@ def read(signature: str) -> SignedDocument:
 
 
 def check_signature(document: SignedDocument) -> None:
-    """Check algorithms, digests and the signature value with the leaf's key. Raises `EvidenceError`."""
+    """Check algorithms, digests and signature, with the leaf's key (XMLDSig §3.2). Raises `EvidenceError`."""
     parts = list(document.signed_info)
     methods, references = parts[:2], parts[2:]
     if len(methods) != 2:
@@ -127,7 +127,7 @@ def check_signature(document: SignedDocument) -> None:
 
 
 def read_values(document: SignedDocument) -> SignedValues:
-    """What the signed element says; ask after `check_signature`. Raises `EvidenceError`."""
+    """The values in the signed element. Call `check_signature` before. Raises `EvidenceError`."""
     data = document.signed_data
     visible = data.find(f"{_BANKID}usrVisibleData")
     non_visible = data.find(f"{_BANKID}usrNonVisibleData")
@@ -157,15 +157,15 @@ def decode(text: str) -> bytes:
 def _parse(data: bytes) -> etree._Element:
     declaration = _DECLARATION.match(data)
     body = data[declaration.end() :] if declaration else data
-    # In UTF-8 these begin document types, comments, CDATA and processing instructions, and nothing else.
-    # A zero byte, which XML forbids, would be UTF-16 in disguise.
+    # These begin document types, comments, CDATA and processing instructions, and nothing else in UTF-8.
+    # XML forbids a zero byte; one would mean that the text is UTF-16.
     if b"<!" in body or b"<?" in body or b"\0" in body:
         raise EvidenceError(Reason.XML)
     parser = etree.XMLParser(
         encoding="utf-8", resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False
     )
     try:
-        body.decode()  # so that no byte order mark of another encoding is heeded
+        body.decode()  # so that the parser obeys no byte order mark of another encoding
         return etree.fromstring(body, parser)
     except (etree.XMLSyntaxError, ValueError):
         raise EvidenceError(Reason.XML) from None
@@ -183,7 +183,7 @@ def _check_ids(elements: list[etree._Element]) -> None:
 
 
 def _children(parent: etree._Element, *names: str) -> list[etree._Element]:
-    """The children of a structural element: exactly these, in this order."""
+    """The children of a structural element, which must be exactly these, in this order."""
     children = list(parent)
     if [child.tag for child in children] != [f"{_DSIG}{name}" for name in names]:
         raise EvidenceError(Reason.STRUCTURE)
@@ -199,7 +199,7 @@ def _text(element: etree._Element) -> str:
 def _certificate(der: bytes) -> x509.Certificate:
     try:
         certificate = x509.load_der_x509_certificate(der)
-        _ = certificate.extensions  # parsed only when asked for
+        _ = certificate.extensions  # the library parses it when it is read
         _ = certificate.subject, certificate.issuer
     except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
         raise EvidenceError(Reason.CERTIFICATE) from None
@@ -207,7 +207,7 @@ def _certificate(der: bytes) -> x509.Certificate:
 
 
 def _check_algorithm(element: etree._Element, name: str, algorithm: str) -> None:
-    """Check that an element asks for this one algorithm, without parameters."""
+    """Check that an element names this algorithm, without parameters."""
     if element.tag != f"{_DSIG}{name}" or len(element) or element.items() != [("Algorithm", algorithm)]:
         raise EvidenceError(Reason.ALGORITHM)
 
@@ -222,8 +222,8 @@ def _check_reference(reference: etree._Element, referred: etree._Element) -> Non
 
 
 def _canonical(element: etree._Element) -> bytes:
-    """Canonical XML 1.0 of an element. Of a copy: inside its tree lxml would add xmlns="" to its children."""
+    """The canonical XML 1.0 of an element. Of a copy: inside its tree lxml adds xmlns="" to the children."""
     try:
         return etree.tostring(copy.deepcopy(element), method="c14n", exclusive=False, with_tail=False)
-    except etree.LxmlError:  # a namespace that cannot be written canonically
+    except etree.LxmlError:  # a namespace without a canonical form
         raise EvidenceError(Reason.XML) from None
