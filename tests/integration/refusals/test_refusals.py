@@ -17,11 +17,16 @@ from time_machine import Traveller
 from idp.oidc.keys import rotation
 from tests.factories import NOON, make_user
 from tests.integration.refusals import (
+    account,
+    addresses,
+    admin,
     authorization,
     client_authentication,
     decisions,
     dpop,
+    interactions,
     logout,
+    passwords,
     pushed_requests,
     refresh,
     request_objects,
@@ -36,11 +41,16 @@ from tests.integration.refusals.world import ANNA, MANY, World
 GROUPS: dict[str, ModuleType] = {
     module.__name__.rpartition(".")[2]: module
     for module in (
+        account,
+        addresses,
+        admin,
         authorization,
         client_authentication,
         decisions,
         dpop,
+        interactions,
         logout,
+        passwords,
         pushed_requests,
         refresh,
         request_objects,

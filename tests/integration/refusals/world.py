@@ -1,10 +1,12 @@
 """One provider for all cases of a group; each case takes a browser, and often a person, of its own."""
 
 import json
+import re
 from base64 import urlsafe_b64decode
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from html import unescape
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -21,8 +23,9 @@ from idp.db import db
 from idp.oidc.provider import PROVIDER
 from idp.users import accounts
 from tests.factories import PASSWORD, SECRET, make_user
+from tests.fakes.outbox import queued
 from tests.fakes.relying_party import HTTPS, RelyingParty, Tokens
-from tests.fakes.reset_pages import csrf
+from tests.fakes.reset_pages import csrf, text_of
 
 ANNA = "anna@example.se"
 MANY = {
@@ -99,6 +102,11 @@ class World:
             assert user is not None
             accounts.disable(user.id, now=utcnow())
 
+    def demote_administrators(self) -> None:
+        with self.app.app_context():
+            db.session.execute(sa.text("UPDATE users SET role = 'user'"))
+            db.session.commit()
+
     def empty(self, *tables: str) -> None:
         """Remove every row, as in time a purge does."""
         with self.app.app_context():
@@ -152,3 +160,23 @@ def subject_of(tokens: Tokens) -> str:
     """Whom an ID token speaks of."""
     payload = tokens.id_token.split(".")[1]
     return str(json.loads(urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))["sub"])
+
+
+def fields_of(page: TestResponse, form_id: str) -> dict[str, str]:
+    """What a browser would send of the page's form as it is shown."""
+    form = page.text.partition(f'id="{form_id}"')[2].partition("</form>")[0]
+    found: dict[str, str] = {}
+    for tag in re.findall(r"<input[^>]*>", form):
+        marks = {name: unescape(value) for name, value in re.findall(r'([\w-]+)="([^"]*)"', tag)}
+        if "name" in marks and (marks.get("type") != "checkbox" or re.search(r"\bchecked\b", tag)):
+            found[marks["name"]] = marks.get("value", "")
+    for name, options in re.findall(r'<select[^>]*name="(\w+)"[^>]*>(.*?)</select>', form, re.DOTALL):
+        chosen = re.search(r'<option selected value="([^"]*)"', options)
+        found[name] = chosen[1] if chosen else ""
+    return found
+
+
+def mailed_path(world: World, kind: str, beginning: str) -> str:
+    """Path of the newest link in this kind of mail."""
+    text = text_of(queued(world.app, kind)[-1])
+    return re.findall(rf"https://login\.example\.se({re.escape(beginning)}[0-9a-f]+)", text)[-1]
