@@ -14,18 +14,28 @@ import time_machine
 from flask import Flask
 from time_machine import Traveller
 
+from idp.bankid.setup import BANKID
+from idp.bankid.simulator.server import Simulator
+from idp.clock import utcnow
 from idp.oidc.keys import rotation
 from tests.factories import NOON, make_user
+from tests.integration.bankid.conftest import KEYS, Phone
 from tests.integration.refusals import (
     account,
     addresses,
     admin,
     authorization,
+    bankid,
+    bankid_linking,
+    bankid_outages,
     client_authentication,
+    client_keys,
     decisions,
     dpop,
     interactions,
+    limits,
     logout,
+    outages,
     passwords,
     pushed_requests,
     refresh,
@@ -45,11 +55,17 @@ GROUPS: dict[str, ModuleType] = {
         addresses,
         admin,
         authorization,
+        bankid,
+        bankid_linking,
+        bankid_outages,
         client_authentication,
+        client_keys,
         decisions,
         dpop,
         interactions,
+        limits,
         logout,
+        outages,
         passwords,
         pushed_requests,
         refresh,
@@ -93,23 +109,59 @@ def clients(group: str) -> dict[str, dict[str, Any]]:
     return found
 
 
+@pytest.fixture(scope="module")
+def bankid(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Simulator, dict[str, str]]]:
+    """A running simulator of BankID, and the settings that lead to it."""
+    folder = tmp_path_factory.mktemp("bankid")
+    settings = {
+        "IDP_BANKID_ENVIRONMENT": "simulator",
+        "IDP_BANKID_SIMULATOR_DIR": str(folder),
+        "IDP_BANKID_CERTIFICATE": str(folder / "rp.pem"),
+        "IDP_BANKID_KEY": str(folder / "rp.key"),
+        "IDP_PERSONAL_NUMBER_KEYS": KEYS,
+    }
+    with Simulator(folder) as running:
+        yield running, settings
+
+
 @pytest.fixture
-def environ(environ: dict[str, str], group: str) -> dict[str, str]:
+def environ(environ: dict[str, str], group: str, request: pytest.FixtureRequest) -> dict[str, str]:
     quiet = {"IDP_LOG_LEVEL": "error"}  # hundreds of lines would hide what is not as it was
-    return environ | MANY | quiet | getattr(GROUPS[group], "SETTINGS", {})
+    with_bankid = request.getfixturevalue("bankid")[1] if needs_bankid(group) else {}
+    return environ | MANY | quiet | with_bankid | getattr(GROUPS[group], "SETTINGS", {})
+
+
+def needs_bankid(group: str) -> bool:
+    return hasattr(GROUPS[group], "WITH_BANKID")
 
 
 @pytest.fixture
-def clock() -> Iterator[Traveller]:
-    with time_machine.travel(NOON, tick=False) as traveller:
+def clock(group: str) -> Iterator[Traveller]:
+    """Noon, or now where there is BankID, whose simulator made its certificates just before."""
+    with time_machine.travel(utcnow() if needs_bankid(group) else NOON, tick=False) as traveller:
         yield traveller
 
 
 @pytest.fixture
-def world(clock: Traveller, app: Flask, clients: dict[str, dict[str, Any]], clients_file: Path) -> World:
+def phone(group: str, request: pytest.FixtureRequest) -> Iterator[Phone | None]:
+    """The BankID app of a test person, in groups that need one."""
+    if not needs_bankid(group):
+        yield None
+        return
+    found = Phone(request.getfixturevalue("bankid")[0])
+    with found.http:
+        yield found
+
+
+@pytest.fixture
+def world(
+    group: str, clock: Traveller, app: Flask, clients_file: Path, phone: Phone | None
+) -> Iterator[World]:
     with app.app_context():
         make_user(email=ANNA)
-    return World(app, clock, clients_file, clients)
+    yield World(app, clock, clients_file, GROUPS[group].CLIENTS, phone)
+    if phone is not None:
+        BANKID.of(app).client._http.close()
 
 
 def answers_of(group: str, world: World) -> Table:

@@ -37,7 +37,7 @@ def of(answer: TestResponse, titles: Mapping[str, str]) -> Told:
         found |= _redirect(answer.headers["Location"])
     elif answer.mimetype == "application/json" and isinstance(answer.get_json(silent=True), dict):
         body = answer.get_json()
-        found |= {name: body[name] for name in ("error", "active", "state") if name in body}
+        found |= {name: body[name] for name in ("error", "active", "state", "ready") if name in body}
     elif answer.mimetype == "text/html" and answer.text:
         found |= _page(answer.text, titles)
     return found | _headers(answer)

@@ -10,6 +10,7 @@ from html import unescape
 from itertools import count
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import sqlalchemy as sa
 import yaml
@@ -21,6 +22,7 @@ from werkzeug.test import TestResponse
 from idp.clock import utcnow
 from idp.db import db
 from idp.oidc.provider import PROVIDER
+from idp.password.hashing import HASHER
 from idp.users import accounts
 from tests.factories import PASSWORD, SECRET, make_user
 from tests.fakes.outbox import queued
@@ -28,19 +30,11 @@ from tests.fakes.relying_party import HTTPS, RelyingParty, Tokens
 from tests.fakes.reset_pages import csrf, text_of
 
 ANNA = "anna@example.se"
-MANY = {
-    f"IDP_LIMIT_{name}": "1000000/hour"
-    for name in (
-        *("LOGIN_PER_ACCOUNT", "LOGIN_PER_ADDRESS", "LOGIN_OVERALL", "CLIENT_AUTHENTICATION"),
-        *(
-            "BANKID_PER_ADDRESS",
-            "RESET_PER_ACCOUNT",
-            "RESET_PER_ADDRESS",
-            "EMAIL_CHANGE",
-            "USERS_PER_COMPANY",
-        ),
-    )
-}
+LIMITS = (
+    *("LOGIN_PER_ACCOUNT", "LOGIN_PER_ADDRESS", "LOGIN_OVERALL", "CLIENT_AUTHENTICATION"),
+    *("RESET_PER_ACCOUNT", "RESET_PER_ADDRESS", "EMAIL_CHANGE", "USERS_PER_COMPANY", "BANKID_PER_ADDRESS"),
+)
+MANY = {f"IDP_LIMIT_{name}": "1000000/hour" for name in LIMITS}
 """Settings that let one address make every request of a group."""
 
 
@@ -95,12 +89,16 @@ class World:
     def csrf_of_another_browser(self) -> str:
         return csrf(self.browser().get("/login/password", **HTTPS))
 
-    def disable(self, email: str) -> None:
-        """Shut somebody out."""
+    def user_id(self, email: str) -> UUID:
         with self.app.app_context():
             user = accounts.find_by_email(email)
             assert user is not None
-            accounts.disable(user.id, now=utcnow())
+            return user.id
+
+    def disable(self, email: str) -> None:
+        """Shut somebody out."""
+        with self.app.app_context():
+            accounts.disable(self.user_id(email), now=utcnow())
 
     def demote_administrators(self) -> None:
         with self.app.app_context():
@@ -138,10 +136,19 @@ class World:
             self._clients_are(before)
 
     def _clients_are(self, text: str) -> None:
-        registry = PROVIDER.of(self.app).clients
         self.clients_file.write_text(text)
-        registry.refresh()
-        assert registry.problems == []
+        self.registry.refresh()
+        assert self.registry.problems == []
+
+    @property
+    def registry(self) -> Any:
+        """What the provider knows of its clients."""
+        return PROVIDER.of(self.app).clients
+
+    @property
+    def hasher(self) -> Any:
+        """What the provider hashes passwords with."""
+        return HASHER.of(self.app)
 
 
 def log_in(browser: FlaskClient, email: str = ANNA) -> None:
