@@ -100,7 +100,7 @@ def test_secrets_of_the_order_stay_on_the_server(visitor: Visitor) -> None:
 
 
 @pytest.mark.parametrize(("device", "user_agent"), [("iphone", IPHONE), ("android", ANDROID)])
-def test_same_device(visitor: Visitor, phone: Phone, device: str, user_agent: str) -> None:
+def test_login_on_the_same_device(visitor: Visitor, phone: Phone, device: str, user_agent: str) -> None:
     browser = visitor.browser(
         user_agent=user_agent, viewport={"width": 390, "height": 760}, is_mobile=True, has_touch=True
     )
@@ -156,7 +156,7 @@ def test_app_is_opened_by_a_tap(visitor: Visitor, phone: Phone) -> None:
     is_in(page)
 
 
-def test_cancelled_here_then_tried_again(visitor: Visitor, phone: Phone) -> None:
+def test_an_order_cancelled_here_is_tried_again(visitor: Visitor, phone: Phone) -> None:
     page = visitor.page()
     open_tab(visitor, page)
     first = order_token(read_qr(page))
@@ -172,7 +172,7 @@ def test_cancelled_here_then_tried_again(visitor: Visitor, phone: Phone) -> None
     is_in(page)
 
 
-def test_cancelled_in_the_app(visitor: Visitor, phone: Phone) -> None:
+def test_an_order_cancelled_in_the_app(visitor: Visitor, phone: Phone) -> None:
     page = visitor.page()
     open_tab(visitor, page)
     phone.scan(page)
@@ -183,7 +183,7 @@ def test_cancelled_in_the_app(visitor: Visitor, phone: Phone) -> None:
     is_in(page)
 
 
-def test_wrong_code_three_times(visitor: Visitor, phone: Phone) -> None:
+def test_a_wrong_code_three_times(visitor: Visitor, phone: Phone) -> None:
     page = visitor.page()
     open_tab(visitor, page)
     phone.scan(page)
@@ -195,7 +195,7 @@ def test_wrong_code_three_times(visitor: Visitor, phone: Phone) -> None:
 
 
 @pytest.mark.parametrize(("language", "locale"), [("sv", "sv-SE"), ("en", "en-GB")])
-def test_every_common_failure_in_words_then_tried_again(
+def test_every_common_failure_is_explained_and_tried_again(
     visitor: Visitor, phone: Phone, language: Literal["sv", "en"], locale: str
 ) -> None:
     page = visitor.page(locale=locale)
@@ -215,7 +215,7 @@ def test_every_common_failure_in_words_then_tried_again(
     is_in(page, WORDS[language]["hello"])
 
 
-def test_whoever_the_app_brings_to_another_browser_is_sent_back(visitor: Visitor, phone: Phone) -> None:
+def test_a_person_whom_the_app_brings_to_another_browser_is_sent_back(visitor: Visitor, phone: Phone) -> None:
     page = visitor.page(user_agent=IPHONE, viewport={"width": 390, "height": 760})
     open_tab(visitor, page)
     link = page.locator("#bankid-open").get_attribute("href") or ""
@@ -248,7 +248,7 @@ def test_switching_device_both_ways(visitor: Visitor, phone: Phone) -> None:
     is_in(page)
 
 
-def test_on_the_way_to_another_tab_nothing_calls_back(visitor: Visitor) -> None:
+def test_a_page_on_the_way_to_another_tab_is_not_called_back(visitor: Visitor) -> None:
     page = visitor.page()
 
     def slow(route: Route) -> None:
@@ -262,7 +262,7 @@ def test_on_the_way_to_another_tab_nothing_calls_back(visitor: Visitor) -> None:
     page.locator("#login-form").wait_for()
 
 
-def test_a_page_that_nobody_came_to_leave_goes_on(visitor: Visitor, phone: Phone) -> None:
+def test_a_page_that_was_not_left_after_all_goes_on(visitor: Visitor, phone: Phone) -> None:
     page = visitor.page()
     page.clock.install()
     open_tab(visitor, page)
@@ -383,7 +383,7 @@ def test_bankid_comes_back(visitor: Visitor, phone: Phone) -> None:
     is_in(page)
 
 
-def test_scripts_off(visitor: Visitor, phone: Phone) -> None:
+def test_login_with_scripts_off(visitor: Visitor, phone: Phone) -> None:
     page = visitor.page(java_script_enabled=False)
     open_tab(visitor, page)
     first = frame_number(read_qr(page))

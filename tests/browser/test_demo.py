@@ -61,7 +61,7 @@ def other_ports() -> list[str]:
     return [part for option in options for part in (option, str(free_port()))]
 
 
-def test_what_it_says_and_writes(demo: RunningDemo) -> None:
+def test_the_demos_output_and_facts(demo: RunningDemo) -> None:
     assert demo.output[-1] == f"ready {demo.issuer} portal {demo.portal}"
     assert [line for line in demo.output if line.startswith("ready ")] == demo.output[-1:]
     said = "\n".join(demo.output)
@@ -92,7 +92,7 @@ def test_what_it_says_and_writes(demo: RunningDemo) -> None:
     assert by_id["demo-spa"]["client_secret"] is None
 
 
-def test_its_files_are_its_owners_alone(demo: RunningDemo) -> None:
+def test_the_demos_files_are_its_owners_alone(demo: RunningDemo) -> None:
     paths = [demo.directory, *demo.directory.rglob("*")]
     open_to_others = [path for path in paths if stat.S_IMODE(path.stat().st_mode) & 0o077]
     assert open_to_others == []
@@ -100,7 +100,7 @@ def test_its_files_are_its_owners_alone(demo: RunningDemo) -> None:
     assert (demo.directory / "bankid" / "rp.key") in paths
 
 
-def test_commands_work_beside_it(demo: RunningDemo) -> None:
+def test_commands_work_beside_the_demo(demo: RunningDemo) -> None:
     listed = demo.command("users", "list", "--json")
     assert [user["email"] for user in json.loads(listed.stdout)] == ["anna@example.se", "bjorn@example.se"]
     assert demo.command("clients", "check").returncode == 0
@@ -149,7 +149,7 @@ def test_port_given_twice(tmp_path: Path) -> None:
     assert "--portal-port and --phone-port are both 8001" in said
 
 
-def test_without_bankid(tmp_path: Path) -> None:
+def test_the_demo_without_bankid(tmp_path: Path) -> None:
     demo = RunningDemo(tmp_path / "data", IDP_BANKID_ENVIRONMENT="off").start()
     assert demo.facts["phone_url"] is None
     assert "BankID simulator" not in "\n".join(demo.output)
@@ -161,7 +161,7 @@ def test_without_bankid(tmp_path: Path) -> None:
     demo.errors.close()
 
 
-def test_address_that_is_no_browsers(tmp_path: Path) -> None:
+def test_an_address_that_no_browser_opens_is_refused(tmp_path: Path) -> None:
     assert "Set IDP_ISSUER" in refused(tmp_path / "data", "--host", "0.0.0.0", *other_ports())
 
 
@@ -212,7 +212,7 @@ def test_restart_keeps_secrets_and_what_people_changed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("victim", ["runner", "part"])
-def test_killed_outright_it_leaves_nothing_running(tmp_path: Path, victim: str) -> None:
+def test_a_demo_killed_outright_leaves_nothing_running(tmp_path: Path, victim: str) -> None:
     demo = RunningDemo(tmp_path / "data").start()
     started = descendants(demo.process.pid)
     assert len(started) >= 4

@@ -103,7 +103,7 @@ def test_wrong_password(visitor: Visitor) -> None:
     expect(page.locator("#logout")).to_be_visible()
 
 
-def test_keyboard_alone(visitor: Visitor) -> None:
+def test_login_by_keyboard_alone(visitor: Visitor) -> None:
     page = visitor.page()
     page.goto(visitor.demo.portal)
     _tab_to(page, "#login")
@@ -247,7 +247,7 @@ def test_consent_denied_then_given_then_remembered(visitor: Visitor) -> None:
 
 
 @pytest.mark.parametrize("mode", ["query", "form_post"])
-def test_scripts_off(visitor: Visitor, mode: str) -> None:
+def test_login_with_scripts_off(visitor: Visitor, mode: str) -> None:
     page = visitor.page(java_script_enabled=False)
     page.goto(f"{visitor.demo.portal}/login?response_mode={mode}")
     page.get_by_text("Switch language").click()
@@ -260,7 +260,7 @@ def test_scripts_off(visitor: Visitor, mode: str) -> None:
     expect(page.get_by_role("status")).to_have_text("Du är utloggad.")
 
 
-def test_form_post_goes_on_by_itself(visitor: Visitor) -> None:
+def test_form_post_goes_on_without_a_click(visitor: Visitor) -> None:
     page = visitor.page()
     page.goto(f"{visitor.demo.portal}/login?response_mode=form_post")
     visitor.log_in(page)

@@ -42,7 +42,7 @@ def mail_to(outbox: Path, address: str, subject: str) -> EmailMessage:
     raise AssertionError(f"no mail {subject!r} to {address} within {DELIVERY_SECONDS} s")
 
 
-def test_from_the_portal_by_mail_to_the_portal(visitor: Visitor) -> None:
+def test_a_reset_from_the_portal_by_mail_to_the_portal(visitor: Visitor) -> None:
     visitor.expect_status(400, 401, 410)
     bjorn = visitor.demo.facts["users"][1]
     outbox = Path(visitor.demo.facts["outbox_dir"])

@@ -89,7 +89,7 @@ def test_a_killed_worker_is_replaced_and_the_others_go_on(server: Server) -> Non
     assert len(server.workers()) == WORKERS
 
 
-def test_hangup_disturbs_nobody(server: Server) -> None:
+def test_a_hangup_disturbs_nobody(server: Server) -> None:
     async def hang_up(traffic: Traffic) -> None:
         for _ in range(3):
             os.kill(server.pid, signal.SIGHUP)

@@ -38,7 +38,7 @@ CROWD_SECONDS = 4.0
 SESSIONS = 20
 
 
-def test_of_parallel_exchanges_of_a_code_one_wins_and_its_tokens_are_revoked(server: Server) -> None:
+def test_one_of_parallel_exchanges_of_a_code_wins_and_its_tokens_are_revoked(server: Server) -> None:
     """A code sent again revokes what it gave (RFC 6749 §4.1.2), also when all come within milliseconds."""
 
     async def scenario() -> None:
@@ -61,7 +61,7 @@ def test_of_parallel_exchanges_of_a_code_one_wins_and_its_tokens_are_revoked(ser
     run(scenario())
 
 
-def test_of_parallel_answers_to_one_request_one_gives_a_code(server: Server) -> None:
+def test_one_of_parallel_answers_to_one_request_gives_a_code(server: Server) -> None:
     async def scenario() -> None:
         tabs = await connected(server, ANSWERS)
         url = await log_in_up_to_the_answer(
@@ -85,7 +85,7 @@ def test_of_parallel_answers_to_one_request_one_gives_a_code(server: Server) -> 
     run(scenario())
 
 
-def test_of_parallel_answers_to_a_pushed_request_one_gives_a_code(server: Server) -> None:
+def test_one_of_parallel_answers_to_a_pushed_request_gives_a_code(server: Server) -> None:
     """Also when browsers of different sessions bring its request_uri (RFC 9126 §4)."""
 
     async def scenario() -> None:
@@ -107,7 +107,7 @@ def test_of_parallel_answers_to_a_pushed_request_one_gives_a_code(server: Server
     run(scenario())
 
 
-def test_of_parallel_uses_of_a_client_assertion_one_is_let_in(server: Server) -> None:
+def test_one_of_parallel_uses_of_a_client_assertion_is_let_in(server: Server) -> None:
     """Whichever endpoint they come to (RFC 7523 §3, point 7)."""
 
     async def scenario() -> None:
@@ -133,7 +133,7 @@ def test_of_parallel_uses_of_a_client_assertion_one_is_let_in(server: Server) ->
     run(scenario())
 
 
-def test_of_parallel_uses_of_a_dpop_proof_one_counts(server: Server) -> None:
+def test_one_of_parallel_uses_of_a_dpop_proof_counts(server: Server) -> None:
     """Also when different clients send it (RFC 9449 §11.1)."""
 
     async def scenario() -> None:

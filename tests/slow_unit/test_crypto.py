@@ -11,7 +11,7 @@ from tests.unit.test_crypto import ANNA, NEW, key
 
 
 @given(text=st.text(), purpose=st.text(), context=st.text())
-def test_what_is_sealed_opens(text: str, purpose: str, context: str) -> None:
+def test_a_sealed_text_opens(text: str, purpose: str, context: str) -> None:
     sealer = Sealer(NEW)
     sealed = sealer.seal(text, purpose=purpose, context=context)
     assert sealer.open(sealed, purpose=purpose, context=context) == text
@@ -19,7 +19,7 @@ def test_what_is_sealed_opens(text: str, purpose: str, context: str) -> None:
 
 
 @given(place=st.integers(0, 200), character=st.characters(codec="ascii"))
-def test_what_was_changed_does_not_open(place: int, character: str) -> None:
+def test_a_changed_sealed_text_does_not_open(place: int, character: str) -> None:
     sealer = Sealer(NEW)
     sealed = sealer.seal(ANNA, purpose="a")
     place %= len(sealed)
@@ -30,7 +30,7 @@ def test_what_was_changed_does_not_open(place: int, character: str) -> None:
 
 
 @given(st.text())
-def test_what_was_never_sealed_does_not_open(text: str) -> None:
+def test_a_text_that_was_never_sealed_does_not_open(text: str) -> None:
     sealer = Sealer(NEW)
     for sealed in (text, f"new.{text}", f"new{text}"):
         with pytest.raises(CannotOpen):

@@ -183,7 +183,7 @@ def test_an_unknown_variable_is_refused_with_the_nearest(name: str, advice: str)
     assert problems(**{name: "1"}) == [f"{name}: no such setting{advice}"]
 
 
-def test_other_variables_are_none_of_ours() -> None:
+def test_variables_without_our_prefix_are_ignored() -> None:
     assert settings(PATH="/bin", DATABASE_URL="x", idp_issuer="x").issuer == VALID["IDP_ISSUER"]
 
 
@@ -267,5 +267,5 @@ def test_names_are_made_from_the_models() -> None:
         ("http://127.0.0.2.nip.io", False),
     ],
 )
-def test_loopback(url: str, expected: bool) -> None:
+def test_loopback_urls_are_recognised(url: str, expected: bool) -> None:
     assert is_loopback_url(url) is expected

@@ -32,7 +32,7 @@ def test_the_sealed_text_tells_nothing() -> None:
     "changes",
     [{"purpose": "b"}, {"context": "row 2"}, {"context": ""}, {"purpose": "a row 1", "context": ""}],
 )
-def test_what_is_sealed_opens_in_its_place_only(changes: dict[str, str]) -> None:
+def test_a_sealed_text_opens_in_its_place_only(changes: dict[str, str]) -> None:
     sealer = Sealer(NEW)
     place = {"purpose": "a", "context": "row 1"}
     sealed = sealer.seal(ANNA, **place)

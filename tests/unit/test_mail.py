@@ -117,7 +117,7 @@ def test_no_line_of_a_text_is_changed_on_the_way(app: Flask) -> None:
     assert [line for line in shown if line in lines] == lines
 
 
-def test_english_for_those_who_read_english(app: Flask) -> None:
+def test_a_mail_in_english(app: Flask) -> None:
     composed = welcome(app, locale="en", paragraphs=[])
     assert parsed(composed)["Subject"] == "Welcome to Leasify"
     text = part(composed, "plain")
@@ -178,7 +178,7 @@ def test_the_headers_of_a_mail(app: Flask) -> None:
     assert [each.get_content_type() for each in message.iter_parts()] == ["text/plain", "text/html"]
 
 
-def test_headers_where_little_is_set(app: Flask) -> None:
+def test_the_headers_of_a_mail_with_few_settings(app: Flask) -> None:
     message = parsed(welcome(app))
     assert str(message["From"]) == "Leasify <no-reply@login.example.se>"
     assert "Reply-To" not in message
@@ -220,7 +220,7 @@ def test_no_name_adds_a_recipient(app: Flask, name: str) -> None:
         "anna@example.se, eve@example.com",
     ],
 )
-def test_what_is_no_address_gets_no_mail(app: Flask, to: str) -> None:
+def test_an_impossible_address_gets_no_mail(app: Flask, to: str) -> None:
     with pytest.raises(ValueError, match="address"):
         welcome(app, to=to)
 

@@ -50,14 +50,14 @@ def test_nothing_else_is_read(written: str) -> None:
         read(written)
 
 
-def test_what_is_chosen_can_be_repeated() -> None:
+def test_a_chosen_date_can_be_repeated() -> None:
     repeated = [read(write(moment)) for moment in CHOSEN]
     assert [str(moment.tzinfo) for moment in repeated] == [str(moment.tzinfo) for moment in CHOSEN]
     assert [moment.timestamp() for moment in repeated] == [moment.timestamp() for moment in CHOSEN]
     assert {str(moment.tzinfo) for moment in CHOSEN} == set(ZONES)
 
 
-def test_what_is_chosen_is_still_to_come_and_awkward_as_often_as_not() -> None:
+def test_a_chosen_date_is_to_come_and_awkward_as_often_as_not() -> None:
     assert min(moment.astimezone(UTC).date() for moment in CHOSEN) >= date(2026, 12, 31)
     assert {moment.astimezone(STOCKHOLM).year for moment in CHOSEN} >= set(range(2027, 2036))
     shortly_before_midnight = [moment for moment in CHOSEN if "T23:59:59." in write(moment)]

@@ -119,7 +119,7 @@ def test_no_form_is_taken_from_another_site_or_browser(app: Flask, admin: Person
 
 
 @on_sqlite
-def test_bodies_that_are_none_are_no_errors_of_ours(app: Flask, admin: Person, colleague: str) -> None:
+def test_malformed_bodies_are_no_errors_of_ours(app: Flask, admin: Person, colleague: str) -> None:
     token = csrf(admin.get("/login/password"))
     bodies = [
         (b"csrf_token=" + token.encode() + b"&name=" + b"x" * 70_000, FORM, 413),
@@ -143,7 +143,7 @@ def test_a_nul_in_a_hidden_field_is_no_error_of_ours(app: Flask, anna: Person, c
     assert anna.follow(asked).status_code == 200
 
 
-def test_a_nul_in_an_administrators_hidden_field_is_none_either(
+def test_a_nul_in_an_administrators_hidden_field_is_no_error_of_ours(
     admin: Person, colleague: str, clock: Traveller
 ) -> None:
     clock.shift(901)
@@ -190,7 +190,7 @@ def test_a_name_can_be_seen_and_turns_nothing_round(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["O'Neill", "Åsa 👩\u200d💻", "Å", "李", "محمد", "Anna \u200eB"])
-def test_people_are_called_as_they_are(name: str) -> None:
+def test_unusual_names_are_accepted(name: str) -> None:
     assert checked_name(name, "name") == name
 
 
@@ -268,7 +268,7 @@ def test_letters_that_only_look_alike_are_another_address(app: Flask, anna: Pers
 
 
 @on_postgresql
-def test_of_two_who_confirm_one_address_at_once_one_gets_it(app: Flask, anna: Person) -> None:
+def test_one_of_two_people_who_confirm_an_address_at_once_gets_it(app: Flask, anna: Person) -> None:
     with app.app_context():
         make_user(email="cesar@example.se", name="César Ek")
     cesar = Person(app, app.test_client()).log_in("cesar@example.se")
@@ -313,7 +313,7 @@ def test_a_reset_link_to_the_address_left_is_worth_nothing(app: Flask, anna: Per
 
 
 @on_sqlite
-def test_whoever_confirms_is_told_whose_account_gets_the_address(app: Flask, anna: Person) -> None:
+def test_the_confirmation_names_the_account_that_gets_the_address(app: Flask, anna: Person) -> None:
     """Or somebody could have another confirm their address for an account that is not theirs."""
     assert anna.post("/account", **details(email=NEW, name="Verkliga Ägaren")).status_code == 303
     (mail,) = [mail for mail in queued(app, "email_change") if mail["To"].addresses[0].addr_spec == NEW]
@@ -333,7 +333,7 @@ class TestCompanyLimit:
     def environ(self, environ: dict[str, str]) -> dict[str, str]:
         return environ | {"IDP_LIMIT_USERS_PER_COMPANY": "2/hour"}
 
-    def test_new_users(self, app: Flask, admin: Person) -> None:
+    def test_new_users_are_limited(self, app: Flask, admin: Person) -> None:
         assert admin.post("/admin/users/new", **new_user()).status_code == 303
         assert admin.post("/admin/users/new", **new_user()).status_code == 409, "taken counts too"
         answer = admin.post("/admin/users/new", **new_user(email="en.till@example.se", name="Eva Till"))
@@ -342,7 +342,7 @@ class TestCompanyLimit:
         assert 'value="Eva Till"' in answer.text, "nothing is lost"
         assert len(queued(app, "welcome")) == 1
 
-    def test_changed_addresses(self, app: Flask, admin: Person, colleague: str) -> None:
+    def test_changed_addresses_are_limited(self, app: Flask, admin: Person, colleague: str) -> None:
         for number in range(2):
             assert admin.save(colleague, email=f"anna{number}@example.se").status_code == 303
         assert admin.save(colleague, email="anna2@example.se").status_code == 429

@@ -80,7 +80,7 @@ def test_details_are_stored_and_shown(account: Account) -> None:
 
 
 @pytest.mark.parametrize("title", ["Rabatt 10%A0", "100 %", "%E5", "%2B"])
-def test_a_percent_is_a_letter_like_others(account: Account, title: str) -> None:
+def test_a_percent_sign_is_a_letter_like_others(account: Account, title: str) -> None:
     assert account.save(title=title).status_code == 303
     assert account.stored().title == title
 
@@ -113,7 +113,7 @@ def test_saving_a_language_is_stronger_than_the_browsers_choice(account: Account
     assert '<html lang="sv">' in account.rp.follow(saved).text
 
 
-def test_where_no_password_can_be_hashed_now_nothing_typed_is_lost(
+def test_a_busy_hasher_loses_nothing_that_was_typed(
     account: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hasher = HASHER.of(account.app)
@@ -190,7 +190,7 @@ def test_a_doubled_field_counts_once(account: Account) -> None:
     assert account.stored().name == "Första"
 
 
-def test_nothing_but_the_forms_fields_is_stored(account: Account) -> None:
+def test_fields_that_the_form_lacks_are_not_stored(account: Account) -> None:
     before = account.stored()
     saved = account.save(
         title=TITLE,
@@ -220,13 +220,13 @@ def test_nothing_but_the_forms_fields_is_stored(account: Account) -> None:
     }
 
 
-def test_only_with_the_forms_token(account: Account) -> None:
+def test_the_form_needs_its_csrf_token(account: Account) -> None:
     for token in (None, "", "x"):
         assert account.save(csrf_token=token, title=TITLE).status_code == 400
     assert account.stored().title is None
 
 
-def test_somebody_disabled_in_the_middle_stores_nothing(account: Account) -> None:
+def test_a_user_disabled_meanwhile_stores_nothing(account: Account) -> None:
     fields = account.fields()
     with account.app.app_context():
         accounts.disable(account.stored().id, now=utcnow())
@@ -252,7 +252,7 @@ def test_two_tabs_never_overwrite_silently(account: Account) -> None:
     assert (user.name, user.title, user.phone) == ("Anna Nysén", TITLE, "+46703032203")
 
 
-def test_a_conflict_is_told_where_nothing_differs_but_a_password(account: Account) -> None:
+def test_a_conflict_is_explained_where_only_the_password_differs(account: Account) -> None:
     stale = account.fields()
     account.save(title=TITLE)
     page = account.send(stale | {"title": TITLE, "password": NEW, "confirm": NEW})
@@ -336,7 +336,7 @@ def test_spellings_of_a_personal_number(account: Account, typed: str) -> None:
     assert account.fields()["personal_number"] == "19900101-****"
 
 
-def test_without_keys_nobody_is_asked_for_a_number(account: Account) -> None:
+def test_the_form_asks_for_no_number_without_number_keys(account: Account) -> None:
     NUMBER_KEYS.put(account.app, None)
     assert "personal_number" not in account.fields()
     assert account.save(personal_number="9001012385", title=TITLE).status_code == 303
@@ -344,7 +344,7 @@ def test_without_keys_nobody_is_asked_for_a_number(account: Account) -> None:
     assert account.stored().title == TITLE
 
 
-def test_without_keys_a_conflict_is_told_as_ever(account: Account) -> None:
+def test_a_conflict_is_explained_without_number_keys_too(account: Account) -> None:
     NUMBER_KEYS.put(account.app, None)
     stale = account.fields()
     account.save(title=TITLE)

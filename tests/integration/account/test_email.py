@@ -115,7 +115,7 @@ def test_the_newest_link_voids_the_one_before(account: Account) -> None:
     assert account.stored().email == "en.annan@example.se"
 
 
-def test_an_open_form_of_before_does_not_replace_a_wish_silently(account: Account) -> None:
+def test_an_older_open_form_does_not_replace_a_wished_address_silently(account: Account) -> None:
     stale = account.fields()
     where = ask(account)
     page = account.send(stale | {"email": "en.annan@example.se"})
@@ -124,7 +124,7 @@ def test_an_open_form_of_before_does_not_replace_a_wish_silently(account: Accoun
     assert account.browser.get(where, **HTTPS).status_code == 200
 
 
-def test_an_address_that_mails_do_not_reach_is_told_by_the_field(account: Account, clock: Traveller) -> None:
+def test_an_address_that_mails_do_not_reach_is_named_by_the_field(account: Account, clock: Traveller) -> None:
     ask(account)
     assert 'id="account-email-undelivered"' not in account.page().text
     refuse_mails(account)
@@ -148,7 +148,7 @@ def refuse_mails(account: Account) -> None:
             outbox.give_up(claimed, "the mail server refuses the recipient (550)", now=utcnow())
 
 
-def test_only_the_forms_post_with_its_token_changes_it(account: Account) -> None:
+def test_only_the_posted_form_with_its_token_changes_the_address(account: Account) -> None:
     where = ask(account)
     refused = account.browser.post(where, **HTTPS)
     assert refused.status_code == 400
@@ -161,7 +161,7 @@ def test_a_made_up_link_opens_nothing(account: Account, token: str) -> None:
     assert account.browser.get(f"/account/email/{token}", **HTTPS).status_code == 404
 
 
-def test_the_wish_can_be_withdrawn(account: Account) -> None:
+def test_a_wished_address_can_be_withdrawn(account: Account) -> None:
     where = ask(account)
     page = account.page()
     assert 'id="account-withdraw"' in page.text
@@ -175,7 +175,7 @@ def test_the_wish_can_be_withdrawn(account: Account) -> None:
     assert account.events().count("email.change_withdrawn") == 1
 
 
-def test_somebody_elses_address_is_answered_the_same(account: Account) -> None:
+def test_a_taken_address_is_answered_as_a_free_one(account: Account) -> None:
     with account.app.app_context():
         make_user(email=TAKEN, name="Berit")
     free = account.save(email=NEW_ADDRESS)
@@ -211,7 +211,7 @@ def test_an_address_taken_meanwhile_is_not_given_away(account: Account) -> None:
         assert found is not None
 
 
-def test_only_spelled_otherwise_goes_by_link_too(account: Account) -> None:
+def test_another_spelling_of_the_address_goes_by_link_too(account: Account) -> None:
     assert follow(account.browser, ask(account, "Anna@example.se")).status_code == 303
     assert account.stored().email == "Anna@example.se"
     assert account.stored().email_key == ANNA
@@ -224,7 +224,7 @@ def test_a_new_password_voids_the_link(account: Account) -> None:
     assert stranger.get(where, **HTTPS).status_code == 404
 
 
-def test_address_and_password_at_once(account: Account) -> None:
+def test_a_new_address_and_password_at_once(account: Account) -> None:
     assert account.save(email=NEW_ADDRESS, password=NEW, confirm=NEW, title=TITLE).status_code == 303
     assert follow(account.browser, path(account)).status_code == 303
     assert logs_in(account.app, NEW, NEW_ADDRESS)
@@ -239,7 +239,7 @@ def test_a_disabled_account_gets_no_address(account: Account) -> None:
     assert account.stored().email == ANNA
 
 
-def test_an_open_form_of_before_is_not_a_wish_for_the_old_address(account: Account) -> None:
+def test_an_older_open_form_is_not_a_wish_for_the_old_address(account: Account) -> None:
     where = ask(account)
     stale = account.fields()
     follow(account.app.test_client(), where)
@@ -247,7 +247,7 @@ def test_an_open_form_of_before_is_not_a_wish_for_the_old_address(account: Accou
     assert len(notices(account)) == 2
 
 
-def test_wishes_are_limited_and_nothing_is_lost(account: Account, clock: Traveller) -> None:
+def test_wished_addresses_are_limited_and_the_form_is_kept(account: Account, clock: Traveller) -> None:
     for number in range(5):
         assert account.save(email=f"ny{number}@example.se").status_code == 303
     limited = account.save(email="ny9@example.se", title=TITLE)
@@ -261,7 +261,7 @@ def test_wishes_are_limited_and_nothing_is_lost(account: Account, clock: Travell
     assert account.save(title=TITLE).status_code == 303
 
 
-def test_a_conflict_counts_as_no_wish(account: Account) -> None:
+def test_a_conflict_asks_for_no_new_address(account: Account) -> None:
     stale = account.fields()
     account.save(title=TITLE)
     for _ in range(6):

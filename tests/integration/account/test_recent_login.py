@@ -64,12 +64,12 @@ def test_other_details_need_no_recent_login(
     assert account.stored().version == 1
 
 
-def test_a_login_just_young_enough(account: Account, clock: Traveller) -> None:
+def test_a_login_just_young_enough_counts(account: Account, clock: Traveller) -> None:
     clock.shift(15 * 60)
     assert account.save(**PASSWORDS).location == "/account"
 
 
-def test_nothing_secret_is_kept_in_clear(account: Account, clock: Traveller) -> None:
+def test_a_kept_form_holds_no_secret_in_clear(account: Account, clock: Traveller) -> None:
     clock.shift(NOT_FRESH)
     account.save(personal_number="9001012385", **PASSWORDS)
     with account.app.app_context():
@@ -81,7 +81,7 @@ def test_nothing_secret_is_kept_in_clear(account: Account, clock: Traveller) -> 
     assert request["password_again"] is True
 
 
-def test_somebody_elses_login_does_not_do(account: Account, clock: Traveller) -> None:
+def test_another_persons_login_does_not_count(account: Account, clock: Traveller) -> None:
     with account.app.app_context():
         make_user(email="berit@example.se", name="Berit")
     clock.shift(NOT_FRESH)
@@ -124,7 +124,7 @@ def test_a_kept_form_is_for_its_own_person(account: Account, clock: Traveller) -
     assert TITLE not in page.text
 
 
-def test_a_form_of_nobody_is_not_kept(account: Account) -> None:
+def test_a_form_without_a_session_is_not_kept(account: Account) -> None:
     fields = account.fields()
     account.browser.delete_cookie("__Host-idp_session", domain="login.example.se")
     assert account.send(fields | {"title": TITLE}).status_code == 401
@@ -133,7 +133,7 @@ def test_a_form_of_nobody_is_not_kept(account: Account) -> None:
     assert account.stored().title is None
 
 
-def test_another_browser_sees_nothing_of_it(account: Account, clock: Traveller) -> None:
+def test_another_browser_does_not_see_a_kept_form(account: Account, clock: Traveller) -> None:
     clock.shift(NOT_FRESH)
     asked = account.save(title=TITLE, email="ny@example.se")
     resumed = asked.location.replace("/login/", "/account/resume/")
@@ -151,7 +151,7 @@ def test_another_kind_of_interaction_is_not_resumed(account: Account) -> None:
     assert rp.browser.get(f"/account/resume/{uid}", **HTTPS).status_code == 404
 
 
-def test_a_new_password(account: Account, clock: Traveller) -> None:
+def test_a_new_password_after_a_recent_login(account: Account, clock: Traveller) -> None:
     elsewhere = RelyingParty(account.app, account.app.test_client())
     elsewhere.log_in()
     before = account.browser.get_cookie("__Host-idp_session", "login.example.se")

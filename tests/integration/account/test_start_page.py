@@ -30,7 +30,7 @@ def choose(account: Account, client_id: str | None) -> None:
         db.session.commit()
 
 
-def test_mina_uppgifter_if_nothing_is_chosen(account: Account) -> None:
+def test_mina_uppgifter_is_the_start_page_if_none_is_chosen(account: Account) -> None:
     assert landed(account) == "/account"
 
 
@@ -42,13 +42,13 @@ def test_the_chosen_app_is_asked_to_begin_a_login(account: Account) -> None:
     assert account.page().status_code == 200, "only after a login, not whenever the page is opened"
 
 
-def test_logging_in_where_one_is_logged_in_leads_there_too(account: Account) -> None:
+def test_a_login_in_a_live_session_leads_to_the_start_page_too(account: Account) -> None:
     account.save(start_page="portal")
     landed = account.rp.follow(account.browser.get("/login", **HTTPS))
     assert landed.location.startswith("https://portal.example.se/login?")
 
 
-def test_a_browser_gets_a_page_that_goes_on(account: Account) -> None:
+def test_the_start_page_sends_a_browser_on_by_a_page(account: Account) -> None:
     """Its redirect would be blocked by the form-action of the login form's page."""
     account.save(start_page="portal")
     page = account.browser.get("/account/start", headers={"Accept": "text/html,*/*;q=0.8"}, **HTTPS)
@@ -63,7 +63,7 @@ def test_an_app_that_may_not_be_opened_any_more_is_passed_over(account: Account,
     assert landed(account) == "/account"
 
 
-def test_the_landing_wants_a_login(account: Account) -> None:
+def test_the_start_page_needs_a_login(account: Account) -> None:
     stranger = account.app.test_client()
     assert stranger.get("/account/start", **HTTPS).location.startswith("/login/")
 
@@ -81,7 +81,9 @@ def test_the_landing_wants_a_login(account: Account) -> None:
         ({"initiate_login_uri": None}, "Exempel AB", None),
     ],
 )
-def test_who_may_begin_where(changes: dict[str, Any], company: str, expected: str | None) -> None:
+def test_the_companies_and_clients_that_may_begin_a_login(
+    changes: dict[str, Any], company: str, expected: str | None
+) -> None:
     client = Client(client_id="portal", **make_client(**changes))
     assert start_page.address(client, company=company, issuer=ISSUER) == expected
     assert bool(start_page.offered({"portal": client}, company=company)) is (expected is not None)

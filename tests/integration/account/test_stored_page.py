@@ -32,7 +32,7 @@ def check(account: Account) -> str:
     return anew
 
 
-def test_it_is_the_same_page(account: Account) -> None:
+def test_the_stored_page_is_the_rendered_page(account: Account) -> None:
     assert check(account)
     assert account.save(name="Åsa O'Brien", title="Chef \\1 {x} %s", phone="070-303 22 03").status_code == 303
     assert 'id="account-saved"' in account.page().text
@@ -42,7 +42,7 @@ def test_it_is_the_same_page(account: Account) -> None:
     assert "19900101-****" in check(account)
 
 
-def test_it_is_the_same_page_with_other_logins(app: Flask, account: Account) -> None:
+def test_the_stored_page_is_the_rendered_page_with_other_logins(app: Flask, account: Account) -> None:
     assert "Logga ut alla andra" not in check(account)
     RelyingParty(app, app.test_client()).code()
     page = check(account)
@@ -55,7 +55,7 @@ def test_it_is_the_same_page_with_other_logins(app: Flask, account: Account) -> 
     assert "IP-adress" not in check(account)
 
 
-def test_it_is_written_safely(app: Flask, account: Account) -> None:
+def test_the_stored_page_escapes_what_it_shows(app: Flask, account: Account) -> None:
     """Whatever is stored, also what no form of ours would have taken."""
     with app.app_context():
         db.session.execute(sa.update(User).values(name='<b>Åsa & "O\'B"</b>', title='"><script>'))
@@ -65,7 +65,9 @@ def test_it_is_written_safely(app: Flask, account: Account) -> None:
     assert 'value="&#34;&gt;&lt;script&gt;"' in page
 
 
-def test_it_is_the_same_page_in_every_state(app: Flask, account: Account, clock: Traveller) -> None:
+def test_the_stored_page_is_the_rendered_page_in_every_state(
+    app: Flask, account: Account, clock: Traveller
+) -> None:
     assert account.save(email="ny@example.se").status_code == 303
     account.page()
     assert "<strong>ny@example.se</strong>" in check(account)
@@ -91,7 +93,7 @@ def test_it_is_the_same_page_in_every_state(app: Flask, account: Account, clock:
     assert 'id="bankid-section"' not in check(account)
 
 
-def test_what_is_kept_is_nobodys(app: Flask, account: Account) -> None:
+def test_the_kept_template_holds_nothing_personal(app: Flask, account: Account) -> None:
     account.save(title="Inköpare", phone="0708123456", personal_number=NUMBER, email="ny@example.se")
     account.page()
     account.page()
@@ -117,6 +119,6 @@ def test_what_is_kept_is_nobodys(app: Flask, account: Account) -> None:
         "{{ it ~ '' }}",
     ],
 )
-def test_no_page_decides_by_what_is_filled_in(app: Flask, asked: str) -> None:
+def test_no_template_decides_by_a_filled_in_value(app: Flask, asked: str) -> None:
     with app.test_request_context(), pytest.raises(TypeError, match="decides nothing"):
         render_template_string(asked, it=Hole("it"))

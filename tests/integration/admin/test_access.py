@@ -28,7 +28,7 @@ DETAILS = {
 
 
 @pytest.mark.parametrize("who", ["stranger", "nobody", "no id"])
-def test_others_users_do_not_exist(app: Flask, admin: Person, company: Company, who: str) -> None:
+def test_other_companies_users_are_not_found(app: Flask, admin: Person, company: Company, who: str) -> None:
     user_id = {"stranger": company.stranger, "nobody": str(uuid4()), "no id": "1 OR 1=1"}[who]
     before = stored(app, company.stranger)
     for path in GETS:
@@ -50,7 +50,7 @@ def test_a_plain_user_finds_no_such_pages(app: Flask, company: Company) -> None:
 @pytest.mark.parametrize(
     "ending", ["", "?q=%C3%A5s%C3%A9n&page=1", "/new", "/{colleague}", "/{colleague}/disable"]
 )
-def test_logged_out_goes_through_login_and_comes_back(app: Flask, company: Company, ending: str) -> None:
+def test_a_logged_out_administrator_logs_in_and_comes_back(app: Flask, company: Company, ending: str) -> None:
     path = "/admin/users" + ending.format(colleague=company.colleague)
     person = Person(app, app.test_client())
     login_page = person.follow(person.get(path))
@@ -61,7 +61,7 @@ def test_logged_out_goes_through_login_and_comes_back(app: Flask, company: Compa
     assert page.request.full_path.rstrip("?") == path
 
 
-def test_logged_out_posts_are_refused(app: Flask, company: Company) -> None:
+def test_posts_without_a_login_are_refused(app: Flask, company: Company) -> None:
     person = Person(app, app.test_client())
     assert person.post(f"/admin/users/{company.colleague}/enable").status_code == 401
 
@@ -108,14 +108,16 @@ def test_a_forged_post_changes_nothing(app: Flask, admin: Person, company: Compa
 
 
 @pytest.mark.parametrize("path", ["", "/disable", "/enable", "/unlink", "/welcome"])
-def test_posts_only_where_something_happens(admin: Person, company: Company, path: str) -> None:
+def test_posts_are_taken_only_where_something_happens(admin: Person, company: Company, path: str) -> None:
     response = admin.get(f"/admin/users/{company.colleague}{path}")
     expected = {"": 200, "/disable": 200, "/unlink": 303, "/enable": 405, "/welcome": 405}
     assert response.status_code == expected[path]
 
 
 @pytest.mark.parametrize("path", ["/disable", "/enable", "/unlink", "/welcome"])
-def test_nobody_does_these_to_themselves(app: Flask, admin: Person, company: Company, path: str) -> None:
+def test_administrators_cannot_act_on_themselves(
+    app: Flask, admin: Person, company: Company, path: str
+) -> None:
     before = stored(app, company.admin)
     assert admin.post(f"/admin/users/{company.admin}{path}").status_code == 404
     assert stored(app, company.admin) == before
@@ -128,7 +130,7 @@ def test_an_administrator_keeps_own_address_and_role(app: Flask, admin: Person, 
     assert (after["name"], after["email"], after["role"]) == ("Berit Ny", ADMIN, "company_admin")
 
 
-def test_disabled_in_the_middle(app: Flask, admin: Person, company: Company) -> None:
+def test_an_administrator_disabled_in_the_middle(app: Flask, admin: Person, company: Company) -> None:
     fields = admin.filled(company.colleague, name="Ändrad")
     with app.app_context():
         found = accounts.find_by_email(ADMIN)
@@ -138,7 +140,7 @@ def test_disabled_in_the_middle(app: Flask, admin: Person, company: Company) -> 
     assert stored(app, company.colleague)["name"] == "Anna Åsén"
 
 
-def test_demoted_in_the_middle(app: Flask, admin: Person, company: Company) -> None:
+def test_an_administrator_demoted_in_the_middle(app: Flask, admin: Person, company: Company) -> None:
     fields = admin.filled(company.colleague, name="Ändrad")
     with app.app_context():
         found = accounts.find_by_email(ADMIN)
@@ -149,7 +151,9 @@ def test_demoted_in_the_middle(app: Flask, admin: Person, company: Company) -> N
     assert stored(app, company.colleague)["name"] == "Anna Åsén"
 
 
-def test_anothers_kept_form_is_not_shown(app: Flask, admin: Person, company: Company, clock: object) -> None:
+def test_another_persons_kept_form_is_not_shown(
+    app: Flask, admin: Person, company: Company, clock: object
+) -> None:
     clock.shift(16 * 60)  # type: ignore[attr-defined]
     admin.save(company.colleague, email="ny@example.se")
     with app.app_context():

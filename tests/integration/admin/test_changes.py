@@ -101,7 +101,9 @@ BAD = [
 
 
 @pytest.mark.parametrize("bad", BAD)
-def test_bad_input(app: Flask, admin: Person, company: Company, bad: tuple[str, str | bytes, str]) -> None:
+def test_bad_input_is_explained(
+    app: Flask, admin: Person, company: Company, bad: tuple[str, str | bytes, str]
+) -> None:
     field, value, words = bad
     before = stored(app, company.colleague)
     page = admin.save(company.colleague, **{field: value})
@@ -123,7 +125,7 @@ def test_odd_names_are_names(app: Flask, admin: Person, company: Company, name: 
     assert admin.get("/admin/users").status_code == 200
 
 
-def test_doubled_fields(app: Flask, admin: Person, company: Company) -> None:
+def test_doubled_fields_count_once(app: Flask, admin: Person, company: Company) -> None:
     assert (
         admin.save(company.colleague, name=["Ett", "Två"], role=["user", "company_admin"]).status_code == 303
     )
@@ -131,7 +133,7 @@ def test_doubled_fields(app: Flask, admin: Person, company: Company) -> None:
     assert (after["name"], after["role"]) == ("Ett", "user")
 
 
-def test_only_the_forms_own_fields_count(app: Flask, admin: Person, company: Company) -> None:
+def test_only_the_forms_own_fields_are_stored(app: Flask, admin: Person, company: Company) -> None:
     before = stored(app, company.colleague)
     forged = {
         "company_id": stored(app, company.stranger)["company_id"].hex,
@@ -176,7 +178,7 @@ def test_two_pages_never_overwrite_silently(app: Flask, admin: Person, company: 
         assert admin.save(company.colleague, name="Nej", version=version).status_code == 409
 
 
-def test_a_page_of_before_the_user_was_shut_out_says_so(app: Flask, admin: Person, company: Company) -> None:
+def test_an_older_page_of_a_disabled_user_says_so(app: Flask, admin: Person, company: Company) -> None:
     page = f"/admin/users/{company.colleague}"
     opened = admin.filled(company.colleague, email="anna.ny@example.se")
     assert admin.post(f"{page}/disable").status_code == 303
@@ -191,7 +193,7 @@ def test_a_page_of_before_the_user_was_shut_out_says_so(app: Flask, admin: Perso
     assert stored(app, company.colleague)["email"] == "anna.ny@example.se"
 
 
-def test_another_address(app: Flask, admin: Person, company: Company) -> None:
+def test_another_address_of_a_user(app: Flask, admin: Person, company: Company) -> None:
     anna = app.test_client()
     tokens = RelyingParty(app, anna).tokens()
     reset = link(app, app.test_client(), COLLEAGUE)
@@ -217,7 +219,7 @@ def account_notices(app: Flask) -> list[str]:
     return [text_of(mail) for mail in queued(app, "account_notice")]
 
 
-def test_who_is_changed_or_shut_out_is_told_if_they_like(app: Flask, admin: Person, company: Company) -> None:
+def test_a_user_hears_of_changes_if_they_want_notices(app: Flask, admin: Person, company: Company) -> None:
     page = f"/admin/users/{company.colleague}"
     admin.save(company.colleague)
     admin.save(company.admin, name="Berit Ny")
@@ -244,7 +246,7 @@ def test_who_is_changed_or_shut_out_is_told_if_they_like(app: Flask, admin: Pers
     assert len(queued(app, "email_notice")) == 2, "what concerns security is told regardless"
 
 
-def test_a_refused_change_tells_nobody(app: Flask, admin: Person, company: Company) -> None:
+def test_a_refused_change_mails_nobody(app: Flask, admin: Person, company: Company) -> None:
     assert admin.save(company.colleague, name="Anna Ny", email="sven@annat.se").status_code == 409
     assert account_notices(app) == []
 
@@ -258,7 +260,7 @@ def test_a_role_is_given_and_taken(app: Flask, admin: Person, company: Company) 
     assert ("user.updated", "administrator", company.admin) in audited(app, company.colleague)
 
 
-def test_disable_and_enable(app: Flask, admin: Person, company: Company) -> None:
+def test_disabling_and_enabling_a_user(app: Flask, admin: Person, company: Company) -> None:
     rp = RelyingParty(app, app.test_client())
     tokens = rp.tokens()
     path = f"/admin/users/{company.colleague}"
@@ -279,7 +281,7 @@ def test_disable_and_enable(app: Flask, admin: Person, company: Company) -> None
     assert events.count(("user.enabled", "administrator", company.admin)) == 1
 
 
-def test_a_welcome_that_reached_nobody_is_told(
+def test_a_welcome_that_was_not_delivered_is_shown(
     app: Flask, admin: Person, company: Company, clock: Traveller
 ) -> None:
     page = f"/admin/users/{company.colleague}"
@@ -297,14 +299,16 @@ def test_a_welcome_that_reached_nobody_is_told(
         clock.shift(1)
 
 
-def test_where_bankid_is_off_nothing_is_said_of_it(app: Flask, admin: Person, company: Company) -> None:
+def test_the_page_does_not_mention_bankid_where_it_is_off(
+    app: Flask, admin: Person, company: Company
+) -> None:
     path = f"/admin/users/{company.colleague}"
     assert "BankID" not in admin.get(path).text
     NUMBER_KEYS.put(app, PersonalNumberKeys(KEYS))
     assert "Bara användaren kan koppla sitt BankID" in admin.get(path).text
 
 
-def test_unlink(app: Flask, admin: Person, company: Company) -> None:
+def test_unlinking_a_users_bankid(app: Flask, admin: Person, company: Company) -> None:
     NUMBER_KEYS.put(app, PersonalNumberKeys(KEYS))  # as where BankID is on
     with app.app_context():
         db.session.add(
@@ -331,7 +335,7 @@ def test_unlink(app: Flask, admin: Person, company: Company) -> None:
     assert audited(app, company.colleague).count(("bankid.unlinked", "administrator", company.admin)) == 1
 
 
-def test_the_welcome_again_and_not_without_end(app: Flask, admin: Person, company: Company) -> None:
+def test_the_welcome_is_sent_again_within_limits(app: Flask, admin: Person, company: Company) -> None:
     for _ in range(8):
         assert admin.post(f"/admin/users/{company.colleague}/welcome").status_code == 303
     assert len(queued(app, "welcome")) == 5
@@ -342,7 +346,7 @@ def test_the_welcome_again_and_not_without_end(app: Flask, admin: Person, compan
 
 
 @pytest.mark.parametrize("changes", [{"email": "ny@example.se"}, {"role": "company_admin"}])
-def test_what_concerns_access_needs_a_recent_login(
+def test_changes_of_access_need_a_recent_login(
     app: Flask, admin: Person, company: Company, clock: Traveller, changes: dict[str, str]
 ) -> None:
     before = stored(app, company.colleague)
@@ -360,7 +364,7 @@ def test_what_concerns_access_needs_a_recent_login(
 
 
 @pytest.mark.parametrize("action", ["disable", "unlink"])
-def test_what_hurts_needs_a_recent_login(
+def test_disabling_and_unlinking_need_a_recent_login(
     app: Flask, admin: Person, company: Company, clock: Traveller, action: str
 ) -> None:
     clock.shift(16 * 60)
@@ -380,7 +384,9 @@ def test_a_new_administrator_needs_a_recent_login(app: Flask, admin: Person, clo
         assert find_by_email("nils@example.se") is None
 
 
-def test_other_details_need_none(app: Flask, admin: Person, company: Company, clock: Traveller) -> None:
+def test_other_details_need_no_recent_login(
+    app: Flask, admin: Person, company: Company, clock: Traveller
+) -> None:
     clock.shift(16 * 60)
     assert admin.save(company.colleague, name="Anna Ny").location == f"/admin/users/{company.colleague}"
     assert stored(app, company.colleague)["name"] == "Anna Ny"
@@ -432,7 +438,7 @@ def test_two_administrators_demoting_each_other_leave_one(
             db.session.commit()
 
 
-def test_whoever_was_demoted_meanwhile_demotes_nobody(app: Flask, company: Company) -> None:
+def test_an_administrator_demoted_meanwhile_demotes_nobody(app: Flask, company: Company) -> None:
     with app.app_context():
         berit, cesar = (service.administrator(UUID(one)) for one in (company.admin, company.second_admin))
         assert berit is not None

@@ -36,7 +36,7 @@ def add(app: Flask, **facts: Any) -> None:
         make_user(password=None, **facts)
 
 
-def test_own_company_only(admin: Person) -> None:
+def test_the_list_shows_the_own_company_only(admin: Person) -> None:
     page = admin.get("/admin/users")
     assert names(page) == ["Anna Åsén", "Berit Öst", "César Ek"]
     assert "annat.se" not in page.text
@@ -67,7 +67,7 @@ def test_own_company_only(admin: Person) -> None:
         ("x" * 5000, []),
     ],
 )
-def test_search(admin: Person, query: str, found: list[str]) -> None:
+def test_a_search_finds_names_and_addresses(admin: Person, query: str, found: list[str]) -> None:
     page = admin.browser.get(
         "/admin/users",
         query_string={"q": query.encode("utf-8", "surrogatepass")},
@@ -90,7 +90,7 @@ def test_a_new_name_and_title_are_found(app: Flask, admin: Person, company: Comp
     assert names(admin.get("/admin/users?q=anna ås")) == []
 
 
-def test_swedish_order(app: Flask, admin: Person) -> None:
+def test_names_are_sorted_in_swedish(app: Flask, admin: Person) -> None:
     for place, name in enumerate(["Örn", "Ärla", "Åsa", "zara", "Émile", "Eva"]):
         add(app, email=f"{place}@example.se", name=name)
     order = ["Anna Åsén", "Berit Öst", "César Ek", "Émile", "Eva", "zara", "Åsa", "Ärla", "Örn"]
@@ -98,7 +98,7 @@ def test_swedish_order(app: Flask, admin: Person) -> None:
     assert names(admin.get("/admin/users?order=desc")) == order[::-1]
 
 
-def test_other_orders(app: Flask, admin: Person, company: Company) -> None:
+def test_the_list_sorted_by_other_columns(app: Flask, admin: Person, company: Company) -> None:
     with app.app_context():
         accounts.disable(UUID(company.colleague), now=utcnow())
     assert names(admin.get("/admin/users?sort=email&order=desc"))[0] == "César Ek"
@@ -109,7 +109,7 @@ def test_other_orders(app: Flask, admin: Person, company: Company) -> None:
 
 
 @pytest.mark.parametrize("query", ["sort=password_hash", "order=x", "page=0", "page=-1", "page=x", "page=²"])
-def test_nonsense_is_as_if_not_said(admin: Person, query: str) -> None:
+def test_nonsense_parameters_are_ignored(admin: Person, query: str) -> None:
     assert names(admin.get(f"/admin/users?{query}")) == ["Anna Åsén", "Berit Öst", "César Ek"]
 
 
@@ -174,7 +174,7 @@ def crowd(app: Flask, admin: Person) -> list[dict[str, Any]]:
         ("status", ("status", "name_key", "id")),
     ],
 )
-def test_pages_of_a_crowd_hold_everybody_once_in_order(
+def test_the_pages_of_a_crowd_hold_each_user_once_in_order(
     app: Flask, crowd: list[dict[str, Any]], sort: str, order: tuple[str, ...], descending: bool
 ) -> None:
     expected = sorted(crowd, key=lambda row: [row[column] for column in order], reverse=descending)
@@ -232,7 +232,7 @@ def test_a_login_is_noted_beside_the_person(app: Flask, admin: Person, company: 
     assert set(noted.values()) == {NEVER}
 
 
-def test_a_page_asks_the_database_four_things(admin: Person, statements: Statements) -> None:
+def test_a_page_takes_four_queries(admin: Person, statements: Statements) -> None:
     admin.get("/admin/users")  # what a connection asks once
     _, sent = statements.of(lambda: admin.get("/admin/users?q=a&sort=login"))
     assert reads_and_writes(sent) == (4, 0), sent

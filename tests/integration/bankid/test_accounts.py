@@ -46,7 +46,7 @@ def claims(app: Flask, rp: RelyingParty, answered: Any) -> dict[str, Any]:
     return decoded(app, tokens.id_token)
 
 
-def test_nobody_linked_gets_an_explanation_and_a_way_on(
+def test_a_person_without_an_account_gets_an_explanation_and_a_way_on(
     app: Flask, rp: RelyingParty, visitor: BankIdVisitor, phone: Phone, anna: str
 ) -> None:
     page = complete(app, visitor, phone)
@@ -60,7 +60,7 @@ def test_nobody_linked_gets_an_explanation_and_a_way_on(
     assert claims(app, rp, visitor.post(offer, "link", answer="no"))["sub"] == anna
 
 
-def test_several_accounts_are_asked_about(
+def test_a_person_with_several_accounts_chooses_one(
     app: Flask, visitor: BankIdVisitor, phone: Phone, linked: str, bertil: str
 ) -> None:
     rp = visitor.rp
@@ -112,7 +112,7 @@ def test_a_disabled_account_is_refused_without_saying_why(
     assert audited(app, "login.succeeded") == []
 
 
-def test_of_two_accounts_the_disabled_one_is_not_offered(
+def test_a_disabled_account_is_not_offered_beside_another(
     app: Flask, visitor: BankIdVisitor, phone: Phone, linked: str, bertil: str
 ) -> None:
     rp = visitor.rp

@@ -284,7 +284,7 @@ def test_a_victim_who_follows_an_attackers_link_logs_nobody_in(
     assert sessions(app) == 0
 
 
-def test_without_a_way_back_another_address_is_refused_at_once(
+def test_another_address_is_refused_at_once_without_a_way_back(
     app: Flask, visitor: BankIdVisitor, phone: Phone
 ) -> None:
     _, token = open_on_phone(app, visitor, ANDROID)

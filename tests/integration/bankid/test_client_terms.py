@@ -88,7 +88,7 @@ def test_the_demands_reach_bankid(
 
 
 @on_sqlite
-def test_without_demands_nothing_is_required(
+def test_an_entry_without_demands_requires_nothing(
     visitor: BankIdVisitor, simulator: Simulator, linked: str
 ) -> None:
     visitor.open()
@@ -136,7 +136,7 @@ def test_an_identity_document_that_was_not_read_is_refused(
 
 @on_sqlite
 @pytest.mark.parametrize("bankid", [{"requirement": {"certificatePolicies": ["mobile"]}}])
-def test_another_kind_of_bankid_cannot_complete_it(
+def test_another_kind_of_bankid_cannot_complete_the_order(
     app: Flask, visitor: BankIdVisitor, phone: Phone, linked: str
 ) -> None:
     visitor.open()
@@ -158,7 +158,7 @@ def test_another_kind_of_bankid_cannot_complete_it(
         ({"high_risk": "refuse"}, "allow", "refused"),
     ],
 )
-def test_what_a_high_risk_leads_to(
+def test_the_setting_decides_on_a_high_risk(
     environ: dict[str, str],
     changed_risk: str,
     state: str,

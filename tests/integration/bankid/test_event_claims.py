@@ -79,7 +79,7 @@ def userinfo(rp: RelyingParty, tokens: Tokens) -> dict[str, Any]:
     return found
 
 
-def test_everything_about_the_login(
+def test_every_claim_about_the_login(
     app: Flask, rp: RelyingParty, visitor: BankIdVisitor, phone: Phone, linked: str
 ) -> None:
     tokens = with_bankid(app, visitor, phone, scope="openid", claims=asking(*EVENT_CLAIMS))
@@ -102,7 +102,7 @@ def test_everything_about_the_login(
 
 @on_sqlite_only
 @pytest.mark.usefixtures("linked")
-def test_nothing_is_told_that_was_not_asked_for(
+def test_tokens_hold_no_claim_that_was_not_asked_for(
     app: Flask, rp: RelyingParty, visitor: BankIdVisitor, phone: Phone
 ) -> None:
     assert told(rp, with_bankid(app, visitor, phone)) == {}
@@ -207,7 +207,7 @@ def test_a_coordination_number_has_a_claim_of_its_own(app: Flask, rp: RelyingPar
 
 
 @on_sqlite_only
-def test_without_a_linked_bankid_there_is_no_number(app: Flask, rp: RelyingParty, anna: str) -> None:
+def test_an_account_without_a_bankid_has_no_number_claim(app: Flask, rp: RelyingParty, anna: str) -> None:
     request = {"scope": f"openid {NUMBER_SCOPE}", "acr_values": "https://login.example.se/acr/password"}
     tokens = rp.tokens(**request)
     assert told(rp, tokens) == {}
@@ -233,14 +233,14 @@ def test_the_number_is_in_no_log(
 
 
 @on_sqlite_only
-def test_discovery_tells_of_it(rp: RelyingParty) -> None:
+def test_discovery_lists_the_claims_about_the_login(rp: RelyingParty) -> None:
     facts = rp.browser.get("/.well-known/openid-configuration", **HTTPS).get_json()
     assert {*EVENT_CLAIMS, *NUMBER_CLAIMS} <= set(facts["claims_supported"])
     assert NUMBER_SCOPE in facts["scopes_supported"]
 
 
 @on_sqlite_only
-def test_where_bankid_is_off_there_are_no_numbers(environ: dict[str, str]) -> None:
+def test_numbers_are_not_offered_where_bankid_is_off(environ: dict[str, str]) -> None:
     off = {name: value for name, value in environ.items() if not name.startswith("IDP_BANKID")}
     assert "IDP_PERSONAL_NUMBER_KEYS" in off
     facts = (

@@ -88,7 +88,7 @@ def test_every_defect_is_refused_and_audited(
 
 
 @pytest.mark.parametrize("field", ["user.personalNumber", "signature", "ocspResponse", "user"])
-def test_a_result_without_what_proves_it_logs_nobody_in(
+def test_a_result_without_evidence_logs_nobody_in(
     app: Flask, clock: time_machine.Traveller, visitor: BankIdVisitor, phone: Phone, field: str
 ) -> None:
     visitor.open()
@@ -101,7 +101,7 @@ def test_a_result_without_what_proves_it_logs_nobody_in(
 
 
 @pytest.mark.parametrize("field", ["user.name", "device.ipAddress", "device.uhi", "bankIdIssueDate", "risk"])
-def test_what_bankid_may_leave_out_is_not_missed(
+def test_fields_that_bankid_may_leave_out_are_not_required(
     app: Flask, visitor: BankIdVisitor, phone: Phone, field: str
 ) -> None:
     phone.fault("missing", field)
@@ -156,7 +156,7 @@ def test_the_evidence_is_kept_sealed_for_its_time(
         sealer.open(kept.sealed, purpose=EVIDENCE_PURPOSE, context="another order")
 
 
-def test_who_it_was_is_sealed_and_gone_after_use(app: Flask, visitor: BankIdVisitor, phone: Phone) -> None:
+def test_the_result_is_sealed_and_removed_after_use(app: Flask, visitor: BankIdVisitor, phone: Phone) -> None:
     visitor.open()
     scan_and_approve(app, phone)
     visitor.poll()
@@ -173,7 +173,7 @@ def asked(simulator: Simulator) -> AuthRequest:
     return request
 
 
-def test_what_is_signed_unseen_ties_the_login_to_its_request(
+def test_the_hidden_signed_text_ties_the_login_to_its_request(
     visitor: BankIdVisitor, simulator: Simulator, clock: time_machine.Traveller
 ) -> None:
     visitor.open()
@@ -186,7 +186,9 @@ def test_what_is_signed_unseen_ties_the_login_to_its_request(
     assert second["once"] != first["once"]
 
 
-def test_bankid_is_told_who_asks(visitor: BankIdVisitor, simulator: Simulator) -> None:
+def test_the_order_tells_bankid_address_domain_and_user_agent(
+    visitor: BankIdVisitor, simulator: Simulator
+) -> None:
     visitor.open(headers={"User-Agent": "x" * 400})
     request = asked(simulator)
     assert request.endUserIp == "127.0.0.1"

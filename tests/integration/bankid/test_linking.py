@@ -93,7 +93,7 @@ def test_a_bankid_is_linked_and_then_logs_in(
     assert complete(app, visitor, phone).status_code == 303
 
 
-def test_the_owner_is_told(app: Flask, account: Account, phone: Phone) -> None:
+def test_the_owner_is_mailed_of_the_link(app: Flask, account: Account, phone: Phone) -> None:
     account.answer(account.prove(phone))
     (told,) = queued(app, "notice_bankid")
     assert told["To"].addresses[0].addr_spec == "anna@example.se"
@@ -106,7 +106,7 @@ def test_the_owner_is_told(app: Flask, account: Account, phone: Phone) -> None:
     assert ANNA.personal_number[-8:] not in text
 
 
-def test_nothing_is_linked_by_saying_no(app: Flask, account: Account, phone: Phone) -> None:
+def test_a_declined_confirmation_links_nothing(app: Flask, account: Account, phone: Phone) -> None:
     page = account.prove(phone)
     assert account.answer(page, "no").headers["Location"] == "/account#bankid-section"
     assert account.answer(page).status_code == 404
@@ -124,7 +124,7 @@ def test_a_form_without_the_csrf_token_links_nothing(app: Flask, account: Accoun
     assert linked_number(app) is None
 
 
-def test_confirming_before_anybody_has_identified_links_nothing(app: Flask, account: Account) -> None:
+def test_a_confirmation_before_identification_links_nothing(app: Flask, account: Account) -> None:
     page = account.begin()
     answer = account.answer(page)
     assert answer.headers["Location"] == f"/account/bankid/{account.uid}"
@@ -150,7 +150,7 @@ def test_another_browser_of_the_same_person_can_do_nothing(
 
 
 @pytest.mark.parametrize("moment", ["pending", "complete"])
-def test_somebody_elses_login_in_the_same_browser_gets_nothing_of_it(
+def test_another_persons_login_in_the_same_browser_gets_no_link(
     app: Flask, account: Account, phone: Phone, bertil: str, moment: str
 ) -> None:
     if moment == "pending":
@@ -184,7 +184,7 @@ def test_a_user_disabled_meanwhile_links_nothing(app: Flask, account: Account, p
     assert linked_number(app) is None
 
 
-def test_a_login_interaction_is_no_linking_one_and_the_other_way_round(
+def test_a_login_and_a_linking_interaction_do_not_pass_for_each_other(
     app: Flask, clock: time_machine.Traveller, account: Account, visitor: BankIdVisitor, phone: Phone
 ) -> None:
     visitor.rp.browser = account.browser
@@ -224,7 +224,7 @@ def test_a_confirmation_counts_once_and_for_ten_minutes(
     assert linked_number(app) is None
 
 
-def test_an_old_login_is_renewed_first_and_then_it_goes_on(
+def test_an_old_login_is_renewed_before_linking_goes_on(
     app: Flask, clock: time_machine.Traveller, account: Account, phone: Phone, bertil: str
 ) -> None:
     clock.shift(901)
@@ -282,7 +282,9 @@ def test_one_bankid_may_be_linked_to_several_accounts(
     assert linked_number(app) == linked_number(app, "bertil@example.se") == ANNA.personal_number
 
 
-def test_another_bankid_replaces_after_saying_so(app: Flask, linked: str, simulator: Simulator) -> None:
+def test_another_bankid_replaces_the_linked_one_after_a_warning(
+    app: Flask, linked: str, simulator: Simulator
+) -> None:
     account = Account(app)
     account.log_in()
     phone = Phone(simulator, BJORN.personal_number)

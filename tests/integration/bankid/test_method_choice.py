@@ -35,7 +35,7 @@ def uid_of(rp: RelyingParty, **changes: Any) -> str:
         ("portal", {"claims": '{"id_token": {"acr": {"essential": true, "value": "%s"}}}'}),
     ],
 )
-def test_a_password_does_not_do_where_bankid_is_asked_for(
+def test_a_password_does_not_count_where_bankid_is_asked_for(
     app: Flask, browser: FlaskClient, anna: str, client_id: str, changes: dict[str, str]
 ) -> None:
     acr = PROVIDER.of(app).methods["bankid"].acr
@@ -52,7 +52,7 @@ def test_a_password_does_not_do_where_bankid_is_asked_for(
     assert rp.answer(rp.authorize(prompt="none", **changes))["error"] == "login_required"
 
 
-def test_bankid_does_not_do_where_a_password_is_asked_for(rp: RelyingParty, anna: str) -> None:
+def test_bankid_does_not_count_where_a_password_is_asked_for(rp: RelyingParty, anna: str) -> None:
     uid = uid_of(rp, **{AUTHN_PROVIDER: "password"})
     answer = rp.browser.get(f"/login/{uid}/bankid", **HTTPS)
     assert answer.headers["Location"] == f"/login/{uid}"
@@ -67,7 +67,7 @@ def test_login_pages_are_given_the_message(rp: RelyingParty, prompt: str | None)
     assert waiting.user_message == UserMessage({"sv": "Hej på dig"})
 
 
-def test_a_browser_cannot_slip_one_in_beside_the_checks(rp: RelyingParty) -> None:
+def test_a_browser_cannot_bypass_the_check_of_a_message(rp: RelyingParty) -> None:
     uid = uid_of(rp, user_message='{"texts": {"": "<b>"}, "mime_type": "text/html"}')
     with rp.app.app_context():
         assert interactions.waiting(db.session.get_one(Interaction, uid)).user_message is None

@@ -28,7 +28,7 @@ def test_the_first_login_of_all_is_no_news(app: Flask, rp: RelyingParty) -> None
     assert queued(app, "notice_method") == []
 
 
-def test_a_second_method_is_told_once(
+def test_a_second_method_is_mailed_once(
     app: Flask, rp: RelyingParty, visitor: BankIdVisitor, phone: Phone
 ) -> None:
     log_in_by_password(rp)
@@ -45,7 +45,7 @@ def test_a_second_method_is_told_once(
     assert "http" not in text.replace("https://www.", ""), "no link that logs in"
 
 
-def test_the_other_way_round_too_in_english(
+def test_a_password_after_bankid_is_mailed_in_english(
     app: Flask, rp: RelyingParty, visitor: BankIdVisitor, phone: Phone
 ) -> None:
     with app.app_context():

@@ -79,7 +79,9 @@ def test_codes_of_an_order_that_was_slow_to_start_are_fresh(
 
 
 @on_postgresql
-def test_of_two_that_start_together_one_stays(app: Flask, visitor: BankIdVisitor, phone: Phone) -> None:
+def test_one_of_two_orders_that_start_together_stays(
+    app: Flask, visitor: BankIdVisitor, phone: Phone
+) -> None:
     visitor.open()
     browsers = [twin(visitor) for _ in range(2)]
     phone.fault("slow", "0.3", 2, "auth")
@@ -135,9 +137,7 @@ def test_a_code_that_is_being_replaced_is_still_one_to_scan(app: Flask, visitor:
 
 
 @on_sqlite
-def test_looking_whether_the_page_is_there_starts_nothing(
-    app: Flask, visitor: BankIdVisitor, phone: Phone
-) -> None:
+def test_a_head_request_starts_no_order(app: Flask, visitor: BankIdVisitor, phone: Phone) -> None:
     visitor.open()
     for query in ("again=1", "device=this"):
         assert visitor.rp.browser.head(f"/login/{visitor.uid}/bankid?{query}", **HTTPS).status_code == 200
@@ -252,7 +252,7 @@ def test_a_tablet_is_asked_where_the_bankid_is(app: Flask, visitor: BankIdVisito
 
 @on_sqlite
 @pytest.mark.usefixtures("clock")
-def test_whoever_the_app_brings_to_another_browser_is_told_to_go_back(
+def test_a_person_whom_the_app_brings_to_another_browser_is_told_to_go_back(
     app: Flask, clock: time_machine.Traveller, visitor: BankIdVisitor, phone: Phone
 ) -> None:
     _page, token = open_on_phone(app, visitor)
@@ -268,7 +268,7 @@ def test_whoever_the_app_brings_to_another_browser_is_told_to_go_back(
 
 @on_sqlite
 @pytest.mark.usefixtures("clock")
-def test_renewals_are_bounded_however_they_are_asked_for(
+def test_renewals_of_an_order_are_bounded(
     app: Flask, clock: time_machine.Traveller, visitor: BankIdVisitor, calls: Calls
 ) -> None:
     visitor.open()

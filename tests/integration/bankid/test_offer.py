@@ -58,7 +58,7 @@ def test_the_login_that_follows_links_and_goes_on(app: Flask, visitor: BankIdVis
     assert len(audited(app, "bankid.linked")) == 1
 
 
-def test_also_in_a_direct_login(app: Flask, phone: Phone) -> None:
+def test_a_direct_login_links_too(app: Flask, phone: Phone) -> None:
     account = Account(app)
     page = account.get("/login/bankid")
     account.uid = page.request.path.split("/")[2]
@@ -74,7 +74,9 @@ def test_also_in_a_direct_login(app: Flask, phone: Phone) -> None:
 
 
 @pytest.mark.parametrize("answer", ["no", "", "x"])
-def test_not_now_goes_on_without(app: Flask, visitor: BankIdVisitor, phone: Phone, answer: str) -> None:
+def test_a_declined_offer_lets_the_login_go_on(
+    app: Flask, visitor: BankIdVisitor, phone: Phone, answer: str
+) -> None:
     page = offered(app, visitor, phone)
     declined = visitor.post(page, "link", answer=answer)
     assert linked_number(app) is None
@@ -85,7 +87,9 @@ def test_not_now_goes_on_without(app: Flask, visitor: BankIdVisitor, phone: Phon
     assert "code" in visitor.rp.answer(visitor.rp.follow(declined))
 
 
-def test_the_page_can_be_seen_again_until_then(app: Flask, visitor: BankIdVisitor, phone: Phone) -> None:
+def test_the_offers_page_can_be_seen_again_until_answered(
+    app: Flask, visitor: BankIdVisitor, phone: Phone
+) -> None:
     complete(app, visitor, phone)
     assert ANNA.name in visitor.get(f"/login/{visitor.uid}/bankid").text
     page = visitor.rp.follow(email_login(visitor))
@@ -93,7 +97,7 @@ def test_the_page_can_be_seen_again_until_then(app: Flask, visitor: BankIdVisito
     assert 'id="bankid-offer"' in again.text
 
 
-def test_another_bankid_takes_its_place(
+def test_a_newer_order_ends_the_offer(
     app: Flask, clock: time_machine.Traveller, visitor: BankIdVisitor, phone: Phone
 ) -> None:
     complete(app, visitor, phone)
@@ -105,7 +109,7 @@ def test_another_bankid_takes_its_place(
         assert db.session.scalars(sa.select(Order.result)).all() == [None, None]
 
 
-def test_it_is_kept_for_ten_minutes(
+def test_an_offer_is_kept_for_ten_minutes(
     app: Flask, clock: time_machine.Traveller, visitor: BankIdVisitor, phone: Phone
 ) -> None:
     complete(app, visitor, phone)
@@ -144,7 +148,7 @@ def test_the_answer_needs_the_csrf_token(app: Flask, visitor: BankIdVisitor, pho
 # Whose
 
 
-def test_another_browser_gets_nothing_of_it(app: Flask, visitor: BankIdVisitor, phone: Phone) -> None:
+def test_another_browser_gets_no_offer(app: Flask, visitor: BankIdVisitor, phone: Phone) -> None:
     complete(app, visitor, phone)
     other = BankIdVisitor(RelyingParty(app, app.test_client()))
     other.uid = visitor.uid
@@ -183,7 +187,7 @@ def test_only_the_account_that_logged_in_first_is_offered(
     assert linked_number(app) is None
 
 
-def test_nobody_logged_in_links_nothing(app: Flask, visitor: BankIdVisitor, phone: Phone) -> None:
+def test_an_offer_without_a_login_links_nothing(app: Flask, visitor: BankIdVisitor, phone: Phone) -> None:
     complete(app, visitor, phone)
     form = visitor.get(f"/login/{visitor.uid}?method=password")
     visitor.post(form, "link", answer="link")

@@ -111,7 +111,7 @@ def test_the_page_tells_what_the_app_waits_for(
 
 
 @on_sqlite
-def test_three_wrong_codes_end_it(
+def test_three_wrong_codes_end_the_order(
     app: Flask, clock: time_machine.Traveller, visitor: BankIdVisitor, phone: Phone
 ) -> None:
     visitor.open()
@@ -171,7 +171,7 @@ def test_a_renewed_code_logs_in(
 
 
 @on_sqlite
-def test_nothing_is_renewed_after_three_minutes(
+def test_an_order_is_not_renewed_after_three_minutes(
     clock: time_machine.Traveller, visitor: BankIdVisitor, calls: Calls
 ) -> None:
     visitor.open()
@@ -194,7 +194,7 @@ def test_an_app_that_does_not_start_is_told_and_not_tried_again(
 
 
 @on_sqlite
-def test_a_renewal_that_bankid_refuses_ends_it(
+def test_a_renewal_that_bankid_refuses_ends_the_order(
     clock: time_machine.Traveller, visitor: BankIdVisitor, phone: Phone, calls: Calls
 ) -> None:
     visitor.open()
@@ -372,7 +372,7 @@ def test_a_crash_between_collect_and_commit_logs_nobody_in(
     assert audited(app, "login.succeeded") == []
 
 
-def test_nobody_collects_more_often_than_every_other_second(
+def test_an_order_is_collected_every_other_second_at_most(
     clock: time_machine.Traveller, visitor: BankIdVisitor, calls: Calls
 ) -> None:
     visitor.open()
@@ -408,7 +408,7 @@ def poll_together(workers: list[Flask], visitor: BankIdVisitor) -> list[dict[str
 
 
 @on_postgresql
-def test_of_all_who_poll_one_collects(
+def test_one_of_many_polls_collects(
     workers: list[Flask], clock: time_machine.Traveller, visitor: BankIdVisitor, calls: Calls
 ) -> None:
     visitor.open()
@@ -431,7 +431,7 @@ def test_a_slow_bankid_has_one_collector(
 
 
 @on_postgresql
-def test_of_all_who_poll_one_renews(
+def test_one_of_many_polls_renews(
     workers: list[Flask], clock: time_machine.Traveller, visitor: BankIdVisitor, phone: Phone, calls: Calls
 ) -> None:
     visitor.open()
@@ -444,7 +444,7 @@ def test_of_all_who_poll_one_renews(
 
 
 @on_postgresql
-def test_a_completed_order_is_used_once_by_all_who_go_on(
+def test_a_completed_order_is_used_once_by_parallel_requests(
     app: Flask, visitor: BankIdVisitor, phone: Phone, simulator: Simulator
 ) -> None:
     visitor.open()

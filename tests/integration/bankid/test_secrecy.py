@@ -163,7 +163,7 @@ def whole_run(app: Flask, rp: RelyingParty, phone: Phone, written: StringIO) -> 
     return run
 
 
-def test_nothing_secret_is_kept_or_told(app: Flask, whole_run: Run, written: StringIO) -> None:
+def test_no_table_log_page_or_mail_holds_a_secret(app: Flask, whole_run: Run, written: StringIO) -> None:
     secrets = [*whole_run.links, *whole_run.handles, OLD, NEW, *spelled(NUMBER)]
     assert len(whole_run.links) == 2
     assert len(set(whole_run.handles)) >= 8

@@ -37,7 +37,7 @@ def text_of(mail: Any) -> str:
     return str(body.get_content())
 
 
-def test_the_owner_takes_it_away(
+def test_the_owner_unlinks_the_bankid(
     app: Flask, account: Account, visitor: BankIdVisitor, phone: Phone, linked: str
 ) -> None:
     page = account.get("/account/bankid/unlink")
@@ -54,7 +54,7 @@ def test_the_owner_takes_it_away(
     assert complete(app, visitor, phone).status_code == 403
 
 
-def test_a_second_time_changes_and_mails_nothing(app: Flask, account: Account) -> None:
+def test_a_second_unlinking_changes_and_mails_nothing(app: Flask, account: Account) -> None:
     page = account.get("/account/bankid/unlink")
     for _ in range(2):
         answer = account.post(page, "/account/bankid/unlink")
@@ -64,7 +64,7 @@ def test_a_second_time_changes_and_mails_nothing(app: Flask, account: Account) -
     assert len(queued(app, "notice_bankid")) == 1
 
 
-def test_it_needs_the_csrf_token_a_login_and_a_recent_one(
+def test_unlinking_needs_the_csrf_token_and_a_recent_login(
     app: Flask, clock: time_machine.Traveller, account: Account
 ) -> None:
     page = account.get("/account/bankid/unlink")
@@ -83,14 +83,14 @@ def test_it_needs_the_csrf_token_a_login_and_a_recent_one(
     assert linked_number(app) is None
 
 
-def test_a_disabled_owner_takes_nothing_away(app: Flask, account: Account) -> None:
+def test_a_disabled_owner_unlinks_nothing(app: Flask, account: Account) -> None:
     page = account.get("/account/bankid/unlink")
     disable(app)
     assert account.post(page, "/account/bankid/unlink").status_code == 401
     assert linked_number(app) is not None
 
 
-def test_sessions_that_the_bankid_logged_in_end_the_own_stays(
+def test_unlinking_ends_the_bankids_sessions_but_the_own(
     app: Flask, account: Account, visitor: BankIdVisitor, phone: Phone
 ) -> None:
     elsewhere = Account(app)
@@ -105,7 +105,7 @@ def test_sessions_that_the_bankid_logged_in_end_the_own_stays(
     assert by_bankid.get("/account").request.path.startswith("/login/")
 
 
-def test_somebody_who_unlinks_the_bankid_of_this_login_stays_logged_in(
+def test_an_owner_who_unlinks_the_bankid_of_this_login_stays_logged_in(
     app: Flask, visitor: BankIdVisitor, phone: Phone
 ) -> None:
     visitor.rp.follow(complete(app, visitor, phone))
@@ -137,7 +137,7 @@ def found_id(email: str) -> Any:
     return user.id
 
 
-def test_by_somebody_else_no_address_is_told(app: Flask) -> None:
+def test_an_unlinking_by_somebody_else_shows_no_address(app: Flask) -> None:
     with app.app_context():
         notice = Notice(SETTINGS.of(app))
         assert bankid_links.unlink(found_id("anna@example.se"), now=utcnow(), notice=notice)

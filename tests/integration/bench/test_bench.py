@@ -283,14 +283,14 @@ def test_a_late_operation_is_late_from_when_it_was_due_and_holds_up_no_other() -
     assert second > 150
 
 
-def test_who_waits_and_how_long_a_window_is() -> None:
+def test_the_people_who_wait_and_the_length_of_a_window() -> None:
     plan = Plan(ISSUER, PROVIDER.client, [NOBODY], list(SCENARIOS), None, 1, {}, waiting=7)
     assert [len(plan.people(name)) for name in ("login", BANKID_WAIT)] == [1, 7]
     assert plan.window(BANKID_WAIT) > 30  # an order's time to be scanned: each is renewed once
     assert Plan(ISSUER, PROVIDER.client, [], [], 3.0, 1, {}).window(BANKID_WAIT) == 3.0
 
 
-def test_what_waiting_cost_besides_is_told() -> None:
+def test_the_cost_of_waiting_is_reported() -> None:
     waited = run(
         scenario=BANKID_WAIT,
         operations=6000,
@@ -314,12 +314,12 @@ def test_clients_that_nobody_uses_stand_before_those_that_are_measured(tmp_path:
         assert list(found)[-3:] == ["bench", waiting.CLIENT_ID, service.CLIENT_ID]
 
 
-def test_what_the_purge_cost_beside_is_told() -> None:
+def test_the_purges_cost_is_reported() -> None:
     summary = summarise([run(cpu_ms={"provider": 2.0, "purge": 0.125}), run(scenario="jwks")])
     assert purge_figures(summary) == "purge beside, CPU milliseconds for each operation: login 0.12"
 
 
-def test_how_much_of_a_login_is_the_hash() -> None:
+def test_the_hashs_share_of_a_login() -> None:
     assert hash_ms() > 1
     assert hash_share(50.0, 40.0) == "login: 40.0 of 50.0 ms are the password hash, 80%"
 

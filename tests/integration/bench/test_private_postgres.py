@@ -36,7 +36,7 @@ def test_a_new_database_is_empty_and_separate(server: PrivatePostgres) -> None:
     assert ask(second, "SELECT current_database()") == 'se"cond å'
 
 
-def test_it_listens_on_its_own_socket_only(server: PrivatePostgres) -> None:
+def test_the_server_listens_on_its_own_socket_only(server: PrivatePostgres) -> None:
     assert ask(server.url, "SHOW listen_addresses") == ""
     assert ask(server.url, "SHOW unix_socket_directories") == str(server.folder)
     assert server.folder.stat().st_mode & 0o077 == 0
@@ -49,7 +49,7 @@ def test_only_a_server_for_tests_skips_the_disk(server: PrivatePostgres) -> None
         assert ask(durable.url, "SHOW synchronous_commit") == "on"
 
 
-def test_after_a_crash_it_goes_on_with_what_was_committed() -> None:
+def test_a_crashed_server_goes_on_with_what_was_committed() -> None:
     with PrivatePostgres() as durable:
         with psycopg.connect(durable.url) as connection:
             connection.execute("CREATE TABLE note (text varchar)")
@@ -64,7 +64,7 @@ def test_after_a_crash_it_goes_on_with_what_was_committed() -> None:
         assert ask(durable.url, "SELECT count(*) FROM note") == 0
 
 
-def test_it_leaves_no_process_and_no_folder() -> None:
+def test_the_server_leaves_no_process_and_no_folder() -> None:
     with PrivatePostgres(durable=False) as server:
         pid, folder = server.pid, server.folder
         assert f"{folder}/data" in Path(f"/proc/{pid}/cmdline").read_text()
@@ -82,7 +82,9 @@ def test_a_failing_start_says_why_and_leaves_no_folder(monkeypatch: pytest.Monke
     assert not server.folder.exists()
 
 
-def test_a_machine_without_it_is_told_the_package(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_machine_without_postgresql_is_told_the_package(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(postgres, "INSTALLED", tmp_path)
     with pytest.raises(PostgresError, match="apt-get install postgresql"):

@@ -47,7 +47,7 @@ def exported(run: Run, *options: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.usefixtures("trail")
-def test_everything_oldest_first(run: Run) -> None:
+def test_an_export_holds_all_rows_oldest_first(run: Run) -> None:
     rows = exported(run, "--event", "login.failed")
     assert [row["at"] for row in rows] == [f"2026-11-{22 + day}T12:00:00+00:00" for day in range(DAYS)]
     assert rows[0]["detail"] == {"method": "lösenord"}
@@ -72,7 +72,7 @@ def test_everything_oldest_first(run: Run) -> None:
         (["--since", "2027-01-01"], []),
     ],
 )
-def test_by_time(run: Run, options: list[str], days: list[int]) -> None:
+def test_an_export_by_time(run: Run, options: list[str], days: list[int]) -> None:
     rows = exported(run, "--event", "login.failed", "--user", "Anna@example.se", *options)
     assert [int(row["at"][8:10]) for row in rows] == days
     listed = json.loads(run("audit", "list", "--json", "--event", "login.failed", *options).stdout)
@@ -80,7 +80,7 @@ def test_by_time(run: Run, options: list[str], days: list[int]) -> None:
 
 
 @pytest.mark.usefixtures("trail")
-def test_into_a_file_of_its_own(run: Run, tmp_path: Path) -> None:
+def test_an_export_into_a_new_file(run: Run, tmp_path: Path) -> None:
     file = tmp_path / "audit.jsonl"
     result = run("audit", "export", "--event", "login.failed", "--output", str(file))
     assert result.stdout.strip() == f"{DAYS} events in {file}"

@@ -36,13 +36,13 @@ def refused(result: Any) -> list[str]:
     return [line.removeprefix("error: ") for line in lines]
 
 
-def test_check_the_configured_file(run: Run, clients_file: Path) -> None:
+def test_check_of_the_configured_file(run: Run, clients_file: Path) -> None:
     result = run("clients", "check")
     assert (result.exit_code, result.stderr) == (0, "")
     assert result.stdout == f"{clients_file}: 2 clients, no problems\n"
 
 
-def test_check_another_file(run: Run, tmp_path: Path) -> None:
+def test_check_of_another_file(run: Run, tmp_path: Path) -> None:
     path = write(tmp_path / "new.yaml", en=make_client())
     result = run("clients", "check", str(path))
     assert (result.exit_code, result.stdout) == (0, f"{path}: 1 client, no problems\n")
@@ -86,7 +86,7 @@ def test_check_without_keys_says_so(
     assert result.stderr.startswith("note: not checked against the signing keys: ")
 
 
-def test_check_tells_every_problem_with_its_place(run: Run, clients_file: Path) -> None:
+def test_check_names_every_problem_with_its_place(run: Run, clients_file: Path) -> None:
     write(
         clients_file,
         a=make_client(redirect_uris=["http://portal.example.se/cb"]),
@@ -100,11 +100,11 @@ def test_check_tells_every_problem_with_its_place(run: Run, clients_file: Path) 
 
 
 @pytest.mark.parametrize("name", ["", "missing.yaml", "."])
-def test_check_a_file_that_is_none(run: Run, tmp_path: Path, name: str) -> None:
+def test_check_of_an_unreadable_file(run: Run, tmp_path: Path, name: str) -> None:
     assert refused(run("clients", "check", str(tmp_path / name)))
 
 
-def test_list_clients(run: Run) -> None:
+def test_list_of_clients(run: Run) -> None:
     result = run("clients", "list", "--json")
     assert result.exit_code == 0
     assert json.loads(result.stdout) == [
@@ -126,14 +126,14 @@ def test_list_clients(run: Run) -> None:
     assert len(table) == 3
 
 
-def test_list_no_clients(run: Run, clients_file: Path) -> None:
+def test_list_without_clients(run: Run, clients_file: Path) -> None:
     write(clients_file)
     result = run("clients", "list")
     assert result.exit_code == 0
     assert result.stdout == f"{clients_file} has no clients yet\n"
 
 
-def test_list_a_broken_file(run: Run, clients_file: Path) -> None:
+def test_list_of_a_broken_file(run: Run, clients_file: Path) -> None:
     write(clients_file, a=make_client(scope="everything"))
     assert 'client "a"' in refused(run("clients", "list"))[0]
 
@@ -164,7 +164,7 @@ def test_show_says_what_is_in_force_and_from_where(run: Run, clients_file: Path)
     assert "scope: openid   (built in)" in people
 
 
-def test_show_an_unknown_client(run: Run) -> None:
+def test_show_of_an_unknown_client(run: Run) -> None:
     assert "nobody" in refused(run("clients", "show", "nobody"))[0]
 
 

@@ -30,7 +30,9 @@ def doctor(run: Callable[..., Any]) -> Callable[[], tuple[int, dict[str, str]]]:
     return examine
 
 
-def test_all_is_well(run: Callable[..., Any], doctor: Callable[[], tuple[int, dict[str, str]]]) -> None:
+def test_a_complete_set_up_passes(
+    run: Callable[..., Any], doctor: Callable[[], tuple[int, dict[str, str]]]
+) -> None:
     assert run("db", "upgrade").exit_code == 0
     status, states = doctor()
     assert status == 0

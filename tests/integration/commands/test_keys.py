@@ -120,13 +120,13 @@ def test_an_unknown_key_is_refused(keys: Callable[..., Any], kid: str) -> None:
     assert states(keys) == [("RS256", "active"), ("RS256", "next")]
 
 
-def test_without_a_folder_the_commands_say_how_to_make_it(keys: Callable[..., Any]) -> None:
+def test_commands_without_a_folder_say_how_to_make_one(keys: Callable[..., Any]) -> None:
     for arguments in (("list",), ("retire", "x")):
         (told,) = refused(keys(*arguments))
         assert "idp keys rotate" in told
 
 
-def test_what_is_done_to_keys_is_audited(keys: Callable[..., Any], run: Run) -> None:
+def test_changes_of_keys_are_audited(keys: Callable[..., Any], run: Run) -> None:
     without_tables = keys("rotate")
     assert said(without_tables)
     assert "not audited" in without_tables.stderr

@@ -70,14 +70,16 @@ def is_logged_in(party: RelyingParty) -> bool:
     return "code" in party.answer(party.authorize(prompt="none"))
 
 
-def test_nobody(app: Flask, run: Run, anna: str) -> None:
+def test_a_list_without_sessions(app: Flask, run: Run, anna: str) -> None:
     assert said(run("sessions", "list")) == "nobody is logged in"
     assert said(run("sessions", "list", "--user", "Anna@Example.se")) == "Anna@Example.se is not logged in"
     assert listed(run) == []
     assert said(run("sessions", "end", "--all", "--yes")) == "ended 0 sessions"
 
 
-def test_who_is_logged_in(run: Run, rp: RelyingParty, anna: str, bo: RelyingParty) -> None:
+def test_the_list_shows_the_sessions_in_force(
+    run: Run, rp: RelyingParty, anna: str, bo: RelyingParty
+) -> None:
     rp.log_in()
     rows = listed(run)
     assert [row["user"] for row in rows] == ["anna@example.se", "bo@example.se"]
@@ -100,7 +102,7 @@ def test_idle_and_old_sessions_are_not_in_force(
     assert said(run("sessions", "end", "--user", "anna@example.se")) == "ended 0 sessions"
 
 
-def test_end_one(app: Flask, run: Run, rp: RelyingParty, anna: str, bo: RelyingParty) -> None:
+def test_ending_one_session(app: Flask, run: Run, rp: RelyingParty, anna: str, bo: RelyingParty) -> None:
     tokens = rp.tokens()
     (row,) = listed(run, "--user", "anna@example.se")
     assert said(run("sessions", "end", "--id", row["id"])) == "ended 1 session"
@@ -116,7 +118,7 @@ def test_end_one(app: Flask, run: Run, rp: RelyingParty, anna: str, bo: RelyingP
     )
 
 
-def test_end_those_of_one_person(run: Run, rp: RelyingParty, anna: str, bo: RelyingParty) -> None:
+def test_ending_one_persons_sessions(run: Run, rp: RelyingParty, anna: str, bo: RelyingParty) -> None:
     tokens = rp.tokens()
     assert said(run("sessions", "end", "--user", "Anna@example.se")) == "ended 1 session"
     assert rp.userinfo(tokens.access_token).status_code == 401
@@ -136,7 +138,7 @@ def test_tokens_for_offline_use_end_too(
     assert bo.refresh(others.refresh_token).status == (400 if which == "--all" else 200)
 
 
-def test_end_all(
+def test_ending_all_sessions(
     run: Run, rp: RelyingParty, anna: str, bo: RelyingParty, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(overview, "BATCH", 1)
@@ -174,7 +176,7 @@ def test_wrong_usage(run: Run, anna: str, options: list[str], problem: str) -> N
     assert problem in refused(run("sessions", "end", *options))
 
 
-def test_an_id_that_is_none(run: Run, anna: str) -> None:
+def test_a_malformed_session_id(run: Run, anna: str) -> None:
     result = run("sessions", "end", "--id", "x")
     assert result.exit_code == 2
     assert "'x' is not a valid UUID" in result.stderr

@@ -84,7 +84,7 @@ def users_table(app: Flask, company: str) -> Callable[[], int]:
 
 
 @pytest.mark.parametrize("number", ["556677-8899", "5566778899", " 5566778899 "])
-def test_add_and_list_companies(app: Flask, run: Run, number: str) -> None:
+def test_companies_are_added_and_listed(app: Flask, run: Run, number: str) -> None:
     assert said(run("companies", "list")) == "no companies: add one with `idp companies add NAME`"
     assert json.loads(said(run("companies", "list", "--json"))) == []
     assert said(run("companies", "add", "Exempel  AB ", "--org-number", number)) == "added Exempel AB"
@@ -124,7 +124,7 @@ def test_a_bad_company_is_refused(
 # Users
 
 
-def test_add_a_user_with_a_password(app: Flask, run: Run, company: str, rp: RelyingParty) -> None:
+def test_a_user_is_added_with_a_password(app: Flask, run: Run, company: str, rp: RelyingParty) -> None:
     added = said(run(*ANNA, "--password-stdin", stdin=PASSWORD + "\n"))
     assert added == f"added anna@example.se ({user_of(app).id})"
     assert "code" in rp.answer(rp.log_in())
@@ -138,7 +138,7 @@ def test_add_a_user_with_a_password(app: Flask, run: Run, company: str, rp: Rely
 
 
 @pytest.mark.parametrize("end", ["", "\n", "\r\n"])
-def test_add_a_user_with_an_older_hash(
+def test_a_user_is_added_with_an_older_hash(
     app: Flask, run: Run, company: str, rp: RelyingParty, end: str
 ) -> None:
     said(run(*ANNA, "--password-hash-stdin", stdin=BCRYPT + end))
@@ -168,7 +168,7 @@ def test_every_fact_of_a_user_can_be_given(app: Flask, run: Run, company: str) -
     assert "user.created" in text
 
 
-def test_list_users(run: Run, company: str) -> None:
+def test_users_are_listed(run: Run, company: str) -> None:
     assert said(run("users", "list")) == "no users: add one with `idp users add EMAIL`"
     said(run("companies", "add", "Annat AB"))
     said(run(*ANNA))
@@ -218,7 +218,7 @@ def test_every_problem_of_a_user_is_told_at_once(run: Run, company: str) -> None
     assert len(told) == 3
 
 
-def test_the_new_id_for_scripts(app: Flask, run: Run, company: str) -> None:
+def test_the_new_users_id_for_scripts(app: Flask, run: Run, company: str) -> None:
     added = json.loads(said(run(*ANNA, "--json")))
     assert added == {"id": str(user_of(app).id), "email": "anna@example.se"}
 
@@ -337,7 +337,7 @@ def test_an_unknown_user_is_refused(run: Run, company: str, command: str, email:
     assert told.startswith("there is no user with the address")
 
 
-def test_disable_and_enable(app: Flask, run: Run, company: str, rp: RelyingParty) -> None:
+def test_a_user_is_disabled_and_enabled(app: Flask, run: Run, company: str, rp: RelyingParty) -> None:
     said(run(*ANNA, "--password-stdin", stdin=PASSWORD))
     tokens = rp.tokens()
     assert rp.userinfo(tokens.access_token).status_code == 200
@@ -367,7 +367,7 @@ def test_disabling_by_command_ends_the_sessions_in_the_database(
 # Audit
 
 
-def test_list_audit(run: Run, company: str, rp: RelyingParty) -> None:
+def test_the_audit_is_listed(run: Run, company: str, rp: RelyingParty) -> None:
     said(run(*ANNA, "--password-stdin", stdin=PASSWORD))
     rp.log_in(password="fel")
     rp.log_in()
@@ -389,13 +389,13 @@ def test_list_audit(run: Run, company: str, rp: RelyingParty) -> None:
 # Databases that do not serve
 
 
-def test_without_tables_the_command_says_what_to_run(run: Run) -> None:
+def test_a_database_without_tables_is_told_what_to_run(run: Run) -> None:
     (told,) = refused(run("users", "list"))
     assert "no such table" in told
     assert "idp db upgrade" in told
 
 
-def test_without_tables_on_postgresql_the_command_says_what_to_run(
+def test_a_postgresql_without_tables_is_told_what_to_run(
     run: Run, postgres: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("IDP_DATABASE_URL", postgres.create_database("without_tables"))

@@ -111,7 +111,9 @@ def test_people_move_in_with_their_passwords(app: Flask, load: Import, rp: Relyi
         (("--no-welcome",), []),
     ],
 )
-def test_who_is_welcomed(app: Flask, load: Import, options: tuple[str, ...], welcomed: list[str]) -> None:
+def test_the_people_who_are_welcomed(
+    app: Flask, load: Import, options: tuple[str, ...], welcomed: list[str]
+) -> None:
     lines = (f"{HEADER},password_hash", f"{GOOD},{BCRYPT}", "bo@example.se,Bo,Exempel AB,")
     facts = json.loads(said(load(*lines, options=(*options, "--json"))))
     assert facts["welcomed"] == len(welcomed)
@@ -284,7 +286,7 @@ def test_the_outcome_for_scripts(load: Import) -> None:
     assert [line["line"] for line in facts["bad"]] == [3]
 
 
-def test_somebody_else_adds_an_address_meanwhile(
+def test_an_address_added_meanwhile_undoes_the_import(
     app: Flask, load: Import, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with app.app_context():

@@ -39,7 +39,7 @@ def is_lean(sent: list[tuple[str, str]]) -> bool:
 
 
 @pytest.mark.usefixtures("anna", "clock")
-def test_single_sign_on(rp: RelyingParty, statements: Statements) -> None:
+def test_the_statements_of_single_sign_on(rp: RelyingParty, statements: Statements) -> None:
     rp.log_in()
     response, sent = statements.of(rp.authorize)
     assert reads_and_writes(sent) == (1, 1), sent
@@ -53,7 +53,7 @@ def test_single_sign_on(rp: RelyingParty, statements: Statements) -> None:
 
 
 @pytest.mark.usefixtures("anna", "clock")
-def test_tokens(app: Flask, rp: RelyingParty, statements: Statements) -> None:
+def test_the_statements_of_tokens(app: Flask, rp: RelyingParty, statements: Statements) -> None:
     """Where a query may write, a confidential client's refresh is one statement."""
     service = RelyingParty(app, rp.browser, "service", "https://service.example.se/cb")
     tokens = service.tokens(scope="openid offline_access")
@@ -69,7 +69,9 @@ def test_tokens(app: Flask, rp: RelyingParty, statements: Statements) -> None:
 
 
 @pytest.mark.usefixtures("anna")
-def test_use_is_noted_once_a_minute(rp: RelyingParty, statements: Statements, clock: Traveller) -> None:
+def test_a_sessions_use_is_noted_once_a_minute(
+    rp: RelyingParty, statements: Statements, clock: Traveller
+) -> None:
     rp.log_in()
     counts = []
     for seconds in (1, 58, 1, 1, 58, 1):
@@ -81,7 +83,7 @@ def test_use_is_noted_once_a_minute(rp: RelyingParty, statements: Statements, cl
 
 
 @pytest.mark.usefixtures("anna", "clock")
-def test_a_whole_login(rp: RelyingParty, statements: Statements) -> None:
+def test_the_statements_of_a_whole_login(rp: RelyingParty, statements: Statements) -> None:
     """At most ten reads and seven writes for the request, the login and the code."""
     rp.submit(rp.follow(rp.authorize()), email="nobody@example.se", password="x")  # looks for older hashes
     totals = Counter[str]()
@@ -118,7 +120,9 @@ def test_a_whole_login(rp: RelyingParty, statements: Statements) -> None:
         "/login/password",
     ],
 )
-def test_without_a_session_these_ask_nothing(rp: RelyingParty, statements: Statements, path: str) -> None:
+def test_pages_without_a_session_take_no_statement(
+    rp: RelyingParty, statements: Statements, path: str
+) -> None:
     response, sent = statements.of(lambda: rp.browser.get(path, **HTTPS))
     response.close()
     assert response.status_code == 200
@@ -127,7 +131,7 @@ def test_without_a_session_these_ask_nothing(rp: RelyingParty, statements: State
 
 @pytest.mark.usefixtures("anna")
 @pytest.mark.parametrize("path", ["/logout", "/login/password", "/nowhere"])
-def test_a_page_asks_who_is_there_once(
+def test_a_page_reads_its_session_once(
     rp: RelyingParty, statements: Statements, clock: Traveller, path: str
 ) -> None:
     rp.log_in()
@@ -136,7 +140,7 @@ def test_a_page_asks_who_is_there_once(
 
 
 @pytest.mark.usefixtures("anna", "clock")
-def test_the_account_page_asks_little(rp: RelyingParty, statements: Statements) -> None:
+def test_the_account_page_takes_few_statements(rp: RelyingParty, statements: Statements) -> None:
     """Who is there, the details, and what its other sections show."""
     rp.log_in()
     response, sent = statements.of(lambda: rp.browser.get("/account", **HTTPS))

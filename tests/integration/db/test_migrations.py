@@ -87,7 +87,7 @@ TRIGGERS = {
 }
 
 
-def test_down_and_up_again(run: Run, engine: sa.Engine) -> None:
+def test_migrations_go_down_and_up_again(run: Run, engine: sa.Engine) -> None:
     said(run("db", "upgrade"))
     assert said(run("db", "downgrade", "base", "--yes")) == "the database is at base"
     assert tables(engine) <= {"alembic_version"}
@@ -108,7 +108,7 @@ def test_upgrading_twice_changes_nothing(run: Run, engine: sa.Engine) -> None:
     assert "Exempel AB" in said(run("companies", "list"))
 
 
-def test_current_says_whether_it_is_behind(run: Run) -> None:
+def test_current_says_whether_the_database_is_behind(run: Run) -> None:
     behind = run("db", "current")
     assert behind.exit_code == 1
     assert "error: the database is at migration None, this version needs" in behind.stderr
@@ -180,5 +180,5 @@ def test_last_logins_come_from_the_sessions_there_are(run: Run, engine: sa.Engin
     assert logins == {"anna": NOON + timedelta(days=3), "bo": NEVER}
 
 
-def test_there_is_one_head() -> None:
+def test_migrations_have_one_head() -> None:
     assert len(ScriptDirectory(str(application.MIGRATIONS)).get_heads()) == 1

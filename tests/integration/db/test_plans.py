@@ -44,7 +44,7 @@ def explain(element: Explain, compiler: Any, **options: Any) -> str:
 
 
 @pytest.mark.usefixtures("anna")
-def test_without_statistics_a_look_begins_with_its_key(
+def test_a_query_without_statistics_begins_with_its_key(
     rp: RelyingParty, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Not with all active people: until there are some, a busy provider would get slower by the second."""

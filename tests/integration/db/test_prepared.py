@@ -57,7 +57,7 @@ def alone(engine: sa.Engine) -> AloneEngine:
     return AloneEngine(engine, {**CONNECT, "pool_size": 1, "max_overflow": 0, "pool_timeout": 5})
 
 
-def test_what_goes_in_is_committed_and_comes_out(alone: AloneEngine, engine: sa.Engine) -> None:
+def test_values_are_committed_and_read_back(alone: AloneEngine, engine: sa.Engine) -> None:
     assert alone.execute(INSERT, THING) == ()
     with engine.connect() as other:
         assert tuple(other.execute(sa.select(TABLE)).one()) == tuple(THING.values())
@@ -66,7 +66,7 @@ def test_what_goes_in_is_committed_and_comes_out(alone: AloneEngine, engine: sa.
     assert (row.id, row.at, row.at.tzinfo) == (ID, AT, UTC)
 
 
-def test_nothing_is_null_and_no_row_is_none(alone: AloneEngine) -> None:
+def test_none_is_null_and_no_row_is_an_empty_list(alone: AloneEngine) -> None:
     alone.execute(INSERT, dict.fromkeys(THING) | {"b_name": "empty"})
     (row,) = alone.execute(SELECT, {"wanted": "empty"})
     assert (row.id, row.at, row.number, row.is_so, row.raw) == (None,) * 5
@@ -139,7 +139,7 @@ def test_threads_have_their_own_rows(engine: sa.Engine) -> None:
         assert all(threads.map(look, range(16)))
 
 
-def test_what_the_database_would_fill_in_is_refused(alone: AloneEngine) -> None:
+def test_a_statement_with_values_left_to_defaults_is_refused(alone: AloneEngine) -> None:
     table = sa.Table(
         "filled_in", sa.MetaData(), sa.Column("at", sa.DateTime, default=lambda: AT), sa.Column("n", sa.Text)
     )

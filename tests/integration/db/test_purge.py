@@ -194,7 +194,7 @@ def test_a_clients_own_token_keeps_no_grant(inside: Flask, clock: Traveller) -> 
     assert removed(now) == {"grants": 1}
 
 
-def test_every_grant_is_looked_at_however_many_stay(
+def test_every_grant_is_examined_however_many_stay(
     inside: Flask, clock: Traveller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(retention, "STRETCH", 3)
@@ -230,7 +230,7 @@ def test_pushed_requests_and_assertions_outlive_their_use(inside: Flask, clock: 
     assert removed(now) == {"pushed_requests": 1, "used_assertions": 1}
 
 
-def test_orders_go_after_a_day_and_evidence_when_it_was_to(inside: Flask, clock: Traveller) -> None:
+def test_orders_go_after_a_day_and_evidence_at_its_time(inside: Flask, clock: Traveller) -> None:
     now = utcnow()
     old = now - DAY - SOON
     add(order(old, now - DAY), order(old, old), order(old, None), order(now - DAY, None), order(now, now))
@@ -262,7 +262,9 @@ def test_reset_links_go_after_a_week(inside: Flask, clock: Traveller) -> None:
     assert removed(now) == {"reset_links": 1}
 
 
-def test_more_than_a_batch_goes(inside: Flask, clock: Traveller, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_beyond_one_batch_are_removed(
+    inside: Flask, clock: Traveller, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(retention, "BATCH", 3)
     now = utcnow()
     add(*(token(uuid4(), now - HOUR) for _ in range(7)), token(uuid4(), now))
@@ -330,7 +332,7 @@ def test_a_worker_that_is_stopped_leaves_the_rest(inside: Flask, tmp_path: Path,
 
 
 @pytest.mark.parametrize("database_url", DATABASES[1:], indirect=True)
-def test_two_at_once_share_the_work(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_purges_at_once_share_the_work(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retention, "BATCH", 20)
     now = utcnow()
     total = 400
@@ -358,7 +360,7 @@ def test_two_at_once_share_the_work(app: Flask, monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.parametrize("database_url", DATABASES[1:], indirect=True)
-def test_rows_that_somebody_else_holds_are_passed_over(inside: Flask) -> None:
+def test_locked_rows_are_passed_over(inside: Flask) -> None:
     now = utcnow()
     add(token(uuid4(), now - HOUR), token(uuid4(), now - HOUR))
     with db.engine.connect() as other:

@@ -79,7 +79,7 @@ def logins(browser: FlaskClient) -> Any:
 
 
 @pytest.mark.parametrize("kid", ["old", "new"])
-def test_what_the_provider_says_is_done(browser: FlaskClient, provider: Provider, kid: str) -> None:
+def test_the_providers_logout_tokens_end_logins(browser: FlaskClient, provider: Provider, kid: str) -> None:
     stranger = browser.application.test_client()
     answer = stranger.post("/backchannel-logout", data={"logout_token": provider.token(kid=kid)})
     assert (answer.status_code, answer.headers["Cache-Control"]) == (204, "no-store")
@@ -90,7 +90,7 @@ def test_what_the_provider_says_is_done(browser: FlaskClient, provider: Provider
     assert logins(browser) == []
 
 
-def test_another_session_is_another_matter(browser: FlaskClient, provider: Provider) -> None:
+def test_a_token_for_another_session_ends_none(browser: FlaskClient, provider: Provider) -> None:
     answer = browser.post("/backchannel-logout", data={"logout_token": provider.token(sid="s2")})
     assert answer.status_code == 204
     assert logins(browser) == ["login:portal", "login:spa"]
@@ -111,7 +111,7 @@ def test_another_session_is_another_matter(browser: FlaskClient, provider: Provi
     ],
     ids=str,
 )
-def test_with_one_thing_wrong_nothing_is_done(
+def test_a_logout_token_with_one_thing_wrong_ends_nothing(
     browser: FlaskClient, provider: Provider, changes: dict[str, Any]
 ) -> None:
     answer = browser.post("/backchannel-logout", data={"logout_token": provider.token(**changes)})
@@ -120,11 +120,11 @@ def test_with_one_thing_wrong_nothing_is_done(
 
 
 @pytest.mark.parametrize("text", ["", "x", "a.b.c"])
-def test_what_is_no_token(browser: FlaskClient, text: str) -> None:
+def test_a_text_that_is_not_a_token_is_refused(browser: FlaskClient, text: str) -> None:
     assert browser.post("/backchannel-logout", data={"logout_token": text}).status_code == 400
 
 
-def test_a_strangers_signature(browser: FlaskClient, provider: Provider) -> None:
+def test_a_strangers_signature_is_refused(browser: FlaskClient, provider: Provider) -> None:
     stranger = RSAKey.generate_key(2048, {"kid": "old"})
     claims = jwt.decode(provider.token(), provider.kept).claims
     forged = jwt.encode({"alg": "RS256", "kid": "old", "typ": "logout+jwt"}, claims, stranger)

@@ -53,14 +53,14 @@ def deliver(folder: Path, *mails: OutgoingMail) -> list[str]:
     return sorted(path.name for path in folder.glob("*.eml"))
 
 
-def test_no_mails_yet(visitor: FlaskClient) -> None:
+def test_a_page_without_mails(visitor: FlaskClient) -> None:
     page = visitor.get("/outbox/?lang=sv")
     assert page.status_code == 200
     assert "Inga mejl har skickats än." in page.text
     assert "No mail has been sent yet." in visitor.get("/outbox/?lang=en").text
 
 
-def test_the_newest_is_first(visitor: FlaskClient, folder: Path) -> None:
+def test_the_newest_mail_is_first(visitor: FlaskClient, folder: Path) -> None:
     deliver(folder, letter("Det andra", 2), letter("Det första <b>", 1))
     (folder / ".20261122T120300-0.eml.1").write_text("half written")
     (folder / "notes.txt").write_text("nothing")
@@ -92,7 +92,7 @@ def test_the_html_is_kept_apart(visitor: FlaskClient, folder: Path) -> None:
 
 @pytest.mark.parametrize("name", ["x.eml", "..%2Fkept.json", "%2Fetc%2Fpasswd", ".x.eml", "x.txt", "%00.eml"])
 @pytest.mark.parametrize("end", ["", "/html"])
-def test_nothing_else_is_shown(visitor: FlaskClient, folder: Path, name: str, end: str) -> None:
+def test_other_files_are_not_shown(visitor: FlaskClient, folder: Path, name: str, end: str) -> None:
     (folder / ".x.eml").write_text("Subject: x\r\n\r\n")
     (folder / "x.txt").write_text("Subject: x\r\n\r\n")
     assert visitor.get(f"/outbox/{name}{end}").status_code == 404

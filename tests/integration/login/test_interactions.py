@@ -75,7 +75,7 @@ def test_a_form_sent_twice_gives_one_code(rp: RelyingParty, app: Flask, anna: st
     assert count(app, Grant) == 1
 
 
-def test_it_ends_after_its_time(
+def test_an_interaction_ends_after_its_time(
     clock: time_machine.Traveller, rp: RelyingParty, app: Flask, anna: str
 ) -> None:
     page = rp.follow(rp.authorize())
@@ -88,7 +88,7 @@ def test_it_ends_after_its_time(
 
 
 @on_sqlite_only
-def test_an_unknown_one_is_not_found(browser: FlaskClient) -> None:
+def test_an_unknown_interaction_is_not_found(browser: FlaskClient) -> None:
     for uid in ("x" * 43, "x", "x" * 5000, "å", "%00", "%FF", "..%2f..", "'--"):
         for path in (f"/login/{uid}", f"/login/{uid}/password", f"/authorize/{uid}", f"/consent/{uid}"):
             assert browser.get(path, **HTTPS).status_code == 404

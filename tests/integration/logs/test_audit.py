@@ -54,7 +54,7 @@ def test_a_row_shares_its_causes_transaction(app: Flask) -> None:
         assert audit.newest(5) == []
 
 
-def test_newest_first_and_by_event_and_user(app: Flask) -> None:
+def test_rows_are_listed_newest_first_by_event_and_user(app: Flask) -> None:
     person = uuid4()
     with app.app_context():
         for event in (Event.LOGIN_FAILED, Event.LOGIN_SUCCEEDED, Event.LOGIN_FAILED):
@@ -125,7 +125,7 @@ def test_the_trail_holds_nothing_secret(app: Flask, rp: RelyingParty, anna: str)
         assert secret not in text
 
 
-def test_the_moment_is_the_requests(app: Flask) -> None:
+def test_a_rows_moment_is_the_requests(app: Flask) -> None:
     before = utcnow()
     with app.app_context():
         audit.record(Event.KEY_ROTATED, now=utcnow(), alg="RS256")

@@ -172,7 +172,7 @@ def test_an_unexpected_error_is_logged_with_where_and_shown_without(
     assert "in broken" in line["exception"]
 
 
-def test_what_is_typed_cannot_forge_a_line(app: Flask, written: StringIO) -> None:
+def test_typed_text_cannot_forge_a_line(app: Flask, written: StringIO) -> None:
     app.test_client().get("/x%0a%7b%22event%22%3a%22forged%22%7d", **HTTPS)
     assert len(written.getvalue().splitlines()) == 1
     assert json.loads(written.getvalue())["event"] == "refused"
@@ -183,7 +183,7 @@ def text_logs(environ: dict[str, str]) -> None:
     environ["IDP_LOG_FORMAT"] = "text"
 
 
-def test_text_for_people(text_logs: None, app: Flask, written: StringIO) -> None:
+def test_a_terminal_gets_text_for_people(text_logs: None, app: Flask, written: StringIO) -> None:
     app.test_client().get("/nowhere", **HTTPS)
     (line,) = written.getvalue().splitlines()
     assert "event='refused'" in line

@@ -31,9 +31,7 @@ def figures(browser: FlaskClient) -> dict[str, float]:
     }
 
 
-def test_they_tell_what_happened_lately(
-    app: Flask, browser: FlaskClient, rp: RelyingParty, anna: str
-) -> None:
+def test_metrics_count_recent_events(app: Flask, browser: FlaskClient, rp: RelyingParty, anna: str) -> None:
     before = figures(browser)
     assert before["idp_events_last_5_minutes login.succeeded"] == 0
     rp.log_in()
@@ -43,7 +41,7 @@ def test_they_tell_what_happened_lately(
     assert after["idp_events_last_5_minutes login.failed"] == 1
 
 
-def test_they_tell_of_mails_that_wait_or_were_given_up(app: Flask, browser: FlaskClient) -> None:
+def test_metrics_count_mails_that_wait_or_were_given_up(app: Flask, browser: FlaskClient) -> None:
     assert figures(browser)["idp_mails_waiting"] == 0
     with app.app_context():
         now = utcnow()
@@ -59,7 +57,7 @@ def test_they_tell_of_mails_that_wait_or_were_given_up(app: Flask, browser: Flas
 @pytest.mark.parametrize(
     "sent", [None, "", "Bearer", f"Bearer {TOKEN}x", f"Basic {TOKEN}", TOKEN, "Bearer å"]
 )
-def test_without_the_token_nobody_reads_them(browser: FlaskClient, sent: str | None) -> None:
+def test_metrics_need_their_token(browser: FlaskClient, sent: str | None) -> None:
     headers = {} if sent is None else {"Authorization": sent}
     response = browser.get("/metrics", headers=headers, **HTTPS)
     assert response.status_code == 401
@@ -67,7 +65,7 @@ def test_without_the_token_nobody_reads_them(browser: FlaskClient, sent: str | N
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_without_a_setting_there_are_none(environ: dict[str, str]) -> None:
+def test_metrics_need_a_setting(environ: dict[str, str]) -> None:
     browser = create_app(Settings.from_environ(environ | {"IDP_METRICS_TOKEN": ""})).test_client()
     response = browser.get("/metrics", headers={"Authorization": f"Bearer {TOKEN}"}, **HTTPS)
     assert response.status_code == 404

@@ -100,7 +100,7 @@ def test_one_mails_content_is_worthless_in_anothers_row(inside: Flask) -> None:
 # Claims
 
 
-def test_the_longest_waiting_is_next_and_each_is_claimed_once(inside: Flask, clock: Traveller) -> None:
+def test_the_longest_waiting_mail_is_next_and_leased_once(inside: Flask, clock: Traveller) -> None:
     for number in range(3):
         add(OutgoingMail(f"{number}@example.se", "Hej"))
         clock.shift(1)
@@ -108,9 +108,7 @@ def test_the_longest_waiting_is_next_and_each_is_claimed_once(inside: Flask, clo
     assert outbox.lease_next(now=utcnow()) is None
 
 
-def test_what_somebody_waits_for_leaves_before_what_was_queued_before(
-    inside: Flask, clock: Traveller
-) -> None:
+def test_urgent_mails_leave_before_older_ones(inside: Flask, clock: Traveller) -> None:
     for number, urgency in enumerate((Urgency.LATER, Urgency.SOON, Urgency.WAITED_FOR) * 2):
         add(OutgoingMail(f"{number}@example.se", "Hej"), urgency=urgency)
         clock.shift(1)
@@ -147,7 +145,7 @@ def test_a_worker_that_comes_back_too_late_changes_nothing(inside: Flask, clock:
 # Afterwards
 
 
-def test_what_has_left_leaves_no_content(inside: Flask) -> None:
+def test_a_delivered_mails_content_is_removed(inside: Flask) -> None:
     add(kind="welcome")
     lease = take()
     outbox.mark_delivered(lease, now=utcnow())
@@ -157,7 +155,9 @@ def test_what_has_left_leaves_no_content(inside: Flask) -> None:
     assert outbox.waiting() == 0
 
 
-def test_pauses_grow_for_two_days_and_then_it_is_over(inside: Flask, clock: Traveller) -> None:
+def test_pauses_between_tries_grow_for_two_days_then_the_mail_is_given_up(
+    inside: Flask, clock: Traveller
+) -> None:
     start = utcnow()
     add()
     pauses: list[int] = []
@@ -175,7 +175,7 @@ def test_pauses_grow_for_two_days_and_then_it_is_over(inside: Flask, clock: Trav
     assert row(lease).sealed, "the caller says loudly that it is given up"
 
 
-def test_giving_up_is_audited_without_an_address(inside: Flask) -> None:
+def test_a_mail_given_up_is_audited_without_its_address(inside: Flask) -> None:
     user_id = make_user().id
     add(kind="welcome", user_id=user_id)
     lease = take()
@@ -191,7 +191,7 @@ def test_giving_up_is_audited_without_an_address(inside: Flask) -> None:
     assert outbox.waiting() == 0
 
 
-def test_who_was_not_reached_last_time_is_known(inside: Flask, clock: Traveller) -> None:
+def test_a_failed_last_mail_is_remembered(inside: Flask, clock: Traveller) -> None:
     user_id = make_user().id
     assert not outbox.failed(user_id, "welcome")
     add(kind="welcome", user_id=user_id)
@@ -204,7 +204,7 @@ def test_who_was_not_reached_last_time_is_known(inside: Flask, clock: Traveller)
     assert not outbox.failed(user_id, "welcome"), "the newest counts"
 
 
-def test_what_was_over_a_month_ago_is_forgotten(inside: Flask, clock: Traveller) -> None:
+def test_mails_finished_over_a_month_ago_are_removed(inside: Flask, clock: Traveller) -> None:
     add()
     add()
     outbox.mark_delivered(take(), now=utcnow())
@@ -234,7 +234,7 @@ def test_a_new_user_is_welcomed(app: Flask, run: Run, database_url: str, monkeyp
     assert "https://login.example.se/password/reset>" in body.get_content(), "no token"
 
 
-def test_who_is_not_added_is_not_welcomed(app: Flask) -> None:
+def test_a_user_who_is_not_added_is_not_welcomed(app: Flask) -> None:
     with app.app_context():
         make_user()
         again = accounts.NewUser(email="ANNA@example.se", name="Anna", company="Exempel AB")
@@ -256,7 +256,7 @@ class TestCommands:
         added = run("users", "add", "anna@example.se", "--name", "Anna", "--company", "Exempel AB")
         assert added.exit_code == 0, added.output
 
-    def test_adding_welcomes(self, app: Flask) -> None:
+    def test_an_added_user_is_welcomed(self, app: Flask) -> None:
         (mail,) = queued(app, "welcome")
         assert mail["To"] == "Anna <anna@example.se>"
 
@@ -267,7 +267,7 @@ class TestCommands:
         assert body is not None
         assert "Ett.\r\n\r\nTvå.\r\n\r\nKontakta" in body.get_content()
 
-    def test_welcoming_again(self, app: Flask, run: Run) -> None:
+    def test_a_user_is_welcomed_again(self, app: Flask, run: Run) -> None:
         result = run("users", "send-welcome", "ANNA@example.se")
         assert (result.exit_code, result.stdout) == (0, "the welcome mail to ANNA@example.se is queued\n")
         assert len(queued(app, "welcome")) == 2
@@ -276,7 +276,7 @@ class TestCommands:
             assert event is not None
             assert (event.event, event.actor) == ("user.welcomed", "operator")
 
-    def test_nobody_is_not_welcomed(self, app: Flask, run: Run) -> None:
+    def test_an_unknown_user_is_not_welcomed(self, app: Flask, run: Run) -> None:
         result = run("users", "send-welcome", "nobody@example.se")
         assert (result.exit_code, len(queued(app))) == (1, 1)
         assert "there is no user" in result.stderr

@@ -152,13 +152,13 @@ def test_many_mails_share_a_connection(inside: Flask, tmp_path: Path) -> None:
     assert server.recipients == [f"{number}@example.se" for number in range(count)]
 
 
-def test_nothing_to_send_needs_no_connection(inside: Flask, tmp_path: Path) -> None:
+def test_an_empty_outbox_needs_no_connection(inside: Flask, tmp_path: Path) -> None:
     with MailServer(tmp_path) as server:
         assert deliver(smtp(server))
         assert server.connections == 0
 
 
-def test_stopping_leaves_the_rest_for_later(inside: Flask, tmp_path: Path) -> None:
+def test_a_stopped_worker_leaves_the_rest_for_later(inside: Flask, tmp_path: Path) -> None:
     with MailServer(tmp_path) as server:
         add(letter("0@example.se"), letter("1@example.se"))
         transport = mail_transport.transport(smtp(server), sender=SENDER)
@@ -171,7 +171,7 @@ def test_stopping_leaves_the_rest_for_later(inside: Flask, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("where", ["recipient_answers", "data_answers"])
-def test_what_is_refused_for_ever_is_given_up_and_the_rest_goes(
+def test_a_mail_refused_for_ever_is_given_up_and_the_rest_goes(
     inside: Flask, tmp_path: Path, where: str, lines: Lines
 ) -> None:
     with MailServer(tmp_path) as server:
@@ -194,7 +194,7 @@ def test_what_is_refused_for_ever_is_given_up_and_the_rest_goes(
 
 
 @pytest.mark.parametrize("where", ["recipient_answers", "data_answers"])
-def test_what_is_deferred_is_tried_again(inside: Flask, tmp_path: Path, where: str, clock: Traveller) -> None:
+def test_a_deferred_mail_is_tried_again(inside: Flask, tmp_path: Path, where: str, clock: Traveller) -> None:
     with MailServer(tmp_path) as server:
         setattr(server, where, ["450 4.2.0 <anna@example.se> greylisted", "451 later"])
         add(letter(), letter("bo@example.se"))
@@ -206,7 +206,7 @@ def test_what_is_deferred_is_tried_again(inside: Flask, tmp_path: Path, where: s
     assert given_up() == []
 
 
-def test_what_is_deferred_for_two_days_is_given_up(
+def test_a_mail_deferred_for_two_days_is_given_up(
     inside: Flask, tmp_path: Path, clock: Traveller, lines: Lines
 ) -> None:
     with MailServer(tmp_path) as server:
@@ -438,7 +438,7 @@ class TestProcess:
             process.kill()
             process.wait()
 
-    def test_it_needs_to_know_where_to(self, run: Run) -> None:
+    def test_the_worker_needs_a_mail_url(self, run: Run) -> None:
         assert run("db", "upgrade").exit_code == 0
         result = run("worker")
         assert (result.exit_code, result.stderr) == (
@@ -446,13 +446,13 @@ class TestProcess:
             "error: IDP_MAIL_URL is missing: it says where mails go\n",
         )
 
-    def test_it_needs_the_newest_tables(self, run: Run) -> None:
+    def test_the_worker_needs_the_newest_tables(self, run: Run) -> None:
         result = run("worker")
         assert result.exit_code == 1
         assert "idp db upgrade" in result.stderr
 
     @pytest.mark.real_clock
-    def test_it_delivers_until_it_is_told_to_stop(self, tools: Flask, start: Start, tmp_path: Path) -> None:
+    def test_the_worker_delivers_until_a_signal(self, tools: Flask, start: Start, tmp_path: Path) -> None:
         with MailServer(tmp_path) as server:
             process = start(server, tmp_path / "log")
             add(letter("0@example.se"))

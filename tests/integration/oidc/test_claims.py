@@ -69,7 +69,7 @@ def test_each_claim_goes_where_it_was_asked_for(rp: RelyingParty, anna: str) -> 
 
 
 @pytest.mark.usefixtures("anna")
-def test_nothing_more_is_told(rp: RelyingParty) -> None:
+def test_claims_not_asked_for_are_not_released(rp: RelyingParty) -> None:
     assert added(rp, scope="openid", claims=asking(["email"], ["name"])) == ({"email"}, {"name"})
     assert added(rp, scope="openid email", claims=asking([], ["email"])) == (set(), set())
     assert added(rp, claims="{}") == (set(), set())
@@ -100,7 +100,7 @@ def test_a_password_login_tells_its_method_and_nothing_else(rp: RelyingParty) ->
     assert id_token(rp, rp.tokens(claims=claims))[AUTHN_PROVIDER] == "password"
 
 
-def test_they_survive_the_login_in_between(rp: RelyingParty, app: Flask, anna: str) -> None:
+def test_claims_survive_the_login_in_between(rp: RelyingParty, app: Flask, anna: str) -> None:
     response = rp.authorize("POST", scope="openid", claims=asking(["email"], ["name"]))
     response = rp.follow(response)
     assert 'id="login-form"' in response.text
@@ -210,7 +210,7 @@ def test_consent_is_asked_for_the_claims_too(app: Flask, browser: FlaskClient) -
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_discovery_says_so(browser: FlaskClient) -> None:
+def test_discovery_lists_the_claims(browser: FlaskClient) -> None:
     facts = browser.get("/.well-known/openid-configuration", **HTTPS).get_json()
     assert urlsplit(facts["issuer"]).scheme == "https"
     assert facts["claims_parameter_supported"] is True

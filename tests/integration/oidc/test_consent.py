@@ -52,7 +52,7 @@ def events(app: Flask) -> list[str]:
         return [row.event for row in db.session.scalars(sa.select(AuditRow).order_by(AuditRow.id))]
 
 
-def test_it_is_asked_once_and_again_for_more(rp: RelyingParty, app: Flask, anna: str) -> None:
+def test_consent_is_asked_once_and_again_for_more(rp: RelyingParty, app: Flask, anna: str) -> None:
     page = rp.log_in(scope="openid email")
     assert is_question(page)
     assert "code" in rp.answer(rp.follow(rp.submit(page, answer="allow")))
@@ -76,7 +76,7 @@ def test_it_is_asked_once_and_again_for_more(rp: RelyingParty, app: Flask, anna:
         ("https://id.oidc.se/claim/credentialValidTo", "Hur länge ditt BankID gäller"),
     ],
 )
-def test_what_a_login_tells_is_asked_about_too(rp: RelyingParty, anna: str, claim: str, text: str) -> None:
+def test_claims_about_the_login_need_consent_too(rp: RelyingParty, anna: str, claim: str, text: str) -> None:
     rp.follow(rp.submit(rp.log_in(scope="openid"), answer="allow"))
     asked = {"scope": "openid", "claims": json.dumps({"id_token": {claim: None}})}
     assert rp.answer(rp.authorize(prompt="none", **asked))["error"] == "consent_required"
@@ -100,7 +100,9 @@ def test_the_question_says_who_asks_for_what(rp: RelyingParty, anna: str) -> Non
     assert page.headers["Cache-Control"] == "no-store"
 
 
-def test_a_no_goes_back_to_the_client_and_is_not_remembered(rp: RelyingParty, app: Flask, anna: str) -> None:
+def test_a_denial_goes_back_to_the_client_and_is_not_remembered(
+    rp: RelyingParty, app: Flask, anna: str
+) -> None:
     page = rp.log_in()
     refused = rp.submit(page, answer="deny")
     answer = rp.answer(refused)
@@ -151,7 +153,7 @@ def test_a_first_party_client_never_asks(first_party: RelyingParty, app: Flask, 
         assert db.session.scalars(sa.select(Consent)).all() == []
 
 
-def test_each_person_answers_for_themselves(rp: RelyingParty, app: Flask, anna: str) -> None:
+def test_each_person_consents_for_themselves(rp: RelyingParty, app: Flask, anna: str) -> None:
     rp.follow(rp.submit(rp.log_in(), answer="allow"))
     with app.app_context():
         make_user(email="bertil@example.se", name="Bertil Ek")
@@ -176,7 +178,7 @@ def test_the_answer_needs_the_person_who_logged_in(rp: RelyingParty, anna: str) 
     assert 'id="login-form"' in rp.follow(rp.browser.get(page.request.path, **HTTPS)).text
 
 
-def test_two_answers_at_once_are_one(
+def test_two_answers_at_once_give_one_consent(
     rp: RelyingParty, app: Flask, anna: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     page = rp.log_in(scope="openid email")
@@ -221,7 +223,7 @@ def test_a_person_of_the_company_is_let_in(app: Flask, browser: FlaskClient) -> 
     assert "code" in closed.answer(closed.log_in(email="bertil@example.se"))
 
 
-def test_nobody_consents_to_a_client_that_they_may_not_use(
+def test_a_person_cannot_consent_to_a_client_that_they_may_not_use(
     app: Flask, browser: FlaskClient, anna: str
 ) -> None:
     RelyingParty(app, browser, "first-party", "https://first.example.se/cb").log_in()

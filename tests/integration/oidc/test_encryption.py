@@ -102,7 +102,7 @@ def test_a_signed_userinfo_answer_is_no_id_token_hint(app: Flask) -> None:
 
 
 @pytest.mark.usefixtures("anna")
-def test_both_are_signed_then_encrypted(app: Flask) -> None:
+def test_id_token_and_userinfo_are_signed_then_encrypted(app: Flask) -> None:
     rp = relying_party(app, "nested")
     tokens = rp.tokens(scope="openid profile offline_access")
     for id_token in (tokens.id_token, rp.refresh(tokens.refresh_token).id_token):
@@ -147,7 +147,7 @@ def fetched(environ: dict[str, str], request: pytest.FixtureRequest) -> RelyingP
     return relying_party(request.getfixturevalue("app"), "fetched")
 
 
-def test_without_a_fitting_key_nothing_is_sent_in_the_clear_and_the_code_is_not_spent(
+def test_a_client_without_a_fitting_key_gets_no_plain_answer_and_keeps_its_code(
     fetched: RelyingParty, server: KeyServer, clock: Any, anna: str
 ) -> None:
     server.serve_keys(*public("RS256", "EdDSA")["keys"])

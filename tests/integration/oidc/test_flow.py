@@ -8,7 +8,7 @@ from joserfc.jwk import KeySet
 from tests.fakes.relying_party import HTTPS, RelyingParty
 
 
-def test_relying_app_logs_a_user_in(rp: RelyingParty, anna: str) -> None:
+def test_a_relying_app_logs_a_user_in(rp: RelyingParty, anna: str) -> None:
     response = rp.log_in()
     answer = rp.answer(response)
     assert (answer["state"], answer["iss"]) == ("the-state", "https://login.example.se")

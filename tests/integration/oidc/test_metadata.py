@@ -38,7 +38,7 @@ def facts(browser: FlaskClient) -> dict[str, Any]:
 
 
 @on_sqlite_only
-def test_both_documents_are_the_same(browser: FlaskClient) -> None:
+def test_the_openid_and_oauth_documents_are_the_same(browser: FlaskClient) -> None:
     first, second = browser.get(OPENID, **HTTPS), browser.get(OAUTH, **HTTPS)
     assert first.status_code == second.status_code == 200
     assert first.data == second.data
@@ -47,7 +47,7 @@ def test_both_documents_are_the_same(browser: FlaskClient) -> None:
 
 
 @on_sqlite_only
-def test_it_holds_what_discovery_requires(facts: dict[str, Any]) -> None:
+def test_the_document_holds_what_discovery_requires(facts: dict[str, Any]) -> None:
     assert facts["issuer"] == ISSUER
     for required in (
         "authorization_endpoint",
@@ -125,7 +125,7 @@ def test_every_advertised_fact_holds(facts: dict[str, Any], rp: RelyingParty, ap
 
 
 @on_sqlite_only
-def test_what_is_not_advertised_is_refused(facts: dict[str, Any], rp: RelyingParty) -> None:
+def test_features_not_advertised_are_refused(facts: dict[str, Any], rp: RelyingParty) -> None:
     assert facts["response_types_supported"] == ["code"]
     for alg in ("none", "HS256"):
         assert alg not in facts["request_object_signing_alg_values_supported"]
@@ -213,7 +213,7 @@ def test_browser_apps_may_read_what_is_listed(browser: FlaskClient, subtests: py
 
 
 @on_sqlite_only
-def test_and_nothing_else(browser: FlaskClient) -> None:
+def test_the_document_holds_nothing_else(browser: FlaskClient) -> None:
     asking = {**ORIGIN, "Access-Control-Request-Method": "GET"}
     pages = ("/authorize", "/end_session", "/login", "/logout", "/account", "/nowhere")
     for path in (*pages, "/healthz", "/introspect"):
@@ -225,7 +225,7 @@ def test_and_nothing_else(browser: FlaskClient) -> None:
 
 
 @on_sqlite_only
-def test_only_get_reads_them(browser: FlaskClient) -> None:
+def test_only_get_reads_the_documents(browser: FlaskClient) -> None:
     for path in (OPENID, OAUTH, "/jwks"):
         answer = browser.post(path, **HTTPS)
         assert answer.status_code == 405

@@ -269,7 +269,7 @@ def test_a_login_ends_by_what_the_entry_says_when_it_ends(
     assert answer.status_code < 500
 
 
-def test_somebody_disabled_at_any_step_gets_no_further(app: Flask, rp: RelyingParty, anna: str) -> None:
+def test_a_user_disabled_at_any_step_gets_no_further(app: Flask, rp: RelyingParty, anna: str) -> None:
     tokens, code = rp.tokens(scope=SCOPE), rp.code(scope=SCOPE)
     with app.app_context():
         accounts.disable(UUID(anna), now=utcnow())

@@ -49,7 +49,7 @@ def userinfo(rp: RelyingParty, tokens: Tokens) -> dict[str, Any]:
     return told
 
 
-def test_the_persons_identity_in_the_organisation(rp: RelyingParty, anna: str) -> None:
+def test_natural_person_org_id_releases_the_affiliation(rp: RelyingParty, anna: str) -> None:
     tokens = rp.tokens(scope=f"openid {ORG_SCOPE}")
     assert id_token(rp, tokens) == {ORG_AFFILIATION: f"{anna}@{NUMBER}"}
     assert userinfo(rp, tokens) == {
@@ -76,7 +76,7 @@ def test_a_company_without_a_number_gives_no_affiliation(app: Flask, rp: Relying
     assert userinfo(rp, tokens) == {"sub": bo, "name": "Bo Ek", ORG_NAME: "Utan Nummer HB"}
 
 
-def test_information_about_the_person(rp: RelyingParty, anna: str) -> None:
+def test_natural_person_info_releases_the_names(rp: RelyingParty, anna: str) -> None:
     tokens = rp.tokens(scope=f"openid {INFO_SCOPE}")
     assert id_token(rp, tokens) == {}
     assert userinfo(rp, tokens) == {

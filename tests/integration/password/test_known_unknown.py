@@ -123,7 +123,7 @@ def share(costs: dict[str, Costs]) -> float:
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 @pytest.mark.parametrize("step", [log_in, reset])
-def test_nobody_learns_who_has_an_account(
+def test_answers_and_their_cost_do_not_show_which_addresses_have_accounts(
     app: Flask, step: Callable[[Flask, str], Callable[[], TestResponse]]
 ) -> None:
     with app.app_context():

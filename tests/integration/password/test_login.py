@@ -131,7 +131,7 @@ def test_a_refusal_is_audited_without_what_was_typed(app: Flask, rp: RelyingPart
             assert "0815" not in str(row.__dict__)
 
 
-def test_what_was_typed_comes_back_escaped_and_the_password_never(rp: RelyingParty, anna: str) -> None:
+def test_the_typed_address_comes_back_escaped_and_the_password_never(rp: RelyingParty, anna: str) -> None:
     page = attempt(rp, "\"><script>alert('1')</script>&amp;@x.se", "hemligt-0815")
     assert page.status_code == 401
     assert "<script>alert" not in page.text
@@ -342,7 +342,7 @@ def test_cookies_are_for_this_host_and_no_script(rp: RelyingParty, anna: str) ->
     assert re.match(r"__Host-idp_session=[\w-]{43};", session)
 
 
-def test_on_loopback_http_the_cookies_do_without_tls(environ: dict[str, str], request: Any) -> None:
+def test_cookies_on_loopback_http_do_without_tls(environ: dict[str, str], request: Any) -> None:
     environ["IDP_ISSUER"] = "http://127.0.0.1:8000"
     app = request.getfixturevalue("app")
     with app.app_context():
@@ -406,7 +406,9 @@ def seen_at(app: Flask) -> datetime:
         return db.session.scalars(sa.select(BrowserSession.seen_at)).one()
 
 
-def test_use_is_written_down_once_a_minute(app: Flask, rp: RelyingParty, anna: str, clock: Traveller) -> None:
+def test_a_sessions_use_is_noted_once_a_minute(
+    app: Flask, rp: RelyingParty, anna: str, clock: Traveller
+) -> None:
     rp.log_in()
     first = seen_at(app)
     clock.shift(59)

@@ -30,7 +30,7 @@ def account(app: Flask, email: str = ANNA) -> User:
         return found
 
 
-def test_from_the_login_page_to_a_new_password(app: Flask, rp: RelyingParty, anna: str) -> None:
+def test_a_reset_from_the_login_page_to_a_new_password(app: Flask, rp: RelyingParty, anna: str) -> None:
     login_page = rp.follow(rp.authorize())
     forgot = re.search(r'href="(/password/reset\?uid=[\w-]{43})">Har du glömt lösenordet\?<', login_page.text)
     assert forgot
@@ -62,7 +62,7 @@ def test_from_the_login_page_to_a_new_password(app: Flask, rp: RelyingParty, ann
 
 
 @pytest.mark.usefixtures("anna")
-def test_the_note_is_shown_once(app: Flask, browser: FlaskClient) -> None:
+def test_the_note_of_a_new_password_is_shown_once(app: Flask, browser: FlaskClient) -> None:
     changed = choose(browser, link(app, browser))
     assert changed.location == "/login/password"
     assert 'id="login-note"' in browser.get(changed.location, **HTTPS).text
@@ -85,7 +85,7 @@ def test_a_strange_uid_is_left_out(browser: FlaskClient, uid: str) -> None:
     assert '<a href="/login/password">' in page.text
 
 
-def test_the_mail(app: Flask, browser: FlaskClient, anna: str, clock: Traveller) -> None:
+def test_the_reset_mail(app: Flask, browser: FlaskClient, anna: str, clock: Traveller) -> None:
     ask(browser, "ANNA@Example.se ")
     (message,) = queued(app)
     assert message["To"].addresses[0].addr_spec == ANNA
@@ -105,7 +105,7 @@ def test_the_mail(app: Flask, browser: FlaskClient, anna: str, clock: Traveller)
     assert f"https://login.example.se{path}" in html.get_content().replace("&amp;", "&")
 
 
-def test_the_mail_in_english(app: Flask, browser: FlaskClient) -> None:
+def test_the_reset_mail_in_english(app: Flask, browser: FlaskClient) -> None:
     with app.app_context():
         make_user(locale="en")
     path = link(app, browser)
@@ -122,7 +122,7 @@ def test_the_mail_in_english(app: Flask, browser: FlaskClient) -> None:
 
 
 @pytest.mark.usefixtures("clock")
-def test_the_notice(app: Flask, browser: FlaskClient, anna: str) -> None:
+def test_the_notice_of_a_new_password(app: Flask, browser: FlaskClient, anna: str) -> None:
     choose(browser, link(app, browser))
     (notice,) = queued(app, "password_notice")
     assert notice["To"].addresses[0].addr_spec == ANNA
@@ -138,7 +138,7 @@ def test_the_notice(app: Flask, browser: FlaskClient, anna: str) -> None:
 
 
 @pytest.mark.parametrize("email", ["anna+leasing@example.se", "åsa.öberg@exempel.se", "b@åkeri.se"])
-def test_addresses_of_every_kind(app: Flask, browser: FlaskClient, email: str) -> None:
+def test_a_reset_for_addresses_of_every_kind(app: Flask, browser: FlaskClient, email: str) -> None:
     with app.app_context():
         make_user(email=email)
     path = link(app, browser, email)
@@ -148,13 +148,13 @@ def test_addresses_of_every_kind(app: Flask, browser: FlaskClient, email: str) -
     assert logs_in(app, NEW, email)
 
 
-def test_a_browser_that_sends_the_domain_in_ascii(app: Flask, browser: FlaskClient) -> None:
+def test_a_reset_from_a_browser_that_sends_the_domain_in_ascii(app: Flask, browser: FlaskClient) -> None:
     with app.app_context():
         make_user(email="b@åkeri.se")
     assert choose(browser, link(app, browser, "b@xn--keri-poa.se")).status_code == 303
 
 
-def test_a_user_who_never_had_a_password(app: Flask, browser: FlaskClient) -> None:
+def test_a_reset_for_a_user_who_never_had_a_password(app: Flask, browser: FlaskClient) -> None:
     with app.app_context():
         make_user(password=None)
     assert account(app).email_verified_at is None

@@ -33,9 +33,7 @@ def database_url() -> str:
         ("anna@example.se, berit@example.se", "ingen fullständig e-postadress"),
     ],
 )
-def test_what_can_be_no_address_is_explained(
-    app: Flask, browser: FlaskClient, email: Any, words: str
-) -> None:
+def test_an_impossible_address_is_explained(app: Flask, browser: FlaskClient, email: Any, words: str) -> None:
     page = ask(browser, email)
     assert page.status_code == 400
     assert 'id="forgot-email-error"' in page.text
@@ -114,7 +112,7 @@ def test_the_two_fields_may_be_composed_differently(app: Flask, browser: FlaskCl
 
 @pytest.mark.usefixtures("anna")
 @pytest.mark.parametrize("token", [None, "", "x"])
-def test_both_forms_want_their_csrf_token(app: Flask, browser: FlaskClient, token: str | None) -> None:
+def test_both_reset_forms_need_their_csrf_token(app: Flask, browser: FlaskClient, token: str | None) -> None:
     path = link(app, browser)
     for target, data in (
         ("/password/reset", {"email": ANNA}),

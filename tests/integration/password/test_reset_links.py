@@ -32,7 +32,7 @@ MINUTE = 60
 
 
 @pytest.mark.usefixtures("anna")
-def test_looking_consumes_nothing(app: Flask, browser: FlaskClient) -> None:
+def test_looking_at_a_link_does_not_use_it_up(app: Flask, browser: FlaskClient) -> None:
     path = link(app, browser)
     scanner = app.test_client()
     for method in ("GET", "HEAD", "GET", "HEAD", "OPTIONS"):
@@ -53,7 +53,7 @@ def test_the_address_of_the_page_goes_nowhere(app: Flask, browser: FlaskClient) 
 
 
 @pytest.mark.usefixtures("anna")
-def test_its_mail_overtakes_others_and_ends_with_it(
+def test_a_reset_mail_overtakes_others_and_ends_with_its_link(
     app: Flask, browser: FlaskClient, clock: Traveller
 ) -> None:
     with app.app_context():
@@ -141,7 +141,7 @@ def test_another_persons_link_stays(app: Flask, browser: FlaskClient) -> None:
     assert choose(browser, hers).status_code == 303
 
 
-def test_only_a_hash_is_stored(app: Flask, browser: FlaskClient, anna: str) -> None:
+def test_only_a_links_hash_is_stored(app: Flask, browser: FlaskClient, anna: str) -> None:
     token = link(app, browser).split("/")[3].split("?")[0]
     with app.app_context():
         (stored,) = db.session.scalars(sa.select(ResetLink))
@@ -166,7 +166,9 @@ def test_only_a_hash_is_stored(app: Flask, browser: FlaskClient, anna: str) -> N
         lambda token: "%3Cscript%3Ealert(1)%3C/script%3E",
     ],
 )
-def test_a_token_there_is_not(app: Flask, browser: FlaskClient, change: Callable[[str], str]) -> None:
+def test_an_unknown_link_opens_nothing(
+    app: Flask, browser: FlaskClient, change: Callable[[str], str]
+) -> None:
     path = link(app, browser)
     token = path.split("/")[3].split("?")[0]
     assert browser.get(f"/password/reset/{token}", **HTTPS).status_code == 200, "without ?email= too"
@@ -190,7 +192,7 @@ def test_the_email_in_the_address_decides_nothing(app: Flask, browser: FlaskClie
     assert logs_in(app, NEW)
 
 
-def test_a_user_disabled_meanwhile(app: Flask, browser: FlaskClient, anna: str) -> None:
+def test_a_link_of_a_user_disabled_meanwhile(app: Flask, browser: FlaskClient, anna: str) -> None:
     path = link(app, browser)
     page = browser.get(path, **HTTPS)
     with app.app_context():
@@ -203,7 +205,7 @@ def test_a_user_disabled_meanwhile(app: Flask, browser: FlaskClient, anna: str) 
     assert not logs_in(app, NEW)
 
 
-def test_an_address_changed_meanwhile(app: Flask, browser: FlaskClient, anna: str) -> None:
+def test_a_link_to_an_address_changed_meanwhile(app: Flask, browser: FlaskClient, anna: str) -> None:
     path = link(app, browser)
     assert browser.get(path, **HTTPS).status_code == 200
     with app.app_context():
@@ -213,7 +215,7 @@ def test_an_address_changed_meanwhile(app: Flask, browser: FlaskClient, anna: st
     assert browser.get(path, **HTTPS).status_code == 404
 
 
-def test_a_link_used_by_another_request_in_the_meantime(
+def test_a_link_used_by_another_request_meanwhile(
     app: Flask, browser: FlaskClient, anna: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = link(app, browser)

@@ -129,7 +129,9 @@ class TestLimitPerLine:
         return {**environ, "IDP_LIMIT_RESET_PER_ADDRESS": "2/hour"}
 
     @pytest.mark.usefixtures("clock")
-    def test_it_is_silent_and_others_go_on(self, app: Flask, browser: FlaskClient, anna: str) -> None:
+    def test_the_limit_is_silent_and_other_addresses_go_on(
+        self, app: Flask, browser: FlaskClient, anna: str
+    ) -> None:
         for _ in range(2):
             ask(browser, "x@y.se")
         assert ask(browser).status_code == 303

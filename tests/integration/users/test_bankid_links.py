@@ -68,7 +68,7 @@ def test_one_bankid_may_open_several_accounts_and_disabled_ones_are_told(app: Fl
         assert {account.company.name for account in found} == {"Exempel AB", "Annat AB"}
 
 
-def test_linking_again_replaces(app: Flask, anna: str) -> None:
+def test_linking_again_replaces_the_bankid(app: Flask, anna: str) -> None:
     with app.app_context():
         link(anna, ANNA)
         link(anna, BJORN)
@@ -186,7 +186,7 @@ class TestCommands:
     def database_url(self, tmp_path: Any) -> str:
         return f"sqlite:///{tmp_path / 'idp.sqlite3'}"
 
-    def test_unlink_bankid(self, app: Flask, run: Callable[..., Any], anna: str) -> None:
+    def test_a_bankid_is_unlinked_by_command(self, app: Flask, run: Callable[..., Any], anna: str) -> None:
         with app.app_context():
             link(anna, ANNA)
         ended = run("users", "unlink-bankid", "anna@example.se")
@@ -203,7 +203,7 @@ class TestCommands:
         unknown = run("users", "unlink-bankid", "nobody@example.se")
         assert unknown.exit_code != 0
 
-    def test_rotate_key(
+    def test_the_key_is_rotated_by_command(
         self, app: Flask, run: Callable[..., Any], anna: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         with app.app_context():
@@ -226,7 +226,7 @@ class TestCommands:
             opened = Sealer(NEW).open(kept.sealed, purpose=EVIDENCE_PURPOSE, context=kept.order_id)
             assert opened == "the evidence"
 
-    def test_rotate_key_needs_the_keys(
+    def test_the_rotate_command_needs_the_keys(
         self, app: Flask, run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.delenv("IDP_PERSONAL_NUMBER_KEYS")

@@ -123,7 +123,7 @@ def test_every_page_has_its_protections(rp: RelyingParty, browser: FlaskClient) 
 
 
 @on_sqlite_only
-def test_machine_answers_have_theirs(browser: FlaskClient) -> None:
+def test_machine_answers_have_their_protections(browser: FlaskClient) -> None:
     for path in ("/token", "/userinfo", "/jwks", "/.well-known/openid-configuration"):
         answer = browser.open(path, method="POST" if path == "/token" else "GET", **HTTPS)
         assert answer.mimetype == "application/json"
@@ -132,7 +132,7 @@ def test_machine_answers_have_theirs(browser: FlaskClient) -> None:
 
 
 @on_sqlite_only
-def test_wrong_methods_are_405_and_say_which_are_right(browser: FlaskClient) -> None:
+def test_wrong_methods_are_405_and_name_the_right_ones(browser: FlaskClient) -> None:
     for path, allowed in (
         ("/authorize", {"GET", "POST"}),
         ("/authorize/x", {"GET"}),
@@ -335,7 +335,7 @@ def test_a_missing_table_is_no_trace(rp: RelyingParty, app: Flask, anna: str) ->
 
 
 @on_sqlite_only
-def test_anything_unexpected_is_a_page_and_the_trace_is_in_the_log(
+def test_an_unexpected_error_is_a_page_and_its_trace_is_in_the_log(
     rp: RelyingParty, app: Flask, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(_client_id: str) -> None:

@@ -204,7 +204,7 @@ def test_no_request_makes_an_error_of_ours(app: Flask, browser: FlaskClient) -> 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 @pytest.mark.parametrize(("path", "names"), PARAMETERS.items(), ids=PARAMETERS)
-def test_each_parameter_odd_in_a_valid_request(
+def test_each_odd_parameter_in_a_valid_request_is_answered(
     browser: FlaskClient, path: str, names: tuple[str, ...]
 ) -> None:
     for name, odd in product(names, ODD):
@@ -220,7 +220,7 @@ def test_each_parameter_odd_in_a_valid_request(
 
 
 @pytest.mark.parametrize(("path", "names"), PARAMETERS.items(), ids=PARAMETERS)
-def test_each_parameter_at_and_beyond_its_limit(
+def test_each_parameter_at_and_beyond_its_limit_is_answered(
     browser: FlaskClient, path: str, names: tuple[str, ...]
 ) -> None:
     for name, length, piece in product(names, LENGTHS, PIECES):

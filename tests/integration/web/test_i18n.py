@@ -64,13 +64,13 @@ def test_the_browsers_language(app: Flask, accepted: str, expected: str) -> None
     assert language(app, Accept_Language=accepted) == expected
 
 
-def test_swedish_when_nothing_is_said(app: Flask) -> None:
+def test_swedish_is_the_default_language(app: Flask) -> None:
     page = app.test_client().get("/login/password", **HTTPS)
     assert '<html lang="sv">' in page.text
     assert "Lösenord" in page.text
 
 
-def test_the_menu_chooses_and_is_remembered(app: Flask) -> None:
+def test_the_menus_language_is_remembered(app: Flask) -> None:
     browser = app.test_client()
     page = browser.get("/login/password?lang=en", **HTTPS)
     assert '<html lang="en">' in page.text
@@ -87,7 +87,7 @@ def test_the_menu_chooses_and_is_remembered(app: Flask) -> None:
 
 
 @pytest.mark.parametrize("value", ["de", "", "EN", "en-GB", "../../etc", "x\x00"])
-def test_a_language_there_is_not_changes_nothing(app: Flask, value: str) -> None:
+def test_an_unknown_language_changes_nothing(app: Flask, value: str) -> None:
     page = app.test_client().get("/login/password", query_string={"lang": value}, **HTTPS)
     assert page.status_code == 200
     assert '<html lang="sv">' in page.text
@@ -113,7 +113,7 @@ def test_the_menu_keeps_the_rest_of_the_address(app: Flask) -> None:
         ("", "en", "en"),
     ],
 )
-def test_a_relying_app_decides_over_the_browser(
+def test_the_relying_apps_language_wins_over_the_browsers(
     app: Flask, rp: RelyingParty, asked: str, accepted: str, expected: str
 ) -> None:
     started = rp.authorize(ui_locales=asked)
@@ -123,7 +123,7 @@ def test_a_relying_app_decides_over_the_browser(
     assert f'<html lang="{expected}">' in page.text
 
 
-def test_the_person_decides_over_the_relying_app(rp: RelyingParty) -> None:
+def test_the_persons_language_wins_over_the_relying_apps(rp: RelyingParty) -> None:
     page = rp.follow(rp.authorize(ui_locales="sv"))
     assert '<html lang="sv">' in page.text
     chosen = rp.browser.get(page.request.path + "?lang=en", **HTTPS)
@@ -141,7 +141,7 @@ def test_the_accounts_language_on_its_own_pages(app: Flask, rp: RelyingParty) ->
     assert "My details" in account.text or "Mina uppgifter" not in account.text
 
 
-def test_errors_are_told_in_the_language(app: Flask) -> None:
+def test_errors_are_shown_in_the_pages_language(app: Flask) -> None:
     page = app.test_client().get("/nowhere", headers={"Accept-Language": "en"}, **HTTPS)
     assert '<html lang="en">' in page.text
     assert "Sidan finns inte" not in page.text
@@ -227,7 +227,7 @@ def test_every_error_has_a_text(app: Flask) -> None:
     ],
 )
 @pytest.mark.parametrize("lang", ["sv", "en"])
-def test_a_text_translated_beforehand_is_what_it_would_have_been(app: Flask, lang: str, source: str) -> None:
+def test_a_text_translated_beforehand_is_the_text_translated_now(app: Flask, lang: str, source: str) -> None:
     app.jinja_env.loader = DictLoader({"page.html": source})
     with app.test_request_context(f"/?lang={lang}"):
         assert render_template("page.html", name="A & B") == render_template_string(source, name="A & B")

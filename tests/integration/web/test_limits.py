@@ -86,7 +86,7 @@ def test_an_account_takes_so_many_wrong_passwords(app: Flask, anna: str, clock: 
     assert visitor.tries(PASSWORD).status_code == 303
 
 
-def test_the_wait_is_what_is_left(app: Flask, anna: str, clock: Traveller) -> None:
+def test_the_wait_told_is_what_is_left(app: Flask, anna: str, clock: Traveller) -> None:
     visitor = Visitor(app)
     for _ in range(3):
         assert visitor.tries("fel").status_code == 401
@@ -99,7 +99,7 @@ def test_the_wait_is_what_is_left(app: Flask, anna: str, clock: Traveller) -> No
     assert "Vänta 30 sekunder och försök sedan igen." in limited.text
 
 
-def test_it_makes_no_difference_whether_the_account_is_there(app: Flask, anna: str) -> None:
+def test_the_limit_of_an_unknown_account_is_that_of_a_known_one(app: Flask, anna: str) -> None:
     assert Visitor(app, "192.0.2.1").guesses(4) == Visitor(app, "192.0.2.2").guesses(4, "okänd@example.se")
 
 
@@ -170,7 +170,7 @@ def test_right_passwords_do_not_use_an_address_up(app: Flask, anna: str) -> None
     assert statuses == {303}, "a whole office shares one address"
 
 
-def test_all_together_take_so_many_wrong_passwords(app: Flask, anna: str) -> None:
+def test_all_accounts_together_take_so_many_wrong_passwords(app: Flask, anna: str) -> None:
     statuses = [
         Visitor(app, f"198.51.100.{number}").guesses(1, f"person{number}@example.se")[0]
         for number in range(13)
@@ -285,7 +285,7 @@ def test_parallel_guesses_learn_no_more_than_the_limit(
         ("unix:", "unknown"),
     ],
 )
-def test_what_counts_as_one_address(address: str | None, key: str) -> None:
+def test_addresses_that_count_as_one(address: str | None, key: str) -> None:
     assert address_key(address) == key
 
 
@@ -341,7 +341,7 @@ def test_a_proxy_on_a_unix_socket_is_on_this_machine(environ: dict[str, str], re
     assert logged_address(app, "198.51.100.66", "203.0.113.9") == "198.51.100.66"
 
 
-def test_without_trusted_proxies_nothing_forwarded_counts(app: Flask) -> None:
+def test_forwarded_addresses_do_not_count_without_trusted_proxies(app: Flask) -> None:
     for peer in ("127.0.0.1", "10.0.0.1", "198.51.100.66"):
         assert logged_address(app, peer, "203.0.113.9") == peer
 
@@ -391,7 +391,7 @@ def test_redis_learns_no_address(shared_environ: dict[str, str], redis: PrivateR
     assert "anna" not in " ".join(redis.stored_keys())
 
 
-def test_without_redis_each_process_counts_alone(shared_environ: dict[str, str]) -> None:
+def test_each_process_counts_alone_without_redis(shared_environ: dict[str, str]) -> None:
     with PrivateRedis() as redis:
         app = create_app(Settings.from_environ({**shared_environ, "IDP_REDIS_URL": redis.url}))
         with app.app_context():

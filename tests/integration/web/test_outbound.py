@@ -77,7 +77,9 @@ def test_the_second_address_is_tried_when_the_first_is_deaf(server: KeyServer, t
     ],
     ids=str,
 )
-def test_nothing_inside_is_reached(server: KeyServer, tls: ssl.SSLContext, addresses: list[str]) -> None:
+def test_addresses_inside_are_not_reached(
+    server: KeyServer, tls: ssl.SSLContext, addresses: list[str]
+) -> None:
     found = Outbound(tls=tls, resolve=lambda host, port: addresses)
     assert "address" in refused(found, server.https_url)
     assert server.requests == []
@@ -157,7 +159,7 @@ def test_a_broken_answer_is_refused(server: KeyServer, here: Outbound, sent: byt
     assert refused(here, server.https_url)
 
 
-def test_nobody_listening_and_no_such_name_are_refused(tls: ssl.SSLContext) -> None:
+def test_a_closed_port_and_an_unknown_name_are_refused(tls: ssl.SSLContext) -> None:
     found = Outbound(allow_loopback=True, tls=tls, resolve=lambda host, port: ["127.0.0.1"])
     with key_server() as server:
         port = server.port

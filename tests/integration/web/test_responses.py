@@ -63,7 +63,7 @@ PAGES = {
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_every_page_is_kept_to_itself(rp: RelyingParty, anna: str, name: str) -> None:
+def test_every_page_is_protected_by_its_headers(rp: RelyingParty, anna: str, name: str) -> None:
     page = page_at(rp, name)
     assert page.status_code == PAGES[name]
     assert page.mimetype == "text/html"
@@ -98,7 +98,7 @@ def test_forms_may_lead_back_to_the_relying_app_only_while_it_waits(rp: RelyingP
 @pytest.mark.parametrize(
     "path", ["/healthz", "/readyz", "/brand.css", "/jwks", "/.well-known/openid-configuration"]
 )
-def test_what_machines_read_is_kept_to_itself_too(browser: FlaskClient, path: str) -> None:
+def test_machine_answers_are_protected_too(browser: FlaskClient, path: str) -> None:
     response = browser.get(path, **HTTPS)
     assert response.status_code == 200
     assert response.headers["Content-Security-Policy"] == "default-src 'none'; frame-ancestors 'none'"
@@ -106,7 +106,7 @@ def test_what_machines_read_is_kept_to_itself_too(browser: FlaskClient, path: st
     assert "Set-Cookie" not in response.headers
 
 
-def test_without_tls_no_browser_is_told_to_insist_on_it(environ: dict[str, str], request: Any) -> None:
+def test_hsts_is_not_sent_without_tls(environ: dict[str, str], request: Any) -> None:
     environ["IDP_ISSUER"] = "http://localhost:8000"
     page = request.getfixturevalue("browser").get("/login/password")
     assert "Strict-Transport-Security" not in page.headers
@@ -145,7 +145,7 @@ def test_the_brand_is_on_every_page(environ: dict[str, str], tmp_path: Path, req
     assert shown.headers["Content-Security-Policy"] == "default-src 'none'; frame-ancestors 'none'"
 
 
-def test_without_a_logo_there_is_none(browser: FlaskClient) -> None:
+def test_pages_without_a_configured_logo_show_none(browser: FlaskClient) -> None:
     assert browser.get("/brand/logo", **HTTPS).status_code == 404
 
 
@@ -162,7 +162,7 @@ def test_static_files_may_be_kept_for_an_hour(browser: FlaskClient, name: str) -
 @pytest.mark.parametrize(
     "path", ["/static/../app.py", "/static/%2e%2e/app.py", "/static/", "/static//etc/passwd"]
 )
-def test_nothing_else_is_a_static_file(browser: FlaskClient, path: str) -> None:
+def test_other_paths_are_no_static_files(browser: FlaskClient, path: str) -> None:
     assert browser.get(path, **HTTPS).status_code in (308, 404)
 
 
@@ -212,7 +212,7 @@ def refuse(*_arguments: Any) -> None:
     raise sa.exc.OperationalError("SELECT", {}, Exception("hemligt-0815"))
 
 
-def test_without_the_database_it_is_not_ready_but_alive(broken: Flask) -> None:
+def test_readyz_fails_and_healthz_holds_without_the_database(broken: Flask) -> None:
     browser = broken.test_client()
     response = browser.get("/readyz", **HTTPS)
     assert response.status_code == 503
@@ -221,7 +221,7 @@ def test_without_the_database_it_is_not_ready_but_alive(broken: Flask) -> None:
     assert browser.get("/healthz", **HTTPS).status_code == 200
 
 
-def test_without_the_database_people_get_a_page(broken: Flask) -> None:
+def test_people_get_a_page_without_the_database(broken: Flask) -> None:
     browser = broken.test_client()
     browser.set_cookie("__Host-idp_session", "x" * 43, domain="login.example.se", secure=True)
     response = browser.get("/account", **HTTPS)
@@ -231,7 +231,7 @@ def test_without_the_database_people_get_a_page(broken: Flask) -> None:
     assert "hemligt-0815" not in response.text
 
 
-def test_without_the_database_relying_apps_get_json(broken: Flask) -> None:
+def test_relying_apps_get_json_without_the_database(broken: Flask) -> None:
     browser = broken.test_client()
     response = browser.get("/userinfo", headers={"Authorization": "Bearer x"}, **HTTPS)
     assert response.status_code == 503
@@ -241,7 +241,7 @@ def test_without_the_database_relying_apps_get_json(broken: Flask) -> None:
 # Errors
 
 
-def test_no_such_page(browser: FlaskClient) -> None:
+def test_an_unknown_page(browser: FlaskClient) -> None:
     page = browser.get("/nowhere", **HTTPS)
     assert page.status_code == 404
     assert "Sidan finns inte" in page.text
@@ -260,7 +260,7 @@ def test_a_path_with_a_nul_is_no_page(browser: FlaskClient, path: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["/login", "/account", "/healthz"])
-def test_a_method_there_is_not(browser: FlaskClient, path: str) -> None:
+def test_an_unknown_http_method_is_refused(browser: FlaskClient, path: str) -> None:
     page = browser.put(path, **HTTPS)
     assert page.status_code == 405
     assert "GET" in page.headers["Allow"]
@@ -290,7 +290,7 @@ def test_endpoints_for_machines_answer_in_json(browser: FlaskClient, path: str, 
     assert response.get_json() is not None
 
 
-def test_what_went_wrong_inside_is_shown_on_a_try_out_only(
+def test_error_details_are_shown_on_a_try_out_only(
     environ: dict[str, str], clients: dict[str, dict[str, Any]], request: Any
 ) -> None:
     environ["IDP_ISSUER"] = "http://127.0.0.1:8000"
@@ -299,7 +299,7 @@ def test_what_went_wrong_inside_is_shown_on_a_try_out_only(
     assert "För utvecklare" in page.text
 
 
-def test_in_production_developers_read_the_log(browser: FlaskClient) -> None:
+def test_production_pages_send_developers_to_the_log(browser: FlaskClient) -> None:
     page = browser.get("/authorize?client_id=unknown", **HTTPS)
     assert page.status_code == 400
     assert "För utvecklare" not in page.text
@@ -349,7 +349,7 @@ def test_a_browsers_cookie_is_read_when_it_is_needed(
         lambda session: session.clear() is None and not session and session.modified,
     ],
 )
-def test_whatever_is_asked_first_of_a_cookie_is_answered_from_it(
+def test_the_first_question_to_a_session_reads_its_cookie(
     ask: Callable[[LazyCookieSession], bool],
 ) -> None:
     session = LazyCookieSession(lambda: {"a": 1})
@@ -358,7 +358,7 @@ def test_whatever_is_asked_first_of_a_cookie_is_answered_from_it(
     assert session.is_read
 
 
-def test_what_is_set_first_is_added_to_what_the_cookie_holds() -> None:
+def test_a_value_set_first_is_added_to_the_cookies() -> None:
     added, removed = (LazyCookieSession(lambda: {"a": 1, "b": 2}) for _ in range(2))
     added["c"] = 3
     del removed["a"]

@@ -37,7 +37,7 @@ def database_url() -> str:
 
 
 @pytest.mark.parametrize("lang", ["sv", "en"])
-def test_it_looks_the_same(app: Flask, lang: str) -> None:
+def test_a_shown_form_looks_as_the_wtforms_one(app: Flask, lang: str) -> None:
     data = {"name": "Åsa <&>", "email": None, "language": "en", "place": "<b>", "wanted": True}
     with app.test_request_context(f"/?lang={lang}"):
         form = Form(formdata=None, data=data)

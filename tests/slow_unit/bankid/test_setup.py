@@ -66,7 +66,7 @@ def test_the_phone_page_is_the_simulators_alone(valid: dict[str, Any]) -> None:
     assert setup.opener(BankIdSettings(**(valid | {"environment": "production"}))) is None
 
 
-def test_all_that_is_missing_is_said_at_once() -> None:
+def test_all_missing_settings_are_named_at_once() -> None:
     found = problems({"environment": "simulator"}, keys="")
     assert [problem.split(" is missing")[0] for problem in found] == [
         "IDP_PERSONAL_NUMBER_KEYS",
@@ -85,7 +85,9 @@ def test_all_that_is_missing_is_said_at_once() -> None:
         ({"key": None}, "not a PKCS#12 file"),
     ],
 )
-def test_one_thing_wrong(valid: dict[str, Any], change: dict[str, Any], said: str) -> None:
+def test_settings_with_one_thing_wrong_are_refused(
+    valid: dict[str, Any], change: dict[str, Any], said: str
+) -> None:
     (problem,) = problems(valid | change)
     assert said in problem
 
@@ -106,7 +108,9 @@ def test_production_takes_no_certificate_of_a_simulator(valid: dict[str, Any]) -
     assert "test issuer" in problem
 
 
-def test_production_takes_it_in_no_other_form(valid: dict[str, Any], pki: Pki, tmp_path: Path) -> None:
+def test_production_takes_the_certificate_in_no_other_form(
+    valid: dict[str, Any], pki: Pki, tmp_path: Path
+) -> None:
     pair = pki.pair("rp")
     path = tmp_path / "rp.p12"
     path.write_bytes(

@@ -83,7 +83,7 @@ def test_the_kid_may_be_left_out_and_the_next_key_be_used(ring: KeyRing) -> None
         ({"content": "å"}, "cannot be decrypted"),
     ],
 )
-def test_one_thing_changed_and_it_is_refused(ring: KeyRing, changes: dict[str, Any], words: str) -> None:
+def test_a_jwe_with_one_thing_changed_is_refused(ring: KeyRing, changes: dict[str, Any], words: str) -> None:
     key = published(ring, "RSA-OAEP-256")
     assert ring.decrypt(encrypted(key)) == INNER
     with pytest.raises(ValueError, match=words):
@@ -104,7 +104,7 @@ def test_a_header_that_we_do_not_announce_is_refused(ring: KeyRing, changes: dic
         ring.decrypt(".".join([base64url(json.dumps(header).encode()), *parts]))
 
 
-def test_nor_does_a_decryption_key_sign(ring: KeyRing) -> None:
+def test_a_decryption_key_signs_nothing(ring: KeyRing) -> None:
     parts = ring.sign({"sub": "anna"}, now=NOON).split(".")
     header = json.loads(urlsafe_b64decode(parts[0] + "=="))
     header |= {"kid": published(ring, "RSA-OAEP").kid, "alg": "RSA-OAEP"}
@@ -123,7 +123,7 @@ def test_another_recipients_token_and_a_changed_one_look_the_same(ring: KeyRing)
 
 
 @pytest.mark.parametrize("token", ["", "....", "å....", "e30....", "W10....", "W1tb" * 3000])
-def test_what_is_no_jwe_is_refused(ring: KeyRing, token: str) -> None:
+def test_a_text_that_is_not_a_jwe_is_refused(ring: KeyRing, token: str) -> None:
     with pytest.raises(ValueError, match=r"is no compact JWE|must be encrypted by"):
         ring.decrypt(token)
 

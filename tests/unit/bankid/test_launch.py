@@ -138,7 +138,7 @@ REAL_BROWSERS = [
 
 
 @pytest.mark.parametrize(("user_agent", "taken_for", "link"), REAL_BROWSERS)
-def test_what_a_browser_is_taken_for_and_its_link(user_agent: str, taken_for: str, link: str) -> None:
+def test_a_browsers_device_and_its_launch_link(user_agent: str, taken_for: str, link: str) -> None:
     device = detect(user_agent)
     assert f"{device.kind} {device.platform} {device.browser}" == taken_for
     assert launch_url(device, TOKEN) == link
@@ -178,7 +178,7 @@ def test_the_token_cannot_break_out_of_the_link() -> None:
         (DeviceKind.UNKNOWN, FirstChoice.QR, "unknown"),
     ],
 )
-def test_what_is_offered_first(kind: DeviceKind, first_choice: FirstChoice, page_device: str) -> None:
+def test_the_first_choice_of_a_device(kind: DeviceKind, first_choice: FirstChoice, page_device: str) -> None:
     device = Device(kind, Platform.OTHER, Browser.OTHER)
     assert (device.first_choice, device.page_device) == (first_choice, page_device)
 
@@ -216,7 +216,7 @@ def test_the_way_back_on_ios(browser: Browser, url: str, carries_nonce: bool) ->
         (Platform.OTHER, Browser.FIREFOX),
     ],
 )
-def test_elsewhere_there_is_no_way_back(platform: Platform, browser: Browser) -> None:
+def test_other_platforms_have_no_way_back(platform: Platform, browser: Browser) -> None:
     assert return_url(Device(DeviceKind.UNKNOWN, platform, browser), PAGE, "n0-nce_") is None
 
 

@@ -8,7 +8,7 @@ from idp.login.user_message import MimeType, UserMessage
 MESSAGE = UserMessage({"sv": "Godkänn köpet", "en": "Approve the purchase"})
 
 
-def test_it_says_where_the_login_is() -> None:
+def test_the_visible_text_names_the_relying_app() -> None:
     assert login_text("Portalen", "sv", None) == ("Logga in hos Portalen", None)
     assert login_text("The portal", "en", None) == ("Log in at The portal", None)
 

@@ -24,12 +24,12 @@ MET = AuthnRequirement(
 SECOND = timedelta(seconds=1)
 
 
-def test_nothing_asked_for_is_met_by_any_login_and_by_no_login_never() -> None:
+def test_an_empty_requirement_is_met_by_any_login_but_needs_one() -> None:
     assert AuthnRequirement().satisfied_by(EVENT)
     assert not AuthnRequirement().satisfied_by(None)
 
 
-def test_everything_asked_for_at_once_is_met() -> None:
+def test_a_requirement_of_everything_is_met() -> None:
     assert MET.unmet_by(EVENT) is None
     assert MET.satisfied_by(EVENT)
 
@@ -44,7 +44,7 @@ def test_everything_asked_for_at_once_is_met() -> None:
         ({"methods": ("bankid",), "user_id": BERTIL}, "method"),
     ],
 )
-def test_one_thing_changed_is_named(change: dict[str, object], lacks: str) -> None:
+def test_the_part_that_a_login_does_not_meet_is_named(change: dict[str, object], lacks: str) -> None:
     requirement = replace(MET, **change)  # type: ignore[arg-type]
     assert requirement.unmet_by(EVENT) == lacks
     assert not requirement.satisfied_by(EVENT)
@@ -67,10 +67,10 @@ def test_a_login_at_the_very_moment_asked_for_counts() -> None:
         (AuthnRequirement(not_before=NOON, user_id=BERTIL), True),  # a new login may still meet these
     ],
 )
-def test_which_methods_can_meet_it(requirement: AuthnRequirement, allowed: bool) -> None:
+def test_the_methods_that_can_meet_a_requirement(requirement: AuthnRequirement, allowed: bool) -> None:
     assert requirement.allows("password", "urn:acr:password") is allowed
 
 
 @pytest.mark.parametrize("requirement", [AuthnRequirement(), MET])
-def test_it_survives_being_stored(requirement: AuthnRequirement) -> None:
+def test_a_requirement_survives_being_stored(requirement: AuthnRequirement) -> None:
     assert AuthnRequirement.from_json(requirement.to_json()) == requirement

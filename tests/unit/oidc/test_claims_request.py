@@ -29,7 +29,7 @@ def changed(old: str, new: str) -> str:
     return VALID.replace(old, new)
 
 
-def test_a_valid_one_is_read_whole() -> None:
+def test_a_valid_claims_request_is_read_whole() -> None:
     assert claims_request.parse(VALID) == ClaimsRequest(
         id_token={
             "email": RequestedClaim(),
@@ -43,7 +43,7 @@ def test_a_valid_one_is_read_whole() -> None:
 @pytest.mark.parametrize(
     "text", ["{}", '{"userinfo": null}', '{"id_token": {}}', '\r\n\t{"id_token" : {} }\n']
 )
-def test_it_may_ask_for_nothing(text: str) -> None:
+def test_a_claims_request_may_ask_for_nothing(text: str) -> None:
     assert claims_request.parse(text) == ClaimsRequest()
 
 
@@ -88,7 +88,7 @@ def test_it_may_ask_for_nothing(text: str) -> None:
         '{"userinfo": false}',
     ],
 )
-def test_one_thing_changed_and_it_is_refused(text: str) -> None:
+def test_a_claims_request_with_one_thing_changed_is_refused(text: str) -> None:
     with pytest.raises(MalformedClaims) as caught:
         claims_request.parse(text)
     description = str(caught.value)
@@ -100,13 +100,13 @@ def test_one_thing_changed_and_it_is_refused(text: str) -> None:
         assert error.description == f"claims {description}"
 
 
-def test_it_has_a_length() -> None:
+def test_the_claims_parameter_has_a_longest_length() -> None:
     longest = '{"id_token":{}}'.ljust(MAX_PARAMETER)
     assert parse(claims=longest).claims == AskedClaims()
     assert refused(claims=longest + " ").error == "invalid_request"
 
 
-def test_it_comes_once() -> None:
+def test_the_claims_parameter_comes_once() -> None:
     assert parse(claims="{}").claims == AskedClaims()
     assert refused(("claims", "{}"), claims="{}").error == "invalid_request"
 
@@ -126,7 +126,7 @@ def asked(*names: str, known: Any = None) -> AskedClaims:
     return parse(scope="openid", claims=text, known=known).claims
 
 
-def test_without_the_parameter_nothing_is_kept() -> None:
+def test_a_request_without_the_parameter_keeps_no_claims() -> None:
     assert parse().claims.to_json() is None
 
 
@@ -141,7 +141,7 @@ def test_unknown_names_are_ignored_though_essential() -> None:
     assert parse(claims=text).claims == AskedClaims(id_token=("email",))
 
 
-def test_what_is_about_the_login_is_for_the_id_token() -> None:
+def test_claims_about_the_login_are_for_the_id_token() -> None:
     names = [SWEDISH + name for name in ("authnProvider", "deviceIp", "credentialValidFrom")]
     assert asked("txn", *names) == AskedClaims(id_token=("txn", *names))
 
@@ -153,12 +153,12 @@ def test_evidence_with_the_personal_number_needs_its_scope(name: str) -> None:
     assert asked(SWEDISH + name, known=trusted) == AskedClaims(id_token=(SWEDISH + name,))
 
 
-def test_a_grant_keeps_them() -> None:
+def test_a_grant_keeps_the_claims() -> None:
     kept = AskedClaims(("email", "txn"), ("name",))
     assert AskedClaims.from_json(json.loads(json.dumps(kept.to_json()))) == kept
 
 
-def test_consent_covers_them() -> None:
+def test_consent_covers_the_claims() -> None:
     trusted = client(scope=f"openid email phone {NUMBER_SCOPE}")
     request = parse(
         known=trusted,
@@ -253,12 +253,12 @@ def test_a_pairwise_sub_is_compared_with_whoever_answers() -> None:
         assert refusal.error == "login_required"
 
 
-def test_one_of_several_people() -> None:
+def test_a_sub_may_be_one_of_several_people() -> None:
     text = json.dumps({"id_token": {"sub": {"values": [str(BERTIL), str(ANNA)]}}})
     assert parse(claims=text).requirement.user_id is None
     assert decide(claims=text, subject=str(ANNA)) == Issue(EVENT)
     assert isinstance(decide(claims=text, subject=str(UUID(int=1))), Refuse)
 
 
-def test_the_same_request_without_a_sub_is_anybodys() -> None:
+def test_a_request_without_a_sub_is_anybodys() -> None:
     assert decide(claims='{"id_token": {"sub": {"essential": true}}}', subject="whoever") == Issue(EVENT)

@@ -145,7 +145,9 @@ NO_HASHES = {
 
 
 @pytest.mark.parametrize("kind", NO_HASHES)
-def test_what_is_no_hash_is_named_so_and_fits_nothing(hasher: PasswordHasher, kind: str) -> None:
+def test_a_text_that_is_not_a_hash_is_not_identified_and_fits_nothing(
+    hasher: PasswordHasher, kind: str
+) -> None:
     assert hasher.identify(NO_HASHES[kind]) is None
     assert hasher.check(PASSWORD, NO_HASHES[kind]) == Verdict(ok=False)
     assert hasher.check("", NO_HASHES[kind]) == Verdict(ok=False)
@@ -222,7 +224,7 @@ def test_a_few_hashes_at_once_and_no_more(monkeypatch: pytest.MonkeyPatch) -> No
     assert most == SETTINGS.hashes_at_once
 
 
-def test_busy_when_no_place_comes_free(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_hasher_is_busy_when_no_place_comes_free(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hashing, "WAIT_SECONDS", 0.01)
     entered, leave = threading.Event(), threading.Event()
     verify = argon2.low_level.verify_secret

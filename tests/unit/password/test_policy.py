@@ -44,14 +44,14 @@ def test_a_weak_password_is_named(password: str, expected: Weakness) -> None:
     assert weakness(password, OWN_DATA) is expected
 
 
-def test_what_is_weak_for_one_person_is_not_for_another() -> None:
+def test_a_password_weak_for_one_person_is_not_weak_for_another() -> None:
     password = "vintergatan2026"
     assert weakness(password, OWN_DATA) is Weakness.EASY_TO_GUESS
     assert weakness(password, ("bo@example.se", "Bo Ek", "Exempel AB")) is None
 
 
 @pytest.mark.parametrize(("length", "expected"), [(256, None), (257, Weakness.TOO_LONG)])
-def test_the_longest(length: int, expected: Weakness | None) -> None:
+def test_the_longest_password(length: int, expected: Weakness | None) -> None:
     assert weakness((GOOD * 10)[:length], OWN_DATA) is expected
 
 

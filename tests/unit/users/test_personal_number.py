@@ -112,7 +112,7 @@ def test_ten_digits_mean_the_latest_birth_that_fits(eleven: str, separator: str,
         "199001012385\0",
     ],
 )
-def test_another_form_is_refused(text: str) -> None:
+def test_a_number_in_another_form_is_refused(text: str) -> None:
     with pytest.raises(NotAPersonalNumber, match="form"):
         PersonalNumber.parse(text, today=TODAY)
 
@@ -170,7 +170,7 @@ def test_a_check_digit_may_be_nought() -> None:
 
 
 @pytest.mark.parametrize("digits", ["199001012386", "190000000000", "199913999999"])
-def test_whom_bankid_has_verified_is_not_refused(digits: str) -> None:
+def test_a_number_that_bankid_verified_is_not_refused(digits: str) -> None:
     number = PersonalNumber.from_bankid(digits)
     assert number.digits == digits
     assert number.birthdate is None or digits.startswith("19900101")
@@ -180,7 +180,7 @@ def test_whom_bankid_has_verified_is_not_refused(digits: str) -> None:
 @pytest.mark.parametrize(
     "text", ["", "19900101238", "1990010123850", "900101-2385", "199001012385\n", "１" * 12]
 )
-def test_what_is_not_twelve_digits_comes_not_from_bankid(text: str) -> None:
+def test_a_text_that_is_not_twelve_digits_is_refused_from_bankid(text: str) -> None:
     with pytest.raises(NotAPersonalNumber):
         PersonalNumber.from_bankid(text)
 

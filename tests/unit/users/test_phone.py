@@ -73,7 +73,7 @@ def test_every_common_spelling_is_understood(typed: str, stored: str) -> None:
         "+0703032203",
     ],
 )
-def test_anything_else_is_refused(typed: str) -> None:
+def test_other_texts_are_refused(typed: str) -> None:
     with pytest.raises(NotAPhoneNumber):
         parse(typed)
 

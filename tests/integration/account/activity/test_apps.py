@@ -33,7 +33,7 @@ def is_question(page: Any) -> bool:
 
 
 @pytest.mark.usefixtures("clock")
-def test_what_is_shared_since_when(asking: RelyingParty, rp: RelyingParty) -> None:
+def test_a_consent_shows_its_data_and_date(asking: RelyingParty, rp: RelyingParty) -> None:
     agree(asking, scope="openid email")
     rp.log_in()  # asks nobody, so there is nothing to take back
     (entry,) = entries(get(asking, APPS))
@@ -43,12 +43,12 @@ def test_what_is_shared_since_when(asking: RelyingParty, rp: RelyingParty) -> No
     )
 
 
-def test_nothing_shared(rp: RelyingParty) -> None:
+def test_a_page_without_any_consent(rp: RelyingParty) -> None:
     rp.log_in()
     assert "Du har inte godkänt att dela uppgifter med någon app." in get(rp, APPS).text
 
 
-def test_taken_back_is_asked_for_again(app: Flask, asking: RelyingParty) -> None:
+def test_a_revoked_consent_is_asked_for_again(app: Flask, asking: RelyingParty) -> None:
     access_token = asking.exchange(agree(asking)).access_token
     assert asking.userinfo(access_token).status_code == 200
     assert "code" in asking.answer(asking.authorize())
@@ -63,13 +63,13 @@ def test_taken_back_is_asked_for_again(app: Flask, asking: RelyingParty) -> None
     assert events(app, Event.CONSENT_REVOKED) == [{}]
 
 
-def test_a_code_under_way_is_worth_nothing(asking: RelyingParty) -> None:
+def test_a_code_of_a_revoked_consent_is_refused(asking: RelyingParty) -> None:
     code = agree(asking)
     post(asking, REVOKE, client_id="asking")
     assert asking.exchange(code).error == "invalid_grant"
 
 
-def test_what_outlives_a_logout_ends_too(app: Flask, asking: RelyingParty) -> None:
+def test_grants_for_offline_use_end_with_the_consent(app: Flask, asking: RelyingParty) -> None:
     agree(asking)
     with app.app_context():
         db.session.execute(sa.update(Grant).values(offline=True))
@@ -79,7 +79,7 @@ def test_what_outlives_a_logout_ends_too(app: Flask, asking: RelyingParty) -> No
         assert db.session.scalars(sa.select(Grant.revoked_at)).one() is not None
 
 
-def test_other_apps_and_other_people_keep_theirs(
+def test_other_apps_and_other_people_keep_their_consents(
     app: Flask, asking: RelyingParty, rp: RelyingParty, bertil: RelyingParty
 ) -> None:
     his = RelyingParty(app, bertil.browser, "asking", "https://asking.example.se/cb")
@@ -92,7 +92,7 @@ def test_other_apps_and_other_people_keep_theirs(
     assert len(entries(get(his, APPS))) == 1
 
 
-def test_twice_is_once(app: Flask, asking: RelyingParty) -> None:
+def test_revoking_twice_is_revoking_once(app: Flask, asking: RelyingParty) -> None:
     agree(asking)
     for _ in range(2):
         assert post(asking, REVOKE, client_id="asking").status_code == 303
@@ -102,7 +102,7 @@ def test_twice_is_once(app: Flask, asking: RelyingParty) -> None:
 @pytest.mark.parametrize(
     "fields", [{}, {"client_id": ""}, {"client_id": "other"}, {"client_id": "a\0"}, {"client_id": "å" * 5000}]
 )
-def test_what_was_never_agreed_to_changes_nothing(
+def test_revoking_a_consent_never_given_changes_nothing(
     app: Flask, asking: RelyingParty, fields: dict[str, str]
 ) -> None:
     agree(asking)
@@ -111,7 +111,7 @@ def test_what_was_never_agreed_to_changes_nothing(
     assert events(app, Event.CONSENT_REVOKED) == []
 
 
-def test_an_app_that_is_gone_can_be_taken_back(app: Flask, asking: RelyingParty, anna: str) -> None:
+def test_the_consent_of_a_removed_app_can_be_revoked(app: Flask, asking: RelyingParty, anna: str) -> None:
     agree(asking)
     with app.app_context():
         db.session.add(
@@ -124,7 +124,7 @@ def test_an_app_that_is_gone_can_be_taken_back(app: Flask, asking: RelyingParty,
     assert len(entries(get(asking, APPS))) == 1
 
 
-def test_only_by_a_form_of_ours_and_logged_in(app: Flask, asking: RelyingParty, anna: str) -> None:
+def test_revoking_needs_the_forms_token_and_a_login(app: Flask, asking: RelyingParty, anna: str) -> None:
     agree(asking)
     fields = {"client_id": "asking"}
     assert asking.browser.post(REVOKE, data=fields, **HTTPS).status_code == 400
@@ -137,7 +137,7 @@ def test_only_by_a_form_of_ours_and_logged_in(app: Flask, asking: RelyingParty, 
     assert events(app, Event.CONSENT_REVOKED) == []
 
 
-def test_given_again_it_counts_from_then(asking: RelyingParty, clock: Traveller) -> None:
+def test_a_consent_given_again_counts_from_then(asking: RelyingParty, clock: Traveller) -> None:
     agree(asking, scope="openid email phone")
     post(asking, REVOKE, client_id="asking")
     clock.shift(3600)

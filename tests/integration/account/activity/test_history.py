@@ -53,7 +53,7 @@ def test_a_login_with_its_app_device_and_place(phone: RelyingParty, anna: str) -
     )
 
 
-def test_newest_first_and_of_nobody_else(
+def test_the_history_is_newest_first_and_its_owners_alone(
     app: Flask, rp: RelyingParty, bertil: RelyingParty, anna: str
 ) -> None:
     rp.log_in(password="fel")
@@ -68,7 +68,7 @@ def test_newest_first_and_of_nobody_else(
 
 
 @pytest.mark.usefixtures("clock")
-def test_limited_tries_are_told_and_repetitions_once(
+def test_limited_tries_are_shown_and_repetitions_once(
     app: Flask, rp: RelyingParty, device: Callable[..., FlaskClient], anna: str
 ) -> None:
     rp.log_in()
@@ -99,7 +99,7 @@ def test_a_new_password_and_what_it_ended(app: Flask, rp: RelyingParty, anna: st
         assert text in told
 
 
-def test_who_else_did_it_is_told_but_not_from_where(app: Flask, rp: RelyingParty, anna: str) -> None:
+def test_another_actor_is_named_without_an_address(app: Flask, rp: RelyingParty, anna: str) -> None:
     rp.log_in()
     with app.test_request_context("/", environ_base={"REMOTE_ADDR": "203.0.113.77"}, **HTTPS):
         app.preprocess_request()
@@ -114,7 +114,7 @@ def test_who_else_did_it_is_told_but_not_from_where(app: Flask, rp: RelyingParty
     assert "203.0.113.77" not in by_administrator
 
 
-def test_details_stay_in_the_audit(app: Flask, rp: RelyingParty, anna: str) -> None:
+def test_details_of_events_stay_in_the_audit(app: Flask, rp: RelyingParty, anna: str) -> None:
     rp.log_in()
     for event in Event:
         note(app, anna, event, reason="<b>inside</b>", method="unheard-of", by="0123456789")
@@ -124,14 +124,14 @@ def test_details_stay_in_the_audit(app: Flask, rp: RelyingParty, anna: str) -> N
     assert "0123456789" not in page.text
 
 
-def test_the_last_fifty(app: Flask, rp: RelyingParty, anna: str) -> None:
+def test_the_history_shows_the_last_fifty_events(app: Flask, rp: RelyingParty, anna: str) -> None:
     rp.log_in()
     for number in range(60):
         note(app, anna, (Event.USER_UPDATED, Event.EMAIL_CHANGED)[number % 2])
     assert len(entries(get(rp, HISTORY))) == activity.MAX_EVENTS
 
 
-def test_what_anybody_can_cause_takes_nothing_elses_place(app: Flask, rp: RelyingParty, anna: str) -> None:
+def test_events_that_anybody_can_cause_displace_no_others(app: Flask, rp: RelyingParty, anna: str) -> None:
     rp.log_in()
     note(app, anna, Event.PASSWORD_CHANGED)
     with app.app_context():
@@ -150,7 +150,7 @@ def test_what_anybody_can_cause_takes_nothing_elses_place(app: Flask, rp: Relyin
     ]
 
 
-def test_the_same_again_is_told_once_with_the_last_time(app: Flask, rp: RelyingParty, anna: str) -> None:
+def test_repeated_events_are_shown_once_with_the_last_time(app: Flask, rp: RelyingParty, anna: str) -> None:
     rp.log_in()
     for _ in range(2):
         note(app, anna, Event.LOGIN_FAILED)
@@ -163,19 +163,19 @@ def test_the_same_again_is_told_once_with_the_last_time(app: Flask, rp: RelyingP
     assert "Misslyckat inloggningsförsök av tjänstens driftpersonal 2 gånger, senast" in failed
 
 
-def test_an_app_that_is_gone_goes_by_its_id(app: Flask, rp: RelyingParty, anna: str) -> None:
+def test_a_removed_app_is_named_by_its_id(app: Flask, rp: RelyingParty, anna: str) -> None:
     rp.log_in()
     note(app, anna, Event.CONSENT_GIVEN, client_id="gone<1>")
     assert "gone<1>" in entries(get(rp, HISTORY))[0]
 
 
-def test_nothing_yet(rp: RelyingParty, anna: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_empty_history(rp: RelyingParty, anna: str, monkeypatch: pytest.MonkeyPatch) -> None:
     rp.log_in()
     monkeypatch.setattr(sentences, "SHOWN", frozenset())
     assert "Inget har hänt ännu." in get(rp, HISTORY).text
 
 
-def test_the_page_is_for_its_person(app: Flask, rp: RelyingParty, anna: str, clock: Traveller) -> None:
+def test_the_history_needs_a_login(app: Flask, rp: RelyingParty, anna: str, clock: Traveller) -> None:
     for path in (HISTORY, "/account/apps"):
         answer = rp.browser.get(path, **HTTPS)
         assert (answer.status_code, answer.location.split("/")[1]) == (303, "login")
@@ -188,7 +188,7 @@ def test_the_page_is_for_its_person(app: Flask, rp: RelyingParty, anna: str, clo
     assert rp.browser.get(HISTORY, **HTTPS).status_code == 303
 
 
-def test_back_at_the_page_after_the_login(rp: RelyingParty, anna: str) -> None:
+def test_a_login_on_the_way_leads_back_to_the_history(rp: RelyingParty, anna: str) -> None:
     page = rp.follow(rp.browser.get(HISTORY, **HTTPS))
     after = rp.follow(rp.submit(page, email="anna@example.se", password="korrekt häst batteri klammer"))
     assert (after.status_code, after.request.path) == (200, HISTORY)

@@ -49,7 +49,7 @@ def test_each_login_is_told_in_plain_words(rp: RelyingParty, phone: RelyingParty
     assert "Appar: Portalen" in there
 
 
-def test_in_english(rp: RelyingParty) -> None:
+def test_the_sessions_page_in_english(rp: RelyingParty) -> None:
     rp.log_in()
     (here,) = session_entries(get(rp, "/account?lang=en"))
     assert "The portal" in here
@@ -64,7 +64,7 @@ def test_an_unknown_device_is_called_so(app: Flask, device: Callable[..., FlaskC
     assert "Robot" not in get(rp).text
 
 
-def test_apps_are_told_once_each(rp: RelyingParty, asking: RelyingParty) -> None:
+def test_each_app_of_a_session_is_shown_once(rp: RelyingParty, asking: RelyingParty) -> None:
     rp.log_in()
     rp.authorize()
     asking.follow(asking.submit(asking.follow(asking.authorize()), answer="allow"))
@@ -73,7 +73,7 @@ def test_apps_are_told_once_each(rp: RelyingParty, asking: RelyingParty) -> None
     assert "Frågande appen, Portalen" in here
 
 
-def test_what_an_app_was_granted_again_and_again_is_not_counted_through(
+def test_an_apps_many_grants_cost_one_index_look_up(
     app: Flask, rp: RelyingParty, asking: RelyingParty
 ) -> None:
     """One look at an index finds each app of a session, whatever it has been granted since."""
@@ -101,7 +101,7 @@ def test_what_an_app_was_granted_again_and_again_is_not_counted_through(
     assert all(re.search(r"actual time=\S+ rows=[01](\.00)? ", line) for line in looks), plan
 
 
-def test_only_sessions_in_force_and_ones_own(
+def test_the_page_shows_its_owners_sessions_in_force(
     rp: RelyingParty, phone: RelyingParty, bertil: RelyingParty, clock: Traveller
 ) -> None:
     phone.log_in()
@@ -124,7 +124,9 @@ def test_another_session_is_ended_with_its_tokens(app: Flask, rp: RelyingParty, 
     assert events(app, Event.SESSION_ENDED) == [{"reason": activity.REASON}]
 
 
-def test_what_outlives_a_logout_ends_too(app: Flask, rp: RelyingParty, phone: RelyingParty) -> None:
+def test_grants_for_offline_use_end_with_their_session(
+    app: Flask, rp: RelyingParty, phone: RelyingParty
+) -> None:
     rp.log_in()
     phone.tokens()
     with app.app_context():
@@ -136,7 +138,7 @@ def test_what_outlives_a_logout_ends_too(app: Flask, rp: RelyingParty, phone: Re
         assert [row[0] for row in revoked] == [False, True]
 
 
-def test_ending_it_twice_is_ending_it_once(app: Flask, rp: RelyingParty, phone: RelyingParty) -> None:
+def test_ending_a_session_twice_is_ending_it_once(app: Flask, rp: RelyingParty, phone: RelyingParty) -> None:
     rp.log_in()
     phone.log_in()
     theirs = end_paths(rp)[1]
@@ -157,7 +159,7 @@ def test_ending_ones_own_session_logs_out(rp: RelyingParty, phone: RelyingParty)
     assert is_logged_in(phone)
 
 
-def test_all_others_are_ended(
+def test_all_other_sessions_are_ended(
     app: Flask,
     rp: RelyingParty,
     phone: RelyingParty,
@@ -175,7 +177,7 @@ def test_all_others_are_ended(
     assert len(events(app, Event.SESSION_ENDED)) == 2
 
 
-def test_somebody_elses_session_is_not_found(rp: RelyingParty, bertil: RelyingParty) -> None:
+def test_another_persons_session_is_not_found(rp: RelyingParty, bertil: RelyingParty) -> None:
     rp.log_in()
     (his,) = end_paths(bertil)
     answer = post(rp, his)
@@ -185,12 +187,12 @@ def test_somebody_elses_session_is_not_found(rp: RelyingParty, bertil: RelyingPa
 
 
 @pytest.mark.parametrize("session_id", ["1", "x" * 36, "%00", "00000000-0000-0000-0000-00000000000g", "é"])
-def test_bad_ids_are_not_found(rp: RelyingParty, session_id: str) -> None:
+def test_malformed_session_ids_are_not_found(rp: RelyingParty, session_id: str) -> None:
     rp.log_in()
     assert post(rp, f"/account/sessions/{session_id}/end").status_code == 404
 
 
-def test_only_by_a_form_of_ours(rp: RelyingParty, phone: RelyingParty) -> None:
+def test_ending_a_session_needs_the_forms_token(rp: RelyingParty, phone: RelyingParty) -> None:
     rp.log_in()
     phone.log_in()
     theirs = end_paths(rp)[1]
@@ -200,7 +202,7 @@ def test_only_by_a_form_of_ours(rp: RelyingParty, phone: RelyingParty) -> None:
     assert is_logged_in(phone)
 
 
-def test_only_for_who_is_logged_in(app: Flask, rp: RelyingParty, phone: RelyingParty, anna: str) -> None:
+def test_ending_sessions_needs_a_login(app: Flask, rp: RelyingParty, phone: RelyingParty, anna: str) -> None:
     rp.log_in()
     phone.log_in()
     mine, theirs = end_paths(rp)
@@ -229,7 +231,7 @@ def test_a_user_disabled_meanwhile_ends_nothing(app: Flask, rp: RelyingParty, an
     assert events(app, Event.SESSION_ENDED) == [{"reason": "user disabled"}]
 
 
-def test_one_statement_for_any_number_of_sessions(
+def test_any_number_of_sessions_ends_in_one_statement(
     app: Flask, rp: RelyingParty, device: Callable[..., FlaskClient], clock: Traveller, statements: Statements
 ) -> None:
     rp.log_in()

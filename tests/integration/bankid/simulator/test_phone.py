@@ -90,7 +90,7 @@ def test_every_page_says_that_it_is_a_simulator(screen: Screen, language: str) -
         assert not re.search(r"<script>| on[a-z]+=", page.text)
 
 
-def test_both_languages_say_everything() -> None:
+def test_every_text_is_in_both_languages() -> None:
     assert TEXTS["sv"].keys() == TEXTS["en"].keys()
 
 
@@ -238,7 +238,7 @@ def test_a_code_of_other_length_is_told(screen: Screen) -> None:
         ("step", {"hint_code": "userFace"}, ("pending", "userFace")),
     ],
 )
-def test_other_things_a_person_can_do(screen: Screen, action: str, form: Any, state: tuple[str, str]) -> None:
+def test_other_actions_of_a_person(screen: Screen, action: str, form: Any, state: tuple[str, str]) -> None:
     order = screen.start()
     screen.do(order, "open", person=ANNA.personal_number)
     screen.do(order, action, **form)
@@ -263,7 +263,7 @@ def test_a_call_is_answered_and_confirmed(screen: Screen) -> None:
     assert screen.state(order) == ("pending", "userSign")
 
 
-def test_what_cannot_be_done_now_is_told(screen: Screen) -> None:
+def test_an_action_that_is_impossible_now_is_explained(screen: Screen) -> None:
     order = screen.start()
     assert TEXTS["sv"]["problem_not_now"] in visible(screen.do(order, "approve", code="123456"))
     screen.orders.cancel(order.order_ref, screen.rp_certificate)
@@ -320,7 +320,7 @@ def test_the_http_calls_list_persons_and_orders(screen: Screen) -> None:
 @pytest.mark.parametrize(
     "path", ["/orders/99", "/orders/x", "/nowhere", "/static/../phone.py", "/orders/1/fly"]
 )
-def test_what_does_not_exist_is_not_found(screen: Screen, path: str) -> None:
+def test_an_unknown_path_is_not_found(screen: Screen, path: str) -> None:
     screen.start()
     method = "POST" if path.endswith("fly") else "GET"
     assert screen.browser.open(path, method=method).status_code == 404

@@ -38,7 +38,9 @@ def pybankid(
     client.client.close()
 
 
-def test_auth_by_qr(pybankid: BankIDClient, phone: Phone, simulator_clock: SimulatorClock) -> None:
+def test_an_auth_order_by_qr_code(
+    pybankid: BankIDClient, phone: Phone, simulator_clock: SimulatorClock
+) -> None:
     order = pybankid.authenticate(end_user_ip="192.0.2.1", user_visible_data=TEXT)
     begun = simulator_clock.now
     assert pybankid.collect(order["orderRef"])["hintCode"] == "outstandingTransaction"
@@ -54,7 +56,7 @@ def test_auth_by_qr(pybankid: BankIDClient, phone: Phone, simulator_clock: Simul
         pybankid.collect(order["orderRef"])
 
 
-def test_sign_on_the_same_device(pybankid: BankIDClient, phone: Phone) -> None:
+def test_a_sign_order_on_the_same_device(pybankid: BankIDClient, phone: Phone) -> None:
     order = pybankid.sign(
         end_user_ip="2001:db8::1",
         user_visible_data=TEXT,
@@ -69,7 +71,7 @@ def test_sign_on_the_same_device(pybankid: BankIDClient, phone: Phone) -> None:
     assert {"signature", "ocspResponse", "user", "device"} <= set(collected["completionData"])
 
 
-def test_cancel(pybankid: BankIDClient, phone: Phone) -> None:
+def test_a_cancelled_order(pybankid: BankIDClient, phone: Phone) -> None:
     order = pybankid.authenticate(end_user_ip="192.0.2.1")
     assert pybankid.cancel(order["orderRef"]) is True
     with pytest.raises(InvalidParametersError):
@@ -85,7 +87,7 @@ def test_the_person_cancels(pybankid: BankIDClient, phone: Phone) -> None:
     assert (collected["status"], collected["hintCode"]) == ("failed", "userCancel")
 
 
-def test_calls(pybankid: BankIDClient, phone: Phone) -> None:
+def test_phone_calls(pybankid: BankIDClient, phone: Phone) -> None:
     order = pybankid.phone_authenticate(ANNA.personal_number, "RP")
     with pytest.raises(AlreadyInProgressError):
         pybankid.phone_sign(ANNA.personal_number, "user", TEXT)
@@ -96,7 +98,7 @@ def test_calls(pybankid: BankIDClient, phone: Phone) -> None:
     assert pybankid.collect(order["orderRef"])["status"] == "complete"
 
 
-def test_maintenance(pybankid: BankIDClient, phone: Phone) -> None:
+def test_a_simulator_under_maintenance(pybankid: BankIDClient, phone: Phone) -> None:
     phone.switch("http", "503")
     with pytest.raises(MaintenanceError):
         pybankid.authenticate(end_user_ip="192.0.2.1")

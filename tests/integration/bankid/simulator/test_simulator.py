@@ -47,7 +47,7 @@ def error(response: httpx2.Response) -> tuple[int, str]:
 # Transport
 
 
-def test_nobody_without_a_certificate_is_let_in(simulator: Simulator, simulator_directory: Path) -> None:
+def test_a_client_without_a_certificate_is_refused(simulator: Simulator, simulator_directory: Path) -> None:
     tls = ssl.create_default_context(cafile=simulator_directory / "ssl-root.pem")
     with (
         httpx2.Client(verify=tls, trust_env=False) as stranger,
@@ -118,7 +118,7 @@ def test_a_port_in_use_is_told_and_nothing_keeps_listening(
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
-def test_it_runs_until_it_is_told_to_stop(simulator_directory: Path, tmp_path: Path, how: int) -> None:
+def test_the_simulator_runs_until_a_signal(simulator_directory: Path, tmp_path: Path, how: int) -> None:
     for file in simulator_directory.glob("*.*"):
         (tmp_path / file.name).write_bytes(file.read_bytes())
     (tmp_path / "environment.json").unlink(missing_ok=True)
@@ -170,7 +170,7 @@ def test_a_bad_request_names_its_field(raw_rp: RawRelyingParty) -> None:
     assert "requirement.personalNumber" in response.json()["details"]
 
 
-def test_too_long_a_body_is_refused(raw_rp: RawRelyingParty) -> None:
+def test_a_body_too_long_is_refused(raw_rp: RawRelyingParty) -> None:
     long = {"endUserIp": "192.0.2.1", "userVisibleData": "QUFB" * 10, "userNonVisibleData": "QUFB" * 200_000}
     assert error(raw_rp.post("sign", **long)) == (400, "invalidParameters")
 
@@ -251,7 +251,7 @@ def test_every_defect_reaches_the_evidence(
     assert verify(collected[1], simulator, simulator_clock).personal_number == ANNA.personal_number
 
 
-def test_what_was_not_asked_for_is_not_told(raw_rp: RawRelyingParty, phone: Phone) -> None:
+def test_the_result_leaves_out_what_was_not_asked_for(raw_rp: RawRelyingParty, phone: Phone) -> None:
     started = raw_rp.start()
     phone.approve(started)
     data = raw_rp.collect(started)["completionData"]

@@ -82,7 +82,7 @@ def test_basic_is_refused_when_one_thing_is_wrong(
     assert rp.exchange(code).status == 200  # none of them spent the code
 
 
-def test_exactly_one_way_at_a_time(rp: RelyingParty, anna: str) -> None:
+def test_a_client_authenticates_in_exactly_one_way(rp: RelyingParty, anna: str) -> None:
     code = rp.code()
     both = rp.exchange(code, client_id="portal", client_secret=SECRET)
     assert (both.status, both.error) == (400, "invalid_request")
@@ -91,7 +91,7 @@ def test_exactly_one_way_at_a_time(rp: RelyingParty, anna: str) -> None:
     assert rp.exchange(code, client_id="portal").status == 200  # its id beside Basic is no second way
 
 
-def test_exactly_the_registered_method(app: Flask, anna: str) -> None:
+def test_a_client_authenticates_by_its_registered_method_only(app: Flask, anna: str) -> None:
     post = relying_party(app, "post", "post")
     code = post.code()
     assert post.exchange(code).error == "invalid_client"  # by Basic, with the right secret

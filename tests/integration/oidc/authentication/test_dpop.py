@@ -93,7 +93,7 @@ def test_an_unbound_token_is_no_bound_one(rp: RelyingParty, anna: str) -> None:
 
 
 @on_sqlite_only
-def test_who_sends_no_token_hears_of_both_ways(rp: RelyingParty) -> None:
+def test_a_request_without_a_token_gets_both_challenges(rp: RelyingParty) -> None:
     challenges = ask(rp, {}).headers.getlist("WWW-Authenticate")
     assert [challenge.split()[0] for challenge in challenges] == ["Bearer", "DPoP"]
 
@@ -107,7 +107,7 @@ def test_a_proof_works_once(rp: RelyingParty, anna: str) -> None:
     assert [ask(rp, sent).status_code for _ in range(2)] == [200, 401]
 
 
-def test_of_many_uses_at_once_one_wins(rp: RelyingParty, anna: str, database_url: str) -> None:
+def test_one_of_many_parallel_proofs_wins(rp: RelyingParty, anna: str, database_url: str) -> None:
     workers = 1 if database_url == "sqlite://" else 4  # one memory, one connection
     headers = proof()
     with ThreadPoolExecutor(workers) as pool:
@@ -236,14 +236,14 @@ def test_a_confidential_clients_refresh_token_is_bound_to_the_client(rp: Relying
     assert ask(rp, with_token(other.access_token, alg="EdDSA")).status_code == 200
 
 
-def test_a_client_that_must_prove(app: Flask, rp: RelyingParty, anna: str) -> None:
+def test_a_client_with_required_dpop_must_prove(app: Flask, rp: RelyingParty, anna: str) -> None:
     strict = RelyingParty(app, rp.browser, "strict", "https://strict.example.se/cb")
     code = strict.code()
     assert strict.exchange(code).error == "invalid_request"
     assert strict.exchange(code, headers=proof()).body["token_type"] == "DPoP"
 
 
-def test_what_is_told_of_a_bound_token(app: Flask, rp: RelyingParty, anna: str) -> None:
+def test_introspection_and_claims_of_a_bound_token(app: Flask, rp: RelyingParty, anna: str) -> None:
     told = rp.introspect(log_in(rp).access_token).get_json()
     assert (told["token_type"], told["cnf"]) == ("DPoP", {"jkt": JKT["ES256"]})
     own = rp.introspect(rp.client_token(headers=proof(alg="EdDSA")).access_token).get_json()
@@ -258,7 +258,7 @@ def test_what_is_told_of_a_bound_token(app: Flask, rp: RelyingParty, anna: str) 
 
 
 @on_sqlite_only
-def test_discovery_and_browsers(rp: RelyingParty, anna: str) -> None:
+def test_dpop_in_discovery_and_for_browsers(rp: RelyingParty, anna: str) -> None:
     facts = rp.browser.get("/.well-known/openid-configuration", **HTTPS).get_json()
     assert facts["dpop_signing_alg_values_supported"] == list(dpop.ALGS)
     origin = {"Origin": "https://spa.example.se"}

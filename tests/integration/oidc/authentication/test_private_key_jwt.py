@@ -68,7 +68,7 @@ def test_every_announced_alg_authenticates(rp: RelyingParty, anna: str, alg: str
 
 
 @on_sqlite_only
-def test_what_authlib_signs_authenticates(rp: RelyingParty, anna: str) -> None:
+def test_an_assertion_signed_by_authlib_authenticates(rp: RelyingParty, anna: str) -> None:
     class Assertion(PrivateKeyJWT):  # type: ignore[misc]
         """As docs/relying-apps.md shows it."""
 
@@ -85,7 +85,7 @@ def test_what_authlib_signs_authenticates(rp: RelyingParty, anna: str) -> None:
 
 
 @on_sqlite_only
-def test_what_is_in_order_authenticates(
+def test_a_valid_assertion_authenticates(
     app: Flask, rp: RelyingParty, anna: str, subtests: pytest.Subtests
 ) -> None:
     now = int(utcnow().timestamp())
@@ -287,7 +287,7 @@ def test_an_assertion_is_kept_as_long_as_it_counts(
 
 
 @on_postgresql_only
-def test_of_parallel_replays_one_wins(app: Flask, rp: RelyingParty, anna: str) -> None:
+def test_one_of_parallel_replays_wins(app: Flask, rp: RelyingParty, anna: str) -> None:
     assertion, codes = sign(claims()), [rp.code() for _ in range(8)]
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(lambda code: rp.exchange(code, **form(assertion)), codes))
@@ -358,7 +358,7 @@ def test_keys_are_fetched_and_kept_and_a_new_one_is_found(
 
 
 @on_sqlite_only
-def test_without_keys_the_answer_is_to_try_again(
+def test_a_client_without_reachable_keys_is_told_to_try_again(
     clock: time_machine.Traveller,
     app_on_loopback: Flask,
     loopback: RelyingParty,

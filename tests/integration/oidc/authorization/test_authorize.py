@@ -92,7 +92,7 @@ def test_errors_go_back_to_the_client_once_it_is_known(
 
 @on_sqlite_only
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_nothing_leaves_before_client_and_redirect_uri_hold(
+def test_errors_before_client_and_redirect_uri_hold_are_not_redirected(
     rp: RelyingParty, method: str, subtests: pytest.Subtests
 ) -> None:
     for changes in (

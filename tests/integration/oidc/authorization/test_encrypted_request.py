@@ -68,7 +68,7 @@ def test_an_encrypted_request_ends_in_tokens(rp: RelyingParty) -> None:
 
 
 @pytest.mark.usefixtures("anna")
-def test_it_may_be_pushed(rp: RelyingParty) -> None:
+def test_an_encrypted_request_may_be_pushed(rp: RelyingParty) -> None:
     answer = rp.app.test_client().post(
         "/par",
         data={"client_id": rp.client_id, "request": encrypted(rp, sign(facts(rp)))},

@@ -77,7 +77,7 @@ def test_the_request_uri_is_long_and_its_hash_alone_is_kept(rp: RelyingParty) ->
         assert "client_secret" not in row.parameters
 
 
-def test_nothing_beside_the_request_uri_counts(rp: RelyingParty, anna: str) -> None:
+def test_parameters_beside_the_request_uri_do_not_count(rp: RelyingParty, anna: str) -> None:
     response = arrive(rp, pushed(rp), state="other", redirect_uri="https://evil.example/", prompt="none")
     assert rp.answer(log_in(rp, response))["state"] == "the-state"
 
@@ -159,7 +159,7 @@ def test_other_methods_and_forms_are_answered_in_json(rp: RelyingParty) -> None:
     assert post(rp, {}).get_json()["error"] == "invalid_request"
 
 
-def test_a_head_uses_nothing_up(rp: RelyingParty, anna: str) -> None:
+def test_a_head_request_uses_nothing_up(rp: RelyingParty, anna: str) -> None:
     rp.code()
     asked = {"client_id": "portal", "request_uri": pushed(rp)}
     head = rp.browser.head("/authorize", query_string=asked, **HTTPS)
@@ -175,7 +175,7 @@ def test_another_clients_request_uri_is_as_unknown_as_one_never_made(rp: Relying
     assert re.sub(own, "", foreign.text) == re.sub(own, "", unknown.text)
 
 
-def test_it_must_arrive_within_a_minute(rp: RelyingParty, anna: str, clock: Any) -> None:
+def test_a_pushed_request_must_arrive_within_a_minute(rp: RelyingParty, anna: str, clock: Any) -> None:
     first, second = pushed(rp), pushed(rp)
     clock.shift(59)
     assert arrive(rp, first).status_code == 303
@@ -214,20 +214,20 @@ def test_two_browsers_with_one_request_get_one_response(rp: RelyingParty, anna: 
         assert db.session.scalar(sa.select(sa.func.count()).select_from(Grant)) == 1
 
 
-def test_a_silent_answer_uses_it_up_too(rp: RelyingParty, anna: str) -> None:
+def test_a_silent_answer_uses_the_request_up_too(rp: RelyingParty, anna: str) -> None:
     rp.log_in()
     request_uri = pushed(rp, prompt="none")
     assert "code" in rp.answer(arrive(rp, request_uri))
     assert arrive(rp, request_uri).status_code == 400
 
 
-def test_an_error_uses_it_up_too(rp: RelyingParty, anna: str) -> None:
+def test_an_error_uses_the_request_up_too(rp: RelyingParty, anna: str) -> None:
     request_uri = pushed(rp, prompt="none")
     assert rp.answer(arrive(rp, request_uri))["error"] == "login_required"
     assert arrive(rp, request_uri).status_code == 400
 
 
-def test_giving_up_uses_it_up_too(rp: RelyingParty, anna: str) -> None:
+def test_giving_up_uses_the_request_up_too(rp: RelyingParty, anna: str) -> None:
     request_uri = pushed(rp)
     waiting = arrive(rp, request_uri)
     uid = waiting.headers["Location"].split("?")[0].rsplit("/", 1)[1]

@@ -56,7 +56,7 @@ def test_a_signed_request_ends_in_tokens(rp: RelyingParty, anna: str) -> None:
     assert rp.exchange(found["code"]).body["scope"] == "openid profile email"
 
 
-def test_a_posted_one_as_well(rp: RelyingParty, anna: str) -> None:
+def test_a_posted_request_object_ends_in_tokens(rp: RelyingParty, anna: str) -> None:
     form = {"client_id": rp.client_id, "request": signed(rp)}
     assert "code" in log_in(rp, rp.browser.post("/authorize", data=form, **HTTPS))
 

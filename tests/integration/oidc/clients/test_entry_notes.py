@@ -149,7 +149,7 @@ def test_a_refusal_names_the_field_of_the_entry(app: Flask, case: str) -> None:
     assert SECRET not in str(lines)
 
 
-def test_what_a_client_says_cannot_forge_a_note(app: Flask) -> None:
+def test_a_clients_parameters_cannot_forge_a_note(app: Flask) -> None:
     rp = RelyingParty(app, app.test_client())
     with capture_logs() as lines:
         rp.authorize(**{"https://id.oidc.se/param/authnProvider": "x" * 400})

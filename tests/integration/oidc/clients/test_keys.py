@@ -129,7 +129,7 @@ def test_old_keys_are_used_while_there_are_no_new_ones_but_not_for_ever() -> Non
     assert kids(keys, 25 * HOUR + MINUTE) == ["ed"]
 
 
-def test_after_a_failure_there_is_a_pause() -> None:
+def test_a_failure_is_followed_by_a_pause() -> None:
     server = Keys()
     server.fail()
     keys = ClientKeys(server)
@@ -156,7 +156,7 @@ def test_a_broken_answer_changes_nothing(body: bytes) -> None:
 
 
 @pytest.mark.parametrize("status", [204, 301, 302, 304, 404, 500])
-def test_only_200_is_an_answer(status: int) -> None:
+def test_only_status_200_is_an_answer(status: int) -> None:
     server = Keys()
     server.say(json.dumps(public("ES256")).encode(), status)
     with pytest.raises(KeysUnavailable):
@@ -200,7 +200,7 @@ def test_another_jwks_uri_is_another_set() -> None:
     assert server.count == 2
 
 
-def test_many_at_once_make_one_request(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_look_ups_at_once_make_one_request(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client_keys, "WAITING_AT_ONCE", 8)
     server = Keys("ES256")
     keys = ClientKeys(server)
@@ -209,7 +209,7 @@ def test_many_at_once_make_one_request(monkeypatch: pytest.MonkeyPatch) -> None:
     assert server.count == 1
 
 
-def test_who_waits_for_a_slow_client_takes_nobody_elses_place(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wait_for_a_slow_client_takes_no_other_clients_place(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client_keys, "WAIT_SECONDS", 20.0)
     server, go_on, reached = Keys("ES256"), threading.Event(), threading.Semaphore(0)
     keys = ClientKeys(server)
@@ -231,7 +231,7 @@ def test_who_waits_for_a_slow_client_takes_nobody_elses_place(monkeypatch: pytes
     assert server.count == 2
 
 
-def test_few_wait_for_a_slow_client() -> None:
+def test_few_threads_wait_for_a_slow_client() -> None:
     server, go_on, reached = Keys("ES256"), threading.Event(), threading.Semaphore(0)
     keys = ClientKeys(server)
     answer = server.answer

@@ -58,7 +58,7 @@ def test_each_algorithm_signs_with_its_own_key(app: Flask) -> None:
         assert at_hash == create_half_hash(tokens.access_token, alg).decode()
 
 
-def test_discovery_lists_them(app: Flask) -> None:
+def test_discovery_lists_the_algorithms(app: Flask) -> None:
     facts = app.test_client().get("/.well-known/openid-configuration", **HTTPS).get_json()
     assert facts["id_token_signing_alg_values_supported"] == list(SIGNING_ALGS)
     assert facts["userinfo_signing_alg_values_supported"] == list(SIGNING_ALGS)

@@ -187,7 +187,7 @@ def test_each_app_that_listens_hears_of_its_own_login(
     assert len(ids) == 2
 
 
-def test_it_is_encrypted_to_an_app_whose_id_tokens_are(
+def test_the_logout_token_is_encrypted_to_an_app_whose_id_tokens_are(
     app: Flask, rp: RelyingParty, portal: ListeningApp, post: Post
 ) -> None:
     sealed = RelyingParty(app, rp.browser, "sealed", "https://sealed.example.se/cb")
@@ -228,7 +228,9 @@ def test_a_logout_token_opens_nothing(rp: RelyingParty, portal: ListeningApp, po
 
 
 @pytest.mark.parametrize("status", [200, 204])
-def test_both_good_answers_count(rp: RelyingParty, portal: ListeningApp, post: Post, status: int) -> None:
+def test_status_200_and_204_count_as_delivered(
+    rp: RelyingParty, portal: ListeningApp, post: Post, status: int
+) -> None:
     portal.status = status
     log_out(rp, rp.tokens().id_token)
     post.deliver()
@@ -269,7 +271,7 @@ def by_another_person(rp: RelyingParty) -> None:
 @pytest.mark.parametrize(
     "end", [by_the_app, in_the_form, from_another_browser, by_a_new_password, by_another_person]
 )
-def test_every_way_of_ending_it_in_a_browser_is_told(
+def test_every_end_of_a_session_in_a_browser_notifies_the_app(
     rp: RelyingParty, portal: ListeningApp, post: Post, end: Callable[[RelyingParty], None]
 ) -> None:
     rp.code()
@@ -286,7 +288,7 @@ def test_every_way_of_ending_it_in_a_browser_is_told(
         ("sessions", "end", "--all", "--yes"),
     ],
 )
-def test_commands_tell_too(
+def test_commands_notify_the_apps_too(
     parties: dict[str, RelyingParty], run: Run, portal: ListeningApp, post: Post, command: tuple[str, ...]
 ) -> None:
     parties["portal"].tokens()
@@ -297,7 +299,7 @@ def test_commands_tell_too(
     assert post.waiting() == [], "who does not listen is not waited for"
 
 
-def test_a_login_that_runs_out_is_not_told_but_its_logout_is(
+def test_a_session_that_runs_out_notifies_nobody_but_its_logout_does(
     clock: Traveller, app: Flask, rp: RelyingParty, portal: ListeningApp, post: Post
 ) -> None:
     hint = rp.tokens().id_token
@@ -326,7 +328,7 @@ def test_no_session_ends_without_its_notices(app: Flask, rp: RelyingParty, anna:
 # Who does not listen
 
 
-def test_pauses_grow_for_an_hour_and_then_it_is_over(
+def test_pauses_between_tries_grow_for_an_hour_then_the_notice_is_given_up(
     clock: Traveller, rp: RelyingParty, anna: str, portal: ListeningApp, post: Post
 ) -> None:
     portal.status = 500
@@ -345,7 +347,7 @@ def test_pauses_grow_for_an_hour_and_then_it_is_over(
 
 
 @pytest.mark.parametrize("status", [302, 401, 404, 429, 503])
-def test_it_is_told_when_it_listens_again(
+def test_an_app_is_notified_when_it_listens_again(
     clock: Traveller, rp: RelyingParty, portal: ListeningApp, post: Post, status: int
 ) -> None:
     portal.status, portal.headers = status, {"Location": portal.uri}
@@ -360,7 +362,7 @@ def test_it_is_told_when_it_listens_again(
     assert first != second, "each delivery has a token of its own"
 
 
-def test_one_that_says_no_is_asked_three_times(
+def test_an_app_that_refuses_is_asked_three_times(
     clock: Traveller, rp: RelyingParty, portal: ListeningApp, post: Post
 ) -> None:
     portal.status = 400
@@ -372,7 +374,7 @@ def test_one_that_says_no_is_asked_three_times(
     assert [event.detail["attempts"] for event in post.given_up()] == [3]
 
 
-def test_one_that_is_not_there_holds_up_nobody_else(
+def test_an_app_that_is_not_there_holds_up_no_other(
     clock: Traveller, app: Flask, parties: dict[str, RelyingParty], other: ListeningApp, post: Post
 ) -> None:
     for _ in range(3):
@@ -389,7 +391,7 @@ def test_one_that_is_not_there_holds_up_nobody_else(
     assert told not in dict(post.waiting())
 
 
-def test_its_newer_notices_wait_for_the_one_that_is_tried(
+def test_an_apps_newer_notices_wait_for_the_one_that_is_tried(
     clock: Traveller, rp: RelyingParty, portal: ListeningApp, post: Post
 ) -> None:
     portal.status = 500
@@ -406,7 +408,7 @@ def test_its_newer_notices_wait_for_the_one_that_is_tried(
     assert post.waiting() == []
 
 
-def test_with_one_all_that_have_waited_for_an_hour_are_given_up(
+def test_one_refusal_gives_up_all_notices_an_hour_old(
     clock: Traveller, rp: RelyingParty, portal: ListeningApp, post: Post
 ) -> None:
     portal.status = 400
@@ -423,7 +425,7 @@ def test_with_one_all_that_have_waited_for_an_hour_are_given_up(
 
 
 @pytest.mark.parametrize("gone", ["address", "client"])
-def test_a_client_that_is_gone_has_nothing_to_hear(
+def test_a_removed_client_is_not_notified(
     rp: RelyingParty, portal: ListeningApp, clients_file: Path, post: Post, gone: str
 ) -> None:
     log_out(rp, rp.tokens().id_token)
@@ -438,7 +440,9 @@ def test_a_client_that_is_gone_has_nothing_to_hear(
     assert (portal.heard, post.waiting(), post.given_up()) == ([], [], [])
 
 
-def test_nobody_is_led_inside(app: Flask, rp: RelyingParty, portal: ListeningApp, post: Post) -> None:
+def test_a_notice_is_not_sent_to_an_address_inside(
+    app: Flask, rp: RelyingParty, portal: ListeningApp, post: Post
+) -> None:
     log_out(rp, rp.tokens().id_token)
     made = logout_delivery(SETTINGS.of(app))
     assert Post(app, made).deliver() == 1
@@ -504,7 +508,7 @@ def test_no_notice_is_claimed_twice_by_workers_at_once(app: Flask, anna: str) ->
     assert len(claimed) == len(set(claimed)) == 20
 
 
-def test_the_worker_tells_the_others_while_one_is_deaf(
+def test_the_worker_notifies_the_others_while_one_app_is_deaf(
     app: Flask, parties: dict[str, RelyingParty], portal: ListeningApp, other: ListeningApp, post: Post
 ) -> None:
     portal.deaf = True
@@ -526,7 +530,7 @@ def test_the_worker_tells_the_others_while_one_is_deaf(
     assert post.waiting() == [("portal", 1)]
 
 
-def test_a_worker_survives_what_nobody_thought_of(
+def test_a_worker_survives_an_unexpected_error(
     app: Flask, rp: RelyingParty, portal: ListeningApp, post: Post
 ) -> None:
     class Broken(Outbound):
@@ -540,7 +544,7 @@ def test_a_worker_survives_what_nobody_thought_of(
     assert post.waiting() == [("portal", 1)]
 
 
-def test_what_no_worker_came_for_is_forgotten(clock: Traveller, app: Flask, rp: RelyingParty) -> None:
+def test_a_notice_that_no_worker_came_for_is_removed(clock: Traveller, app: Flask, rp: RelyingParty) -> None:
     log_out(rp, rp.tokens().id_token)
     (over,) = notices.EXPIRED_ROWS
     with app.app_context():

@@ -83,7 +83,7 @@ def way_on(page: TestResponse) -> str | None:
     return unescape(found[1]) if found else None
 
 
-def test_the_page_loads_those_that_were_reached_and_then_leads_back(
+def test_the_page_loads_the_apps_that_were_used_and_then_leads_back(
     rp: RelyingParty, framed: RelyingParty, told: RelyingParty
 ) -> None:
     framed.code()
@@ -102,7 +102,9 @@ def test_the_page_loads_those_that_were_reached_and_then_leads_back(
     assert "error" in rp.answer(rp.authorize(prompt="none"))
 
 
-def test_without_such_an_app_it_leads_back_at_once(rp: RelyingParty, framed: RelyingParty) -> None:
+def test_a_logout_without_frontchannel_apps_leads_back_at_once(
+    rp: RelyingParty, framed: RelyingParty
+) -> None:
     answer = end_session(rp)
     assert (answer.status_code, answer.headers["Location"]) == (303, RETURN + "?state=s")
     assert "code" in framed.answer(framed.log_in()), "a login of its own, after that logout"
@@ -112,14 +114,14 @@ def test_without_such_an_app_it_leads_back_at_once(rp: RelyingParty, framed: Rel
     assert (frames(again), frame_src(again)) == ([], []), "it has been told"
 
 
-def test_with_nowhere_to_go_the_page_stays(framed: RelyingParty, rp: RelyingParty) -> None:
+def test_a_page_with_nowhere_to_go_stays(framed: RelyingParty, rp: RelyingParty) -> None:
     framed.code()
     page = end_session(rp, post_logout_redirect_uri=None)
     assert (frames(page), way_on(page)) == ([FRAMED], None)
     assert "logged_out.js" not in page.text
 
 
-def test_the_form_of_the_logout_page_leads_there_too(framed: RelyingParty, rp: RelyingParty) -> None:
+def test_the_logout_pages_form_leads_to_the_frames_too(framed: RelyingParty, rp: RelyingParty) -> None:
     framed.code()
     asked = rp.follow(end_session(rp, id_token_hint=None, client_id="portal"))
     assert (frames(asked), frame_src(asked)) == ([], []), "nothing is told before the answer"
@@ -130,7 +132,7 @@ def test_the_form_of_the_logout_page_leads_there_too(framed: RelyingParty, rp: R
     assert (frames(by_oneself), way_on(by_oneself)) == ([FRAMED], None)
 
 
-def test_a_login_that_ran_out_is_told_at_its_logout(
+def test_a_session_that_ran_out_is_notified_at_its_logout(
     clock: Traveller, framed: RelyingParty, rp: RelyingParty
 ) -> None:
     framed.code()
@@ -143,7 +145,7 @@ def test_a_login_that_ran_out_is_told_at_its_logout(
     assert frames(rp.browser.get(f"/end_session?{sent}", **HTTPS)) == []
 
 
-def test_a_client_that_is_gone_is_not_loaded(
+def test_a_removed_clients_page_is_not_loaded(
     framed: RelyingParty, told: RelyingParty, rp: RelyingParty, clients_file: Path
 ) -> None:
     framed.code()
@@ -156,7 +158,7 @@ def test_a_client_that_is_gone_is_not_loaded(
     assert end_session(rp).headers["Location"] == RETURN + "?state=s"
 
 
-def test_a_login_by_somebody_else_tells_the_apps_of_whoever_was_here(
+def test_a_login_by_another_person_notifies_the_former_persons_apps(
     rp: RelyingParty, framed: RelyingParty
 ) -> None:
     framed.code()
@@ -173,7 +175,7 @@ def test_a_login_by_somebody_else_tells_the_apps_of_whoever_was_here(
     assert again.headers["Location"] == "/login", "it has been told"
 
 
-def test_a_login_by_the_same_person_or_after_nothing_to_tell_goes_on_at_once(
+def test_a_login_by_the_same_person_or_without_apps_goes_on_at_once(
     rp: RelyingParty, framed: RelyingParty
 ) -> None:
     rp.code()
@@ -184,7 +186,7 @@ def test_a_login_by_the_same_person_or_after_nothing_to_tell_goes_on_at_once(
     assert "code" in rp.answer(rp.log_in(prompt="login", email="bertil@example.se"))
 
 
-def test_other_pages_hold_no_frames(rp: RelyingParty, framed: RelyingParty) -> None:
+def test_pages_other_than_the_logouts_hold_no_frames(rp: RelyingParty, framed: RelyingParty) -> None:
     framed.code()
     for path in ("/account", "/logout", "/login"):
         page = rp.browser.get(path, **HTTPS)

@@ -77,7 +77,9 @@ def test_a_return_address_with_a_query_keeps_it(rp: RelyingParty, anna: str) -> 
     assert response.headers["Location"] == address + "&state=s"
 
 
-def test_without_a_state_none_is_added_and_without_an_address_we_say_so(rp: RelyingParty, anna: str) -> None:
+def test_a_missing_state_is_not_added_and_a_missing_address_ends_on_our_page(
+    rp: RelyingParty, anna: str
+) -> None:
     hint = rp.tokens().id_token
     assert end_session(rp.browser, id_token_hint=hint, post_logout_redirect_uri=RETURN).headers[
         "Location"
@@ -87,7 +89,7 @@ def test_without_a_state_none_is_added_and_without_an_address_we_say_so(rp: Rely
     assert not is_live(rp)
 
 
-def test_an_old_hint_does(clock: time_machine.Traveller, rp: RelyingParty, anna: str) -> None:
+def test_an_expired_hint_counts(clock: time_machine.Traveller, rp: RelyingParty, anna: str) -> None:
     hint = rp.tokens().id_token
     clock.shift(3500)
     assert is_live(rp)
@@ -97,7 +99,7 @@ def test_an_old_hint_does(clock: time_machine.Traveller, rp: RelyingParty, anna:
     assert not is_live(rp)
 
 
-def test_with_one_thing_wrong_it_asks_first_and_leads_nowhere_afterwards(
+def test_a_request_with_one_thing_wrong_asks_first_and_leads_nowhere(
     rp: RelyingParty, app: Flask, anna: str, subtests: pytest.Subtests
 ) -> None:
     hint = rp.tokens().id_token
@@ -132,7 +134,7 @@ def test_with_one_thing_wrong_it_asks_first_and_leads_nowhere_afterwards(
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_with_a_parameter_twice_nothing_is_believed(
+def test_a_request_with_a_doubled_parameter_is_not_believed(
     rp: RelyingParty, anna: str, method: str, subtests: pytest.Subtests
 ) -> None:
     valid = {"id_token_hint": rp.tokens().id_token, "post_logout_redirect_uri": RETURN, "client_id": "portal"}
@@ -185,7 +187,7 @@ def test_an_unregistered_return_address_is_never_gone_to(
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_without_a_hint_the_person_is_asked(rp: RelyingParty, anna: str, method: str) -> None:
+def test_a_request_without_a_hint_asks_the_person(rp: RelyingParty, anna: str, method: str) -> None:
     tokens = rp.tokens()
     asked = end_session(
         rp.browser, method, client_id="portal", post_logout_redirect_uri=RETURN, state="the-state"
@@ -273,7 +275,7 @@ def test_a_get_without_cookies_ends_nobodys_session(rp: RelyingParty, app: Flask
 
 
 @on_sqlite_only
-def test_with_nobody_logged_in_it_is_done_at_once(browser: FlaskClient, rp: RelyingParty) -> None:
+def test_a_logout_without_a_session_is_done_at_once(browser: FlaskClient, rp: RelyingParty) -> None:
     assert is_done(end_session(browser))
     assert is_done(end_session(browser, state="only a state"))
     assert is_done(end_session(browser, client_id="portal"))
@@ -344,13 +346,13 @@ def test_a_client_removed_meanwhile_does_not_keep_the_person_logged_in(
 
 
 @on_sqlite_only
-def test_a_head_ends_nothing(rp: RelyingParty, anna: str) -> None:
+def test_a_head_request_ends_nothing(rp: RelyingParty, anna: str) -> None:
     hint = rp.tokens().id_token
     assert rp.browser.head("/end_session", query_string={"id_token_hint": hint}, **HTTPS).status_code == 405
     assert is_live(rp)
 
 
-def test_other_methods_are_refused(browser: FlaskClient) -> None:
+def test_methods_but_get_and_post_are_refused(browser: FlaskClient) -> None:
     for path in ("/end_session", "/logout"):
         answer = browser.put(path, **HTTPS)
         assert answer.status_code == 405

@@ -34,7 +34,7 @@ def decoded(rp: RelyingParty, tokens: Tokens, alg: str = "RS256") -> jwt.Token:
     return jwt.decode(tokens.id_token, jwks, algorithms=[alg])
 
 
-def test_its_claims_are_those_of_the_contract_and_no_others(
+def test_an_id_tokens_claims_are_those_of_the_contract_and_no_others(
     clock: time_machine.Traveller, rp: RelyingParty, anna: str
 ) -> None:
     code = rp.code()
@@ -57,7 +57,7 @@ def test_its_claims_are_those_of_the_contract_and_no_others(
     }
 
 
-def test_without_a_nonce_there_is_none(rp: RelyingParty, anna: str) -> None:
+def test_an_id_token_has_no_nonce_unless_asked(rp: RelyingParty, anna: str) -> None:
     assert "nonce" not in decoded(rp, rp.tokens(nonce=None)).claims
 
 
@@ -66,7 +66,7 @@ def test_a_nonce_comes_back_as_it_was(rp: RelyingParty, anna: str) -> None:
         assert decoded(rp, rp.tokens(nonce=nonce)).claims["nonce"] == nonce
 
 
-def test_its_header_names_a_published_key_and_nothing_to_fetch(rp: RelyingParty, anna: str) -> None:
+def test_an_id_tokens_header_names_a_published_key_and_nothing_to_fetch(rp: RelyingParty, anna: str) -> None:
     tokens = rp.tokens()
     header = jws.extract_compact(tokens.id_token.encode()).headers()
     assert set(header) == {"alg", "kid", "typ"}

@@ -58,7 +58,7 @@ def disable(app: Flask) -> None:
 
 
 @pytest.mark.parametrize("client_id", ["portal", "jwt"])
-def test_what_is_told_of_an_access_token(
+def test_introspection_of_an_access_token(
     clock: time_machine.Traveller, app: Flask, anna: str, client_id: str
 ) -> None:
     rp = RelyingParty(app, app.test_client(), client_id)
@@ -76,7 +76,7 @@ def test_what_is_told_of_an_access_token(
     }
 
 
-def test_what_is_told_of_a_refresh_token(rp: RelyingParty, tokens: Tokens, anna: str) -> None:
+def test_introspection_of_a_refresh_token(rp: RelyingParty, tokens: Tokens, anna: str) -> None:
     noon = int(NOON.timestamp())
     assert told(rp, tokens.refresh_token) == {
         "active": True,
@@ -95,13 +95,13 @@ def test_the_sub_is_the_one_that_the_client_knows(app: Flask, anna: str) -> None
     assert told(pair, token)["sub"] == pair.userinfo(token).get_json()["sub"] != anna
 
 
-def test_a_hint_is_a_hint_only(rp: RelyingParty, tokens: Tokens) -> None:
+def test_a_token_type_hint_is_a_hint_only(rp: RelyingParty, tokens: Tokens) -> None:
     for token in (tokens.access_token, tokens.refresh_token):
         for hint in ("access_token", "refresh_token", "something", ""):
             assert told(rp, token, token_type_hint=hint)["active"] is True
 
 
-def test_whatever_else_is_inactive(
+def test_every_other_text_is_inactive(
     rp: RelyingParty, tokens: Tokens, app: Flask, subtests: pytest.Subtests
 ) -> None:
     code = rp.code(scope=SCOPE)
@@ -122,7 +122,7 @@ def test_whatever_else_is_inactive(
         assert told(rp, token)["active"] is True
 
 
-def test_what_is_over_is_inactive(
+def test_expired_and_revoked_tokens_are_inactive(
     clock: time_machine.Traveller, rp: RelyingParty, tokens: Tokens, app: Flask
 ) -> None:
     clock.shift(600)
@@ -136,7 +136,7 @@ def test_what_is_over_is_inactive(
 
 @pytest.mark.parametrize("path", ["/introspect", "/revoke"])
 @on_sqlite_only
-def test_one_thing_wrong_and_it_is_refused(
+def test_a_request_with_one_thing_wrong_is_refused(
     rp: RelyingParty, tokens: Tokens, path: str, subtests: pytest.Subtests
 ) -> None:
     cases: dict[str, tuple[dict[str, Any], int, str]] = {
@@ -256,7 +256,7 @@ def test_a_clients_own_token_is_nobody_elses(rp: RelyingParty, app: Flask) -> No
 
 
 @on_sqlite_only
-def test_for_itself_a_client_can_have_no_scope(rp: RelyingParty, app: Flask) -> None:
+def test_a_client_gets_no_scope_for_itself(rp: RelyingParty, app: Flask) -> None:
     for scope in ("openid", "email", "offline_access", "nonsense"):
         assert rp.client_token(scope=scope).error == "invalid_scope"
     spa = RelyingParty(app, app.test_client(), "spa", "https://spa.example.se/cb", None)

@@ -43,7 +43,9 @@ def decoded(rp: RelyingParty, token: str, alg: str = "RS256") -> jwt.Token:
 
 
 @pytest.mark.parametrize(("client_id", "alg"), [("portal", "RS256"), ("curve", "ES256")])
-def test_what_it_says(clock: time_machine.Traveller, app: Flask, anna: str, client_id: str, alg: str) -> None:
+def test_the_claims_of_a_jwt_access_token(
+    clock: time_machine.Traveller, app: Flask, anna: str, client_id: str, alg: str
+) -> None:
     rp = RelyingParty(app, app.test_client(), client_id)
     token = decoded(rp, rp.tokens(scope=SCOPE).access_token, alg)
     noon = int(NOON.timestamp())
@@ -63,7 +65,7 @@ def test_what_it_says(clock: time_machine.Traveller, app: Flask, anna: str, clie
     }
 
 
-def test_it_opens_userinfo_until_it_ends(
+def test_a_jwt_access_token_opens_userinfo_until_it_ends(
     clock: time_machine.Traveller, rp: RelyingParty, tokens: Tokens
 ) -> None:
     assert rp.userinfo(tokens.access_token).get_json()["email"] == "anna@example.se"
@@ -74,14 +76,14 @@ def test_it_opens_userinfo_until_it_ends(
     assert rp.userinfo(tokens.access_token).status_code == 401
 
 
-def test_it_ends_with_its_session(rp: RelyingParty, anna: str) -> None:
+def test_a_jwt_access_token_ends_with_its_session(rp: RelyingParty, anna: str) -> None:
     token = rp.tokens(scope="openid").access_token
     page = rp.browser.get("/logout", **HTTPS)
     assert rp.submit(page).status_code == 200
     assert rp.userinfo(token).status_code == 401
 
 
-def test_for_the_client_itself(rp: RelyingParty, anna: str) -> None:
+def test_a_jwt_access_token_for_the_client_itself(rp: RelyingParty, anna: str) -> None:
     token = rp.client_token().access_token
     claims = decoded(rp, token).claims
     assert (claims["sub"], claims["client_id"]) == ("portal", "portal")
@@ -90,7 +92,7 @@ def test_for_the_client_itself(rp: RelyingParty, anna: str) -> None:
     assert rp.userinfo(token).status_code == 401
 
 
-def test_what_is_no_access_token_of_ours_opens_nothing(
+def test_a_jwt_that_is_not_our_access_token_opens_nothing(
     rp: RelyingParty, tokens: Tokens, app: Flask, subtests: pytest.Subtests
 ) -> None:
     header, payload, signature = tokens.access_token.split(".")
@@ -115,6 +117,6 @@ def test_what_is_no_access_token_of_ours_opens_nothing(
     assert rp.userinfo(tokens.access_token).status_code == 200
 
 
-def test_it_is_no_id_token_hint(rp: RelyingParty, tokens: Tokens) -> None:
+def test_a_jwt_access_token_is_no_id_token_hint(rp: RelyingParty, tokens: Tokens) -> None:
     answer = rp.answer(rp.authorize(scope="openid", prompt="none", id_token_hint=tokens.access_token))
     assert answer["error"] == "invalid_request"

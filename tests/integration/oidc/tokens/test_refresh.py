@@ -81,7 +81,9 @@ def log_out(rp: RelyingParty) -> None:
     assert rp.submit(page).status_code == 200
 
 
-def test_only_offline_access_and_the_grant_type_give_one(rp: RelyingParty, app: Flask, anna: str) -> None:
+def test_only_offline_access_and_the_grant_type_give_a_refresh_token(
+    rp: RelyingParty, app: Flask, anna: str
+) -> None:
     assert log_in(rp).refresh_token
     assert "refresh_token" not in log_in(rp, scope="openid profile").body
     bare = RelyingParty(app, rp.browser, "bare", "https://bare.example.se/cb")
@@ -91,7 +93,7 @@ def test_only_offline_access_and_the_grant_type_give_one(rp: RelyingParty, app: 
     assert bare.refresh(log_in(rp).refresh_token).error == "unauthorized_client"
 
 
-def test_who_is_asked_for_consent_agrees_to_it(app: Flask, anna: str) -> None:
+def test_consent_covers_offline_access(app: Flask, anna: str) -> None:
     strict = RelyingParty(app, app.test_client(), "strict", "https://strict.example.se/cb")
     page = strict.log_in(scope=SCOPE)
     assert "consent-allow" in page.text
@@ -132,7 +134,7 @@ def test_the_id_token_tells_of_the_same_login(
     assert "nonce" not in after  # OIDC Core §12.2
 
 
-def test_one_thing_wrong_and_it_is_refused(
+def test_a_refresh_with_one_thing_wrong_is_refused(
     rp: RelyingParty, app: Flask, anna: str, subtests: pytest.Subtests
 ) -> None:
     tokens = log_in(rp)
@@ -251,7 +253,7 @@ def test_another_client_can_neither_use_nor_end_a_rotated_token(
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
-def test_of_parallel_requests_one_rotates_and_all_get_the_same(
+def test_one_of_parallel_refreshes_rotates_and_all_get_the_same_token(
     spa: RelyingParty, app: Flask, anna: str
 ) -> None:
     token = log_in(spa).refresh_token
@@ -265,7 +267,7 @@ def test_of_parallel_requests_one_rotates_and_all_get_the_same(
     assert spa.refresh(answers[0].refresh_token).status == 200
 
 
-def test_a_token_that_somebody_used_between_look_and_claim_is_looked_at_again(
+def test_a_token_used_between_read_and_claim_is_read_again(
     clock: time_machine.Traveller,
     rp: RelyingParty,
     app: Flask,
@@ -311,7 +313,7 @@ def test_tokens_are_stored_as_hashes(spa: RelyingParty, app: Flask, anna: str) -
 
 
 @pytest.mark.parametrize(("client_id", "limits"), [("portal", (30 * DAY, 180 * DAY)), ("brief", (600, 3600))])
-def test_idle_and_absolute_limits(
+def test_a_refresh_token_has_idle_and_absolute_limits(
     clock: time_machine.Traveller, app: Flask, anna: str, client_id: str, limits: tuple[int, int]
 ) -> None:
     idle, absolute = limits
@@ -363,7 +365,7 @@ def test_rotation_does_not_lengthen_the_absolute_limit(
     assert spa.refresh(token).error == "invalid_grant"
 
 
-def test_after_bankid_it_lies_idle_for_two_hours_at_most(
+def test_a_refresh_token_after_bankid_lies_idle_for_two_hours_at_most(
     clock: time_machine.Traveller, rp: RelyingParty, app: Flask, anna: str, clients_file: Path
 ) -> None:
     code = rp.code(scope=SCOPE)
@@ -389,7 +391,9 @@ def test_logout_ends_what_was_granted_without_offline_access_alone(rp: RelyingPa
     assert rp.refresh(offline.refresh_token).status == 200
 
 
-def test_a_password_changed_in_another_session_ends_it(app: Flask, rp: RelyingParty, anna: str) -> None:
+def test_a_password_changed_in_another_session_ends_the_refresh_token(
+    app: Flask, rp: RelyingParty, anna: str
+) -> None:
     elsewhere = RelyingParty(app, app.test_client())
     lost, own = log_in(elsewhere), log_in(rp)
     page = rp.browser.get("/account", **HTTPS)
@@ -472,7 +476,7 @@ def take_the_login_method(app: Flask, file: Path) -> None:
         (take_the_login_method, "invalid_grant"),
     ],
 )
-def test_it_dies_with_what_it_came_from(
+def test_a_refresh_token_dies_with_what_it_came_from(
     app: Flask,
     rp: RelyingParty,
     clients_file: Path,
@@ -523,7 +527,7 @@ def test_a_scope_that_the_entry_lost_is_left_out(
     assert rp.refresh(token, scope="openid profile").error == "invalid_scope"
 
 
-def test_a_replayed_code_ends_it(rp: RelyingParty, anna: str) -> None:
+def test_a_replayed_code_ends_the_refresh_token(rp: RelyingParty, anna: str) -> None:
     code = rp.code(scope=SCOPE)
     token = rp.exchange(code).refresh_token
     assert rp.exchange(code).error == "invalid_grant"

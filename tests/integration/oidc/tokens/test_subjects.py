@@ -46,7 +46,7 @@ def subjects(app: Flask, rp: RelyingParty, email: str = "anna@example.se") -> di
     return found
 
 
-def test_public_is_the_accounts_id_and_pairwise_one_for_each_sector(
+def test_a_public_sub_is_the_accounts_id_and_a_pairwise_one_is_each_sectors(
     rp: RelyingParty, app: Flask, anna: str
 ) -> None:
     found = subjects(app, rp)

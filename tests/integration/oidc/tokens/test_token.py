@@ -86,7 +86,7 @@ def test_an_exchange_with_one_thing_wrong_is_refused_and_spends_nothing(
 
 
 @on_sqlite_only
-def test_only_what_we_know_may_not_come_twice(app: Flask, rp: RelyingParty, anna: str) -> None:
+def test_only_known_parameters_may_not_come_twice(app: Flask, rp: RelyingParty, anna: str) -> None:
     valid = {"grant_type": "authorization_code", "redirect_uri": rp.redirect_uri, "code_verifier": VERIFIER}
     for twice, status in (("redirect_uri", 400), ("resource", 200)):
         form = MultiDict({**valid, "code": rp.code()})
@@ -117,7 +117,7 @@ def test_a_code_works_once_and_its_replay_ends_what_it_gave(rp: RelyingParty, ap
         assert len(newest(10, event=Event.CODE_REPLAYED)) >= 1
 
 
-def test_a_late_replay_and_one_with_a_wrong_verifier_count_too(
+def test_a_replay_that_is_late_or_has_a_wrong_verifier_counts_too(
     clock: time_machine.Traveller, rp: RelyingParty, anna: str
 ) -> None:
     for seconds, changes in ((300, {}), (0, {"code_verifier": "w" * 43})):

@@ -52,7 +52,7 @@ def test_the_token_goes_in_the_header_or_the_form(rp: RelyingParty, browser: Fla
         assert answer.headers["Cache-Control"] == "no-store"
 
 
-def test_one_thing_changed_and_nothing_is_told(
+def test_a_request_with_one_thing_changed_gets_no_claims(
     rp: RelyingParty, browser: FlaskClient, anna: str, subtests: pytest.Subtests
 ) -> None:
     token = rp.tokens().access_token
@@ -101,7 +101,7 @@ def test_one_thing_changed_and_nothing_is_told(
 
 
 @on_sqlite_only
-def test_other_methods_are_refused(browser: FlaskClient) -> None:
+def test_methods_but_get_and_post_are_refused(browser: FlaskClient) -> None:
     for method in ("PUT", "DELETE", "PATCH"):
         answer = browser.open("/userinfo", method=method, **HTTPS)
         assert answer.status_code == 405

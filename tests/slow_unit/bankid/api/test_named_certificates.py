@@ -28,13 +28,13 @@ def folder(tmp_path: Path, made: Path) -> Path:
     return tmp_path
 
 
-def test_both_forms_are_read(folder: Path) -> None:
+def test_pem_and_pkcs12_certificates_are_read(folder: Path) -> None:
     assert named_certificates.names(folder) == {"customer", "other"}
     found = named_certificates.read(folder)
     assert found["customer"].certificate == found["other"].certificate
 
 
-def test_without_a_folder_there_are_none() -> None:
+def test_a_setting_without_a_folder_has_no_certificates() -> None:
     assert named_certificates.names(None) == frozenset()
     assert named_certificates.read(None) == {}
 
@@ -52,7 +52,9 @@ def test_without_a_folder_there_are_none() -> None:
         ),
     ],
 )
-def test_what_is_wrong_is_said(folder: Path, change: Callable[[Path], object], problem: str) -> None:
+def test_problems_of_the_folder_are_named(
+    folder: Path, change: Callable[[Path], object], problem: str
+) -> None:
     change(folder)
     with pytest.raises(ConfigError) as refused:
         named_certificates.read(folder)
@@ -61,6 +63,6 @@ def test_what_is_wrong_is_said(folder: Path, change: Callable[[Path], object], p
     assert refused.value.problems[0].startswith("IDP_BANKID_CERTIFICATES_DIR: ")
 
 
-def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
+def test_a_missing_folder(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="is not a folder"):
         named_certificates.read(tmp_path / "gone")

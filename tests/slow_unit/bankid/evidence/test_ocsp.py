@@ -139,7 +139,7 @@ def test_the_answer_is_about_the_signers_certificate(pki: Pki, forger: Forger) -
 
 
 @pytest.mark.parametrize("der", [b"", b"\x30\x00", b"<xml/>", b"\x30\x03\x0a\x01\x00", bytes(40_000)])
-def test_what_is_no_ocsp_response_is_refused(forger: Forger, der: bytes) -> None:
+def test_a_text_that_is_not_an_ocsp_response_is_refused(forger: Forger, der: bytes) -> None:
     assert forger.refusal(ocsp_response=b64(der)) == Reason.OCSP_FORMAT
 
 

@@ -78,7 +78,7 @@ def test_the_value_tells_nobody_who_it_is(forger: Forger) -> None:
     assert not any(part in shown for part in (ANNA.personal_number, ANNA.given_name, ANNA.surname))
 
 
-def test_what_is_forged_without_changes_verifies(forger: Forger) -> None:
+def test_evidence_forged_without_changes_verifies(forger: Forger) -> None:
     assert forger.verify().personal_number == ANNA.personal_number
 
 

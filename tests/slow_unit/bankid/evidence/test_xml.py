@@ -11,7 +11,7 @@ from tests.slow_unit.bankid.evidence.forger import ANNA, HIDDEN, TEXT, Alter, Fo
 # Base64, size and XML
 
 
-def test_what_is_too_large_is_not_looked_at(forger: Forger) -> None:
+def test_evidence_too_large_is_not_read(forger: Forger) -> None:
     assert forger.refusal(signature="!" * (xml.MAX_SIGNATURE_CHARACTERS + 1)) == Reason.TOO_LARGE
     response = "!" * (ocsp.MAX_RESPONSE_CHARACTERS + 1)
     assert forger.refusal(ocsp_response=response) == Reason.TOO_LARGE
@@ -71,7 +71,7 @@ BILLION_LAUGHS = f'<!DOCTYPE Signature [<!ENTITY l0 "ha">{LAUGHS}]>'
         lambda text: DECLARATION,
     ],
 )
-def test_other_than_plain_xml_is_refused(forger: Forger, alter: Alter) -> None:
+def test_xml_that_is_not_plain_is_refused(forger: Forger, alter: Alter) -> None:
     forger.text = alter
     assert forger.refusal() == Reason.XML
 
@@ -136,7 +136,7 @@ def wrap(where: str, other_id: str = "bidOther") -> Alter:
         lambda text: f'<Signature xmlns="{make.DSIG}"/>',
     ],
 )
-def test_what_is_added_to_a_signed_document_is_refused(forger: Forger, alter: Alter) -> None:
+def test_additions_to_a_signed_document_are_refused(forger: Forger, alter: Alter) -> None:
     forger.text = alter
     assert forger.refusal() == Reason.STRUCTURE
 
@@ -214,7 +214,7 @@ def test_shown_text_elsewhere_in_the_signed_data_does_not_count(forger: Forger) 
     assert forger.refusal() == Reason.VISIBLE_DATA
 
 
-def test_what_the_relying_party_is_called_must_be_there(forger: Forger) -> None:
+def test_the_relying_partys_name_must_be_there(forger: Forger) -> None:
     forger.data = lambda text: text[: text.index("<srvInfo>")] + text[text.index("<clientInfo>") :]
     assert forger.refusal() == Reason.RELYING_PARTY
 

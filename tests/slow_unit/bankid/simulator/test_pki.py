@@ -23,7 +23,7 @@ def test_certificates_are_made_once(pki: Pki) -> None:
         assert again.pair("rp").key.private_numbers() == pki.pair("rp").key.private_numbers()
 
 
-def test_there_is_nothing_to_load_where_nothing_was_made(tmp_path: Path) -> None:
+def test_loading_from_an_empty_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="no simulator certificates"):
         Pki.load(tmp_path)
 

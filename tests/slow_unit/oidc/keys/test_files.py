@@ -113,13 +113,13 @@ def test_missing_folder(tmp_path: Path) -> None:
         key_files.list_keys(tmp_path / "file")
 
 
-def test_other_files_are_none_of_its_business(folder: Path) -> None:
+def test_other_files_in_the_folder_are_ignored(folder: Path) -> None:
     for name in ("README.md", ".lock", ".abc.tmp", ".hidden.json"):
         (folder / name).write_text("not a key")
     assert [key.kid for key in key_files.list_keys(folder)] == ["rsa", "ec"]
 
 
-def test_of_two_active_keys_the_newest_signs(folder: Path) -> None:
+def test_the_newest_of_two_active_keys_signs(folder: Path) -> None:
     jwk = dict(ECKey.generate_key("P-256").as_dict(private=True))
     put(folder, "a-new", jwk, alg="ES256", activated_at=LATER.isoformat())
     ring = ring_of(folder)

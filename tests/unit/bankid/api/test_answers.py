@@ -109,7 +109,7 @@ def test_a_result_with_everything() -> None:
         (("risk",), "risk"),
     ],
 )
-def test_what_may_be_missing_is_none(path: tuple[str, ...], field: str) -> None:
+def test_a_field_that_may_be_missing_is_none(path: tuple[str, ...], field: str) -> None:
     assert getattr(completed(COMPLETE).completion_data, field) is not None
     lacking = completed(without(COMPLETE, "completionData", *path)).completion_data
     assert getattr(lacking, field) is None
@@ -205,7 +205,7 @@ def test_the_ways_json_is_labelled(content_type: str) -> None:
         (b"[]", "application/json", "not an object"),
     ],
 )
-def test_what_cannot_be_read_is_an_error(body: bytes, content_type: str, words: str) -> None:
+def test_an_unreadable_answer_is_an_error(body: bytes, content_type: str, words: str) -> None:
     assert completed(COMPLETE)
     with pytest.raises(BankIdError, match=words) as refusal:
         read_collected(answer(body, content_type=content_type))
@@ -229,7 +229,7 @@ def test_what_cannot_be_read_is_an_error(body: bytes, content_type: str, words: 
         (503, "Maintenance", "RFA5 outage"),
     ],
 )
-def test_what_an_error_asks_of_us(status: int, code: str, asks: str) -> None:
+def test_an_errors_consequences(status: int, code: str, asks: str) -> None:
     error = error_answered(answer({"errorCode": code, "details": "Why"}, status))
     assert str(error.code).lower() == code.lower()
     assert (error.http_status, error.details) == (status, "Why")
@@ -295,7 +295,7 @@ def test_a_call_without_answer(make: Callable[[str], httpx2.RequestError], code:
     assert error.is_outage
 
 
-def test_nothing_secret_is_shown() -> None:
+def test_answers_show_no_secret() -> None:
     shown = f"{read_order(answer(ORDER))!r} {completed(COMPLETE)!r}"
     user = COMPLETE["completionData"]["user"]
     device = COMPLETE["completionData"]["device"]

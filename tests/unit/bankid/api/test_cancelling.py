@@ -28,7 +28,7 @@ class SlowBankId:
         return cast(Any, self)
 
 
-def test_nobody_waits_and_every_order_is_cancelled() -> None:
+def test_every_order_is_cancelled_while_nobody_waits() -> None:
     bankid, cancels = SlowBankId(), Cancels()
     for number in range(5):
         cancels.queue(bankid.client, Circuit(), str(number))
@@ -38,7 +38,7 @@ def test_nobody_waits_and_every_order_is_cancelled() -> None:
     assert sorted(bankid.cancelled) == ["0", "1", "2", "3", "4"]
 
 
-def test_only_so_many_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_queue_of_orders_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cancelling, "MAX_WAITING", 3)
     bankid, cancels = SlowBankId(), Cancels()
     for number in range(5):
@@ -51,7 +51,7 @@ def test_only_so_many_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     assert bankid.cancelled[-1] == "later"
 
 
-def test_while_the_circuit_is_open_nothing_is_sent() -> None:
+def test_an_open_circuit_sends_no_cancel() -> None:
     bankid, cancels, circuit = SlowBankId(), Cancels(), Circuit()
     bankid.go_on.set()
     for _ in range(FAULTS):

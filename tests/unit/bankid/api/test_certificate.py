@@ -122,7 +122,7 @@ def test_pem_and_pkcs12_give_the_same(certificate_file: Path, key_file: Path, p1
     assert (from_p12.certificate, from_p12.chain) == (loaded.certificate, loaded.chain)
 
 
-def test_what_it_tells_of_itself(certificate_file: Path, key_file: Path) -> None:
+def test_a_certificates_name_and_expiry(certificate_file: Path, key_file: Path) -> None:
     loaded = RpCertificate.from_pem(certificate_file, key_file)
     assert loaded.display == "Exempel AB"
     assert loaded.expires_at == NOW + timedelta(days=364)
@@ -169,7 +169,7 @@ def test_a_needless_passphrase_is_told(certificate_file: Path, key_file: Path) -
         ),
     ],
 )
-def test_what_is_wrong_with_a_pem_is_said_plainly(
+def test_problems_of_a_pem_are_named_plainly(
     certificate_file: Path, key_file: Path, broken: str, content: bytes | None, words: str
 ) -> None:
     assert RpCertificate.from_pem(certificate_file, key_file)
@@ -198,9 +198,7 @@ def test_a_pkcs12_opens_with_its_passphrase_only(p12_file: Path, passphrase: str
         (p12(None, OURS.certificate), "lacks the (certificate|private key)"),
     ],
 )
-def test_what_is_wrong_with_a_pkcs12_is_said_plainly(
-    p12_file: Path, content: bytes | None, words: str
-) -> None:
+def test_problems_of_a_pkcs12_are_named_plainly(p12_file: Path, content: bytes | None, words: str) -> None:
     assert RpCertificate.from_pkcs12(p12_file, PASSPHRASE)
     p12_file.unlink()
     if content is not None:

@@ -32,7 +32,7 @@ def break_it(circuit: Circuit) -> None:
         circuit.note(DOWN)
 
 
-def test_it_opens_after_so_many_faults_in_a_row(circuit: Circuit) -> None:
+def test_the_circuit_opens_after_so_many_faults_in_a_row(circuit: Circuit) -> None:
     for _ in range(FAULTS):
         assert circuit.allows()
         circuit.note(DOWN)
@@ -57,7 +57,7 @@ def test_a_refused_order_is_no_fault(circuit: Circuit) -> None:
     assert circuit.allows()
 
 
-def test_one_may_try_each_time_the_pause_is_over(circuit: Circuit, clock: Clock) -> None:
+def test_one_call_may_try_each_time_the_pause_is_over(circuit: Circuit, clock: Clock) -> None:
     break_it(circuit)
     clock.seconds += OPEN_SECONDS - 0.01
     assert not circuit.allows()
@@ -68,7 +68,7 @@ def test_one_may_try_each_time_the_pause_is_over(circuit: Circuit, clock: Clock)
         circuit.note(DOWN)
 
 
-def test_a_try_that_succeeds_closes_it_for_all(circuit: Circuit, clock: Clock) -> None:
+def test_a_try_that_succeeds_closes_the_circuit(circuit: Circuit, clock: Clock) -> None:
     break_it(circuit)
     clock.seconds += OPEN_SECONDS
     assert circuit.allows()
@@ -102,7 +102,7 @@ def test_a_try_that_never_comes_back_is_followed_by_another(circuit: Circuit, cl
         "unreadableAnswer",
     ],
 )
-def test_what_keeps_us_from_bankid_is_a_fault(circuit: Circuit, code: str) -> None:
+def test_an_error_that_keeps_us_from_bankid_is_a_fault(circuit: Circuit, code: str) -> None:
     for _ in range(FAULTS):
         circuit.note(BankIdError(code, None))
     assert not circuit.allows()

@@ -183,7 +183,7 @@ def test_limits_count_what_is_sent(
         {"web": Web(device_identifier="")},
     ],
 )
-def test_what_bankid_would_refuse_is_not_sent(bankid: Recorder, change: dict[str, Any]) -> None:
+def test_orders_that_bankid_would_refuse_are_not_sent(bankid: Recorder, change: dict[str, Any]) -> None:
     bankid.client.auth(SMALLEST)
     with pytest.raises(ValueError, match=r"."):
         bankid.client.auth(replace(SMALLEST, **change))
@@ -197,13 +197,13 @@ def test_a_signature_needs_a_text(bankid: Recorder) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b"<html>"])
-def test_cancel_does_not_care_what_its_answer_holds(bankid: Recorder, content: bytes) -> None:
+def test_the_answer_to_a_cancel_is_not_read(bankid: Recorder, content: bytes) -> None:
     bankid.response = httpx2.Response(200, content=content)
     bankid.client.cancel("ref-1")
     assert len(bankid.requests) == 1
 
 
-def test_cancelling_what_is_over_is_fine_but_other_errors_are_told(bankid: Recorder) -> None:
+def test_cancelling_a_finished_order_is_fine_but_other_errors_are_raised(bankid: Recorder) -> None:
     bankid.response = httpx2.Response(
         400, json={"errorCode": "invalidParameters", "details": "No such order"}
     )

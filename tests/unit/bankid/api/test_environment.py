@@ -83,7 +83,7 @@ def test_the_simulators_folder_is_an_environment(folder: Path) -> None:
         ("signature-root.pem", "no certificate", "does not contain a certificate in PEM form"),
     ],
 )
-def test_what_is_wrong_with_the_simulators_folder_is_said_plainly(
+def test_problems_of_the_simulators_folder_are_named_plainly(
     folder: Path, name: str, content: str | None, words: str
 ) -> None:
     assert environment.simulator(folder)

@@ -128,7 +128,7 @@ def test_every_kind_of_launch_link_opens(desk: Desk, link: str) -> None:
     "text",
     ["", "hello", "https://app.bankid.com/", "https://app.bankid.com/?autoStartToken={token}", "http://["],
 )
-def test_other_texts_are_no_launch_links(desk: Desk, text: str) -> None:
+def test_other_texts_are_refused_as_launch_links(desk: Desk, text: str) -> None:
     link = text.format(token=desk.start().auto_start_token)
     assert desk.refusal(read_text, desk.orders, link, ANNA, "mobile") is Refusal.NOT_A_CODE
 

@@ -179,7 +179,7 @@ def test_a_code_is_six_digits(desk: Desk, code: str) -> None:
     assert desk.collect(order) == ("pending", "userSign")
 
 
-def test_nobody_can_approve_what_is_not_in_the_app(desk: Desk) -> None:
+def test_an_order_that_is_not_in_the_app_cannot_be_approved(desk: Desk) -> None:
     order = desk.start()
     assert desk.refusal(desk.orders.approve, order.number) is Refusal.NOT_NOW
     assert desk.refusal(desk.orders.enter_wrong_code, order.number) is Refusal.NOT_NOW

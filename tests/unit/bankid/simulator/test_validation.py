@@ -64,7 +64,7 @@ def details(kind: type[StartRequest], changes: dict[str, Any]) -> str:
         {"requirement": {"certificatePolicies": ["1.2.3.4.*"], "cardReader": "class2"}},
     ],
 )
-def test_what_the_api_allows_is_accepted(changes: dict[str, Any]) -> None:
+def test_every_request_that_the_api_allows_is_accepted(changes: dict[str, Any]) -> None:
     request = parse(json.dumps(GOOD[AuthRequest] | changes).encode(), AuthRequest)
     assert request.model_dump(exclude_unset=True) == GOOD[AuthRequest] | changes
 
@@ -147,7 +147,7 @@ def test_auth_refuses_and_names_the_field(changes: dict[str, Any], field: str) -
         (PhoneSignRequest, {"userVisibleData": GONE}, "userVisibleData is missing"),
     ],
 )
-def test_other_calls_refuse_and_name_the_field(
+def test_calls_but_auth_refuse_and_name_the_field(
     kind: type[StartRequest], changes: dict[str, Any], field: str
 ) -> None:
     assert field in details(kind, changes)

@@ -79,7 +79,7 @@ def test_the_thumbprint_is_that_of_rfc_9449() -> None:
         "https://login.example.se/token#part",
     ],
 )
-def test_one_address_in_its_spellings(htu: str) -> None:
+def test_an_endpoints_url_in_its_spellings(htu: str) -> None:
     assert check(sign(claims(htu=htu)))
 
 
@@ -126,13 +126,13 @@ CLAIMS: list[tuple[dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("changes", "word"), CLAIMS, ids=[json.dumps(case[0]) for case in CLAIMS])
-def test_one_claim_changed(changes: dict[str, Any], word: str) -> None:
+def test_a_proof_with_one_claim_changed_is_refused(changes: dict[str, Any], word: str) -> None:
     with pytest.raises(InvalidProof, match=f"the DPoP proof .*{word}"):
         check(sign(claims(**changes)))
 
 
 @pytest.mark.parametrize("iat", [NOW - 299, NOW, NOW + 60, NOW + 0.5])
-def test_made_just_now_on_a_clock_a_little_off(iat: float) -> None:
+def test_a_proof_by_a_clock_a_little_off_is_taken(iat: float) -> None:
     assert check(sign(claims(iat=iat))).ends_at > NOON
 
 
@@ -165,7 +165,7 @@ HEADERS: list[tuple[dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("changes", "words"), HEADERS, ids=[str(i) for i in range(len(HEADERS))])
-def test_one_header_changed(changes: dict[str, Any], words: str) -> None:
+def test_a_proof_with_one_header_changed_is_refused(changes: dict[str, Any], words: str) -> None:
     with pytest.raises(InvalidProof, match=words):
         check(sign(claims(), header=changes))
 
@@ -175,7 +175,7 @@ def test_a_key_for_encryption_signs_nothing() -> None:
         check(sign(claims(), header={"jwk": {**PUBLIC, "use": "enc"}}))
 
 
-def test_what_is_no_proof() -> None:
+def test_texts_that_are_not_proofs_are_refused() -> None:
     valid = sign(claims())
     head, body, signature = valid.split(".")
     other = base64url(json.dumps(claims(htm="POST")).encode())
@@ -194,13 +194,13 @@ def test_what_is_no_proof() -> None:
 
 
 @pytest.mark.parametrize("ath", [None, "", "x", 1, TOKEN])
-def test_with_a_token_goes_its_hash(ath: Any) -> None:
+def test_a_proof_with_a_token_holds_its_hash(ath: Any) -> None:
     assert check(sign(claims(access_token=TOKEN)), access_token=TOKEN)
     with pytest.raises(InvalidProof, match="ath"):
         check(sign(claims(access_token=TOKEN, ath=ath)), access_token=TOKEN)
 
 
-def test_another_method_or_endpoint() -> None:
+def test_a_proof_for_another_method_or_endpoint_is_refused() -> None:
     for changes in ({"method": "GET"}, {"url": f"{ISSUER}/par"}, {"url": "https://other.example.se/token"}):
         with pytest.raises(InvalidProof):
             check(sign(claims()), **changes)

@@ -171,7 +171,7 @@ def test_a_valid_request_is_read_whole() -> None:
         ({"login_hint": "a\x7f"}, "invalid_request"),
     ],
 )
-def test_one_thing_changed_goes_back_to_the_client_as_an_error(
+def test_a_request_with_one_thing_changed_goes_back_as_an_error(
     changes: dict[str, str | None], error: str
 ) -> None:
     found = refused(**changes)
@@ -211,7 +211,7 @@ def test_a_malformed_state_is_refused_and_not_sent_back(state: str) -> None:
         ({}, (("redirect_uri", "https://evil.example/"),), BadRedirectUri),
     ],
 )
-def test_nothing_is_sent_anywhere_before_client_and_redirect_uri_hold(
+def test_errors_before_client_and_redirect_uri_hold_are_not_redirected(
     changes: dict[str, str | None], extra: tuple[tuple[str, str], ...], kind: type[Exception]
 ) -> None:
     # response_type is wrong too: the order of checks decides
@@ -452,7 +452,7 @@ def test_a_request_object_brings_the_whole_request() -> None:
     assert request == parse()
 
 
-def test_what_stands_beside_a_request_object_is_not_looked_at() -> None:
+def test_parameters_beside_a_request_object_are_ignored() -> None:
     request = parse(
         request=OBJECT, redirect_uri="https://evil.example/", state="other", scope="email", prompt="none"
     )
@@ -540,7 +540,7 @@ def push(*extra: tuple[str, str], **changes: str | None) -> AuthorizationRequest
     return authorize.parse_pushed([*sent.items(), *extra], client(), context())
 
 
-def test_what_is_pushed_is_checked_like_any_request() -> None:
+def test_a_pushed_request_is_checked_like_any_other() -> None:
     assert push() == parse()
     assert push(request=OBJECT, scope="email") == parse()
     with pytest.raises(AuthorizationError):

@@ -43,7 +43,7 @@ def decide(
         (replace(EVENT, auth_time=NOON - timedelta(seconds=1)), {"prompt": "login"}, AskLogin()),
     ],
 )
-def test_who_may_go_on_and_who_has_to_log_in(
+def test_a_login_that_meets_the_request_goes_on_and_others_log_in(
     event: AuthenticationEvent | None, changes: dict[str, str], decision: decision.Decision | None
 ) -> None:
     assert event is not None or decision is not None
@@ -89,7 +89,9 @@ BEFORE, AFTER = NOON - timedelta(days=1), NOON + timedelta(seconds=5)
         ("explicit", "consent", AFTER, False),
     ],
 )
-def test_when_consent_is_asked_for(consent: str, prompt: str | None, consented_at: Any, asks: bool) -> None:
+def test_consent_is_asked_for_where_it_is_missing(
+    consent: str, prompt: str | None, consented_at: Any, asks: bool
+) -> None:
     decision = decide(known=client(consent=consent), prompt=prompt, consented_at=consented_at)
     assert decision == (AskConsent() if asks else Issue(EVENT))
 

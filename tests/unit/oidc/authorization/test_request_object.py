@@ -73,7 +73,7 @@ def test_only_the_registered_alg_counts_when_there_is_one() -> None:
         {"jti": "one", "sub": "somebody"},
     ],
 )
-def test_what_may_vary(changes: dict[str, Any]) -> None:
+def test_claims_that_may_vary(changes: dict[str, Any]) -> None:
     assert read(sign(claims(**changes))) == VALID
 
 
@@ -122,7 +122,7 @@ def test_members_that_are_json_or_numbers_become_their_text() -> None:
         {"redirect_uri": ["https://portal.example.se/cb"]},
     ],
 )
-def test_one_claim_changed_is_refused(changes: dict[str, Any]) -> None:
+def test_a_request_object_with_one_claim_changed_is_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(RequestError) as caught:
         read(sign(claims(**changes)))
     assert caught.value.error == "invalid_request_object"
@@ -164,7 +164,7 @@ FOREIGN = ECKey.generate_key("P-256", {"kid": "p256"})
         "W10.W10.W10",
     ],
 )
-def test_what_the_client_did_not_sign_is_refused(text: str) -> None:
+def test_a_text_that_the_client_did_not_sign_is_refused(text: str) -> None:
     with pytest.raises(RequestError) as caught:
         read(text)
     assert caught.value.error == "invalid_request_object"

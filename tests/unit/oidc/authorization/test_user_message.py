@@ -109,7 +109,7 @@ def test_a_text_may_have_lines_and_be_as_long_as_what_is_shown() -> None:
         {"mime_type": ["text/plain"]},
     ],
 )
-def test_one_thing_changed_is_refused(changes: dict[str, Any]) -> None:
+def test_a_message_with_one_thing_changed_is_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(MalformedMessage):
         user_message.parse(message(**changes))
 
@@ -121,7 +121,7 @@ def test_one_thing_changed_is_refused(changes: dict[str, Any]) -> None:
         *('{"message": NaN}', '{"message": "YQ==", "message": "YQ=="}'),
     ],
 )
-def test_what_is_no_json_object_is_refused(text: str) -> None:
+def test_a_text_that_is_not_a_json_object_is_refused(text: str) -> None:
     with pytest.raises(MalformedMessage):
         user_message.parse(text)
 

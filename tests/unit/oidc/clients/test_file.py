@@ -120,7 +120,7 @@ def test_a_clients_own_key_wins_over_defaults_and_merges(tmp_path: Path) -> None
     ("locale", "reports", "phone"),
     [("sv", "Rapporter", "phone"), ("en", "Rapporter", "Phone app"), ("en_GB", "Rapporter", "Phone app")],
 )
-def test_name(tmp_path: Path, locale: str, reports: str, phone: str) -> None:
+def test_a_clients_name_in_each_language(tmp_path: Path, locale: str, reports: str, phone: str) -> None:
     found = load(tmp_path)
     assert (found["reports"].name(locale), found["phone"].name(locale)) == (reports, phone)
 
@@ -145,7 +145,7 @@ def test_name(tmp_path: Path, locale: str, reports: str, phone: str) -> None:
         "client_uri: http://[::1]:8080/x",
     ],
 )
-def test_more_fields_that_work(tmp_path: Path, line: str) -> None:
+def test_further_fields_are_read(tmp_path: Path, line: str) -> None:
     field, _, text = line.partition(": ")
     value = yaml.safe_load(text)
     got = getattr(load(tmp_path, with_field(line))["reports"], field)
@@ -547,7 +547,7 @@ def test_values_are_quoted_short_and_without_control_characters(tmp_path: Path) 
     assert problem.endswith('(got "x\\n\\u202e' + "y" * 77 + '…")')
 
 
-def test_check_secret(tmp_path: Path) -> None:
+def test_a_secret_is_checked_against_its_hash(tmp_path: Path) -> None:
     other = "n3w-8xk2LQmVb7YtRz0PcGdHs5JfWa9EoUi4TqXy6ZlB"
     line = f"      - {{sha256: {HASH}, not_after: 2027-06-30}}\n"
     client = load(tmp_path, changed(line, f"{line}      - sha256: {sha256(other).upper()}\n"))["reports"]
@@ -795,7 +795,7 @@ def test_a_second_write_within_the_file_systems_tick_is_seen(
     assert found.client_name == "Reporting"
 
 
-def test_everybody_goes_on_while_the_file_is_read(file: File, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_readers_go_on_while_the_file_is_read(file: File, monkeypatch: pytest.MonkeyPatch) -> None:
     registry = file.registry()
     file.write(VALID.replace("  phone:", "  tablet:"))
     reading, go_on = threading.Event(), threading.Event()

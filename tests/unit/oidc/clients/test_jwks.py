@@ -140,7 +140,9 @@ def test_a_key_that_is_not_fit_is_refused(tmp_path: Path, key: Any, words: str) 
         ),
     ],
 )
-def test_what_does_not_fit_together_is_refused(tmp_path: Path, lines: list[str], words: str) -> None:
+def test_key_fields_that_do_not_fit_together_are_refused(
+    tmp_path: Path, lines: list[str], words: str
+) -> None:
     [problem] = problems(tmp_path, *lines)
     assert words in problem
 
