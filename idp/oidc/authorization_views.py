@@ -1,4 +1,4 @@
-"""The authorization endpoint and what follows from it in the browser: going on after a login, consent."""
+"""The authorization endpoint, and what follows it in the browser: the way on after a login, the consent."""
 
 from datetime import datetime
 from typing import Any
@@ -28,7 +28,11 @@ PUSHED = "pushed"  # where an interaction keeps the hash of the pushed request t
 
 @blueprint.route("/authorize", methods=["GET", "POST"], endpoint="authorize")
 def authorize_endpoint() -> BaseResponse:
-    """Answer at once when the browser's session suffices, else store the request and ask."""
+    """The authorization endpoint (OIDC Core §3.1.2).
+
+    It answers at once when the browser's session suffices; otherwise it stores the request and asks for a
+    login.
+    """
     sent = request.form if request.method == "POST" else request.args
     try:
         auth_request = authorize.parse(sent.items(multi=True), request_context(utcnow()))
@@ -45,7 +49,10 @@ def authorize_endpoint() -> BaseResponse:
 
 @blueprint.get("/authorize/<uid>")
 def resume(uid: str) -> BaseResponse:
-    """Go on with a stored request: after a login, a consent, a POST, or with `cancel` when it was enough."""
+    """Go on with a stored request after a login, a consent or a POST (OIDC Core §3.1.2.3).
+
+    With `cancel` the person gives up, which the client gets as `access_denied` (§3.1.2.6).
+    """
     loaded = _load_request(uid)
     if isinstance(loaded, BaseResponse):
         return loaded
@@ -60,7 +67,7 @@ def resume(uid: str) -> BaseResponse:
 
 @blueprint.route("/consent/<uid>", methods=["GET", "POST"])
 def consent(uid: str) -> BaseResponse:
-    """Ask the person what the client may know; on POST remember the answer and go on."""
+    """Ask the person what the client may know; on POST store the answer and go on (OIDC Core §3.1.2.4)."""
     loaded = _load_request(uid)
     if isinstance(loaded, BaseResponse):
         return loaded
@@ -96,7 +103,7 @@ def consent(uid: str) -> BaseResponse:
 
 
 def _load_request(uid: str) -> tuple[Interaction, AuthorizationRequest] | BaseResponse:
-    """The interaction and the request that it stores; or what to answer where they cannot be gone on with."""
+    """The interaction and its request, or the response when the request cannot go on."""
     try:
         interaction = interactions.load(uid, browser=this_browser.value(), now=utcnow())
         auth_request = _read_stored(interaction)
@@ -208,7 +215,10 @@ def _refuse(error: AuthorizationError, *, interaction: str | None = None) -> Bas
 
 
 def _send_response(to: ReturnTo, fields: list[tuple[str, str]]) -> BaseResponse:
-    """Send the response to the client: by redirect, or by a form that posts itself."""
+    """Send the response to the client: by redirect, or by a form that posts itself.
+
+    OIDC Core §3.1.2.5, Form Post Response Mode §2.
+    """
     if to.response_mode == "form_post":
         allow_form_to(to.redirect_uri)
         return make_response(

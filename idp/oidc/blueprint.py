@@ -1,4 +1,4 @@
-"""What all endpoints of the protocol share: the blueprint with its hooks, and the provider."""
+"""What the endpoints of the protocol share: the blueprint with its hooks, and the provider."""
 
 from flask import Blueprint, Response, request
 from werkzeug.exceptions import MethodNotAllowed
@@ -17,6 +17,7 @@ blueprint = Blueprint("oidc", __name__)
 
 
 def provider() -> Provider:
+    """The running application's provider."""
     return PROVIDER.current()
 
 
@@ -27,14 +28,14 @@ def is_machine_endpoint() -> bool:
 
 @blueprint.before_request
 def act_on_get_and_post_alone() -> None:
-    """A HEAD, which a link checker may send, answers no request and ends no session."""
+    """Refuse a HEAD, which a link checker may send: it must answer no request and end no session."""
     if request.method == "HEAD" and request.endpoint in ACTING_ENDPOINTS:
         raise MethodNotAllowed(valid_methods=["GET", "POST"])
 
 
 @blueprint.after_app_request
 def allow_cross_origin(response: Response) -> Response:
-    """CORS for what browser apps call, without credentials."""
+    """Allow browser apps of any origin to read the endpoints that they call, without credentials."""
     if request.endpoint in CORS_ENDPOINTS and "Origin" in request.headers:
         response.headers["Access-Control-Allow-Origin"] = "*"
         response.headers["Access-Control-Expose-Headers"] = f"WWW-Authenticate, {dpop.NONCE_HEADER}"

@@ -1,4 +1,4 @@
-"""Which claims say what about a person and their login, and what releases them."""
+"""Claims about a person and their login, and the scopes that release them."""
 
 import hashlib
 import hmac
@@ -95,16 +95,17 @@ _SCOPES_OF_EVENT = dict.fromkeys((AUTHN_PROVIDER, *EVIDENCE_CLAIMS), _ANY) | dic
 
 @dataclass(frozen=True)
 class AskedClaims:
-    """Names of the claims that a request asks for one by one and its client may have, by place."""
+    """The requested claims (OIDC Core §5.5) that the client may have, by name, for ID token and userinfo."""
 
     id_token: tuple[str, ...] = ()
     userinfo: tuple[str, ...] = ()
 
     @classmethod
     def allowed(cls, asked: "ClaimsRequest | AskedClaims", client: Client) -> "AskedClaims":
-        """Those of a scope that the client's entry lists. Others are left out, essential or not (§5.5.1).
+        """The requested claims of a scope that the client is registered for (OIDC Core §5.5.1).
 
-        Also of what was granted: an entry may have lost the scope since.
+        Others are left out, essential or not. The same holds for granted claims: the client may have lost the
+        scope since.
         """
         anywhere = _SCOPES_OF | _SCOPES_OF_EVENT
         return cls(
@@ -113,7 +114,10 @@ class AskedClaims:
         )
 
     def consent_items(self, client: Client) -> list[str]:
-        """What a consent must hold for these claims: scopes that the client may ask for, else the claims."""
+        """What a consent must hold for these claims.
+
+        Of each claim that is the first scope that the client is registered for, else the claim itself.
+        """
         anywhere = _SCOPES_OF | _SCOPES_OF_EVENT
         return [
             name if anywhere[name] == _ANY else _listed(anywhere, name, client)[0]
@@ -121,13 +125,14 @@ class AskedClaims:
         ]
 
     def to_json(self) -> dict[str, Any] | None:
-        """As a grant keeps it; None when nothing is asked for."""
+        """The JSON that a grant stores; None when no claim is requested."""
         if not self.id_token and not self.userinfo:
             return None
         return {"id_token": list(self.id_token), "userinfo": list(self.userinfo)}
 
     @classmethod
     def from_json(cls, value: dict[str, Any] | None) -> "AskedClaims":
+        """The requested claims in the JSON of a grant."""
         if value is None:
             return cls()
         return cls(id_token=tuple(value["id_token"]), userinfo=tuple(value["userinfo"]))
@@ -135,7 +140,7 @@ class AskedClaims:
 
 @dataclass(frozen=True)
 class Person:
-    """What tokens can say about somebody."""
+    """The facts about an account that standard claims are made of (OIDC Core §5.1)."""
 
     id: UUID
     name: str
@@ -157,14 +162,14 @@ def subject(client: Client, user_id: UUID, key: bytes) -> str:
 
 
 def claims_of_scopes(scopes: Iterable[str]) -> list[str]:
-    """The claims that the scopes release."""
+    """The claims that the scopes release (OIDC Core §5.4)."""
     return list(dict.fromkeys(claim for scope in scopes for claim in SCOPE_CLAIMS[scope]))
 
 
 def person_claims(person: Person, names: Collection[str], *, sub: str) -> dict[str, Any]:
-    """Those of `names` that the account tells; empty ones are left out (OIDC Core §5.3.2).
+    """The claims among `names` that the account has; empty ones are left out (OIDC Core §5.3.2).
 
-    The affiliation is made of the `sub` by which the client knows the person: it helps nobody to compare.
+    The affiliation is made of the `sub` by which the client knows the person, so apps cannot compare it.
     """
     given, family = _split(person.name)
     every: dict[str, Any] = {
@@ -186,7 +191,10 @@ def person_claims(person: Person, names: Collection[str], *, sub: str) -> dict[s
 
 
 def number_claims(found: PersonalNumber, names: Collection[str]) -> dict[str, str]:
-    """Those of `names` that a personal number tells: itself under the name of its kind, the birthdate."""
+    """The claims among `names` that a personal number has (Swedish claims specification §2.1).
+
+    They are the number itself under the name of its kind, and the birthdate.
+    """
     name = COORDINATION_NUMBER if found.is_coordination else PERSONAL_IDENTITY_NUMBER
     every = {name: found.digits}
     if found.birthdate is not None:
@@ -195,11 +203,11 @@ def number_claims(found: PersonalNumber, names: Collection[str]) -> dict[str, st
 
 
 def _listed(scopes_of: Mapping[str, tuple[str, ...]], claim: str, client: Client) -> list[str]:
-    """The claim's scopes that the client's entry lists."""
+    """The claim's scopes that the client is registered for."""
     return [scope for scope in scopes_of.get(claim, ()) if scope in client.scopes]
 
 
 def _split(name: str) -> tuple[str | None, str | None]:
-    """Given and family name of a full name: the last word is the family's. One word alone is neither."""
+    """Given and family name of a full name: the last word is the family's. A single word is neither."""
     given, _, family = name.rpartition(" ")
     return (given, family) if given else (None, None)

@@ -1,4 +1,4 @@
-"""The `claims` parameter: claims asked for one by one, and what they should say (OIDC Core §5.5). Pure."""
+"""The `claims` parameter: claims requested one by one, and their values (OIDC Core §5.5). Pure."""
 
 import json
 from collections.abc import Mapping
@@ -10,7 +10,10 @@ Value = str | int | float | bool
 
 @dataclass(frozen=True)
 class RequestedClaim:
-    """How one claim is asked for. `values` are those it may have (one for `value`), empty: any will do."""
+    """How one claim is requested (OIDC Core §5.5.1).
+
+    `values` are those that it may have (a single one for `value`); empty: any.
+    """
 
     essential: bool = False
     values: tuple[Value, ...] = ()
@@ -18,20 +21,23 @@ class RequestedClaim:
 
 @dataclass(frozen=True)
 class ClaimsRequest:
-    """Every claim asked for, known to us or not, by the place where it should be."""
+    """Every requested claim, known or not, by the place where it should be (OIDC Core §5.5)."""
 
     id_token: Mapping[str, RequestedClaim] = field(default_factory=dict)
     userinfo: Mapping[str, RequestedClaim] = field(default_factory=dict)
 
 
 class MalformedClaims(ValueError):
-    """The parameter is no claims request; says why in ASCII, without quotes and without what was sent."""
+    """The parameter is not a claims request (OIDC Core §5.5).
+
+    The text says why, in ASCII, without quotes and without what was sent.
+    """
 
 
 def parse(text: str) -> ClaimsRequest:
-    """The claims request in `text`. Raises `MalformedClaims`.
+    """The claims request in `text` (OIDC Core §5.5, §5.5.1). Raises `MalformedClaims`.
 
-    Members that nobody has heard of are ignored (OIDC Core §5.5, §5.5.1).
+    Unknown members are ignored.
     """
     try:
         found = json.loads(text, object_pairs_hook=_without_repeats, parse_constant=_refuse_constant)

@@ -1,4 +1,4 @@
-"""Consents: what people let relying apps have. Asked about, given or denied, shown to them, taken back."""
+"""Consents: what people agreed to share with relying apps, and the apps that they have reached."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,10 +18,10 @@ _grant = Grant.__table__.c
 
 
 def reached_clients_cte(sessions: sa.FromClause) -> sa.CTE:
-    """`session_id` and `client_id` of each client that the sessions, by their `id`, have logged in to.
+    """Rows of `session_id` and `client_id`: the clients that each of `sessions` (by its `id`) logged in to.
 
-    A session's last row has no client. It takes one look at the index for each client of a session, however
-    many grants that client had of it.
+    A session's last row has no client. The query reads the index once for each client of a session, however
+    many grants that client had of it (Back-Channel Logout 1.0 §2.3).
     """
     found = sa.select(sessions.c.id.label("session_id"), _first_client(sessions.c.id).label("client_id")).cte(
         "reached", recursive=True
@@ -39,7 +39,7 @@ def _first_client(
 
 @dataclass(frozen=True)
 class GivenConsent:
-    """What somebody has agreed to share with a client."""
+    """A consent that a person has given: a client and the scopes that they share with it."""
 
     client_id: str
     scopes: tuple[str, ...]
@@ -47,7 +47,7 @@ class GivenConsent:
 
 
 def consents_of(user_id: UUID) -> list[GivenConsent]:
-    """What the person has agreed to share, by client_id; also with clients that are gone."""
+    """The person's consents by client_id, also those for clients that are gone."""
     query = sa.select(Consent).where(Consent.user_id == user_id).order_by(Consent.client_id)
     return [
         GivenConsent(consent.client_id, tuple(consent.scope.split()), consent.given_at)
@@ -56,9 +56,9 @@ def consents_of(user_id: UUID) -> list[GivenConsent]:
 
 
 def revoke_consent(user_id: UUID, client_id: str, *, now: datetime) -> bool:
-    """Take the person's consent for a client back, and with it everything the client was granted for them.
+    """Take back the person's consent for a client, and revoke everything the client was granted for them.
 
-    The next request is asked about again. False, and nothing changed, when there was no consent.
+    The next request asks for consent again. False, and nothing changed, when there was no consent.
     """
     taken_back = (
         sa.delete(Consent)
@@ -75,7 +75,7 @@ def revoke_consent(user_id: UUID, client_id: str, *, now: datetime) -> bool:
 
 
 def reached_clients(session_ids: Sequence[UUID]) -> dict[UUID, list[str]]:
-    """The clients that each of the sessions has logged its person in to, by client_id."""
+    """The client_ids that each session has logged its person in to (Back-Channel Logout 1.0 §2.3)."""
     query = (
         sa.select(Grant.session_id, Grant.client_id)
         .where(Grant.session_id.in_(session_ids))
@@ -89,7 +89,7 @@ def reached_clients(session_ids: Sequence[UUID]) -> dict[UUID, list[str]]:
 
 
 def consented_at(user_id: UUID, client_id: str, scope: str) -> datetime | None:
-    """When the person agreed to share at least `scope` with the client, None if they have not."""
+    """The time of a consent that covers `scope`, None without one (OIDC Core §3.1.2.4)."""
     consent = db.session.get(Consent, (user_id, client_id))
     if consent is None or not set(scope.split()) <= set(consent.scope.split()):
         return None
@@ -97,7 +97,10 @@ def consented_at(user_id: UUID, client_id: str, scope: str) -> datetime | None:
 
 
 def give_consent(user_id: UUID, client_id: str, scope: str, *, now: datetime) -> None:
-    """Note that the person shares `scope` with the client, beside what they agreed to before."""
+    """Store that the person shares `scope` with the client, beside what they agreed to before.
+
+    OIDC Core §3.1.2.4. Commits.
+    """
     consent = db.session.get(Consent, (user_id, client_id), with_for_update=True)
     if consent is None:
         consent = Consent(user_id=user_id, client_id=client_id, scope="")
@@ -113,7 +116,7 @@ def give_consent(user_id: UUID, client_id: str, scope: str, *, now: datetime) ->
 
 
 def deny_consent(user_id: UUID, client_id: str, interaction: str, *, now: datetime) -> bool:
-    """Answer the interaction with a no. False: it has been answered before."""
+    """Answer the interaction with a no (OIDC Core §3.1.2.4). False: it has been answered before. Commits."""
     if not interactions.claim_answer(interaction, now=now):
         db.session.rollback()
         return False

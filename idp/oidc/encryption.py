@@ -1,4 +1,4 @@
-"""Encryption to clients: nested ID tokens and userinfo answers in compact JWE (RFC 7516, OIDC Core §10.2)."""
+"""Encryption to clients: ID tokens and userinfo answers in compact JWE (RFC 7516, OIDC Core §10.2)."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -20,13 +20,16 @@ CONTENT_ENCS: tuple[str, ...] = get_args(ContentEncryption)
 
 
 class NoKey(OAuth2Error):  # type: ignore[misc]
-    """400: the client asked for encryption, and none of its keys can be encrypted to."""
+    """The client asked for encryption, and none of its keys can be encrypted to: 400 (RFC 7591 §3.2.2)."""
 
     error = "invalid_client_metadata"  # RFC 7591 §3.2.2
 
 
 def find_recipient_key(keys: ClientKeys, client: Client, alg: str, now: datetime) -> ClientKey:
-    """The client's key to encrypt to by `alg`. Raises `NoKey` and `ClientKeysUnavailable`."""
+    """The client's key to encrypt to by `alg` (OIDC Core §10.2).
+
+    Raises `NoKey` and `ClientKeysUnavailable`.
+    """
     try:
         suited = [key for key in keys.keys_of(client, None, now) if key.encrypts(alg)]
     except KeysUnavailable:
@@ -43,12 +46,12 @@ def encrypt_token(token: str, key: ClientKey, alg: str, enc: str) -> str:
 
 
 def encrypt_claims(content: Mapping[str, Any], key: ClientKey, alg: str, enc: str) -> str:
-    """Claims that nobody signed, encrypted to the client's key."""
+    """Unsigned claims, encrypted to the client's key (OIDC Core §5.3.2, RFC 7516 §5.1)."""
     return _encrypt(json.dumps(content).encode(), key, {"alg": alg, "enc": enc, "typ": "JWT"})
 
 
 def find_id_token_key(keys: ClientKeys, client: Client, now: datetime) -> ClientKey | None:
-    """The key to encrypt the client's ID tokens to, None where they are not encrypted.
+    """The key that the client's ID tokens are encrypted to (OIDC Core §10.2), None where they are not.
 
     Raises as `find_recipient_key`.
     """
@@ -57,7 +60,7 @@ def find_id_token_key(keys: ClientKeys, client: Client, now: datetime) -> Client
 
 
 def encrypt_as_id_token(token: str, keys: ClientKeys, client: Client, now: datetime) -> str:
-    """A signed JWT as the client gets its ID tokens: encrypted, or unchanged.
+    """A signed JWT in the form of the client's ID tokens: encrypted or unchanged (OIDC Core §10.2).
 
     Raises as `find_recipient_key`.
     """

@@ -24,7 +24,7 @@ WITHOUT_FORM_TOKEN = (
 
 
 def register(app: Flask) -> None:
-    """Give the application the protocol's endpoints."""
+    """Add the protocol's endpoints to the application."""
     for view in WITHOUT_FORM_TOKEN:
         csrf.exempt(view)
     app.register_blueprint(blueprint)

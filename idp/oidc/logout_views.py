@@ -1,4 +1,4 @@
-"""RP-initiated logout, as HTTP."""
+"""The logout endpoint (RP-Initiated Logout 1.0)."""
 
 from typing import Any
 
@@ -26,7 +26,10 @@ POSTED_SECONDS = 600
 
 @blueprint.route("/end_session", methods=["GET", "POST"])
 def end_session() -> BaseResponse:
-    """RP-Initiated Logout 1.0 §2: at once with a hint of this browser's session, else the person is asked."""
+    """The logout endpoint (RP-Initiated Logout 1.0 §2).
+
+    It logs out at once with a hint of this browser's session; otherwise it asks the person.
+    """
     form = request.form if request.method == "POST" else request.args
     logout_request = rp_initiated.parse(
         form.to_dict(),
@@ -52,7 +55,7 @@ def end_session() -> BaseResponse:
 
 @blueprint.get("/end_session/posted")
 def end_posted() -> BaseResponse:
-    """Go on with a logout request that was posted from another site."""
+    """Go on with a logout request that another site posted (RP-Initiated Logout 1.0 §2)."""
     try:
         stored = _serializer().loads(request.args.get("request", ""), max_age=POSTED_SECONDS)
     except BadData:
@@ -71,7 +74,7 @@ def _serializer() -> URLSafeTimedSerializer:
 
 
 def _logout_state(logout_request: LogoutRequest) -> dict[str, Any]:
-    """What of a logout request comes along to the question to the person, and past it."""
+    """The part of a logout request that goes along to the question to the person, and past it."""
     return {
         "client_id": logout_request.client.client_id if logout_request.client else None,
         "return_to": logout_request.return_to,
@@ -99,7 +102,7 @@ def _end_or_ask(logout_request: LogoutRequest) -> BaseResponse:
 
 
 def _names_the_person_of(logout_request: LogoutRequest, live: LiveSession) -> bool:
-    """Whether the hint names this browser's session, or another one of its person."""
+    """Whether the hint names this browser's session, or another session of its person."""
     if logout_request.client is None or logout_request.subject is None:
         return False
     return live.id == logout_request.session_id or logout_request.subject == claims.subject(

@@ -1,4 +1,4 @@
-"""Discovery: the facts of this provider, derived from what is registered (Discovery §3, RFC 8414 §2)."""
+"""The discovery document, derived from what is registered (OIDC Discovery §3, RFC 8414 §2)."""
 
 from typing import Any
 
@@ -52,11 +52,12 @@ def document(
     evidence: bool,
     messages: bool,
 ) -> dict[str, Any]:
-    """The discovery document. `algs` have an active signing key, `decryption_algs` one to encrypt to.
+    """The discovery document (OIDC Discovery §3, RFC 8414 §2).
 
-    `acrs` are what the registered login methods reach, `languages` those of our pages.
-    `numbers` says whether personal numbers are known, `evidence` whether a login method leaves any,
-    `messages` whether one shows relying apps' messages.
+    `algs` have an active signing key, `decryption_algs` one to encrypt to. `acrs` are those that the
+    registered login methods reach, `languages` those of our pages. `numbers` says whether personal numbers
+    are known, `evidence` whether a login method leaves evidence, `messages` whether one shows relying apps'
+    messages.
     """
     scopes = [scope for scope in SCOPE_CLAIMS if numbers or scope != NUMBER_SCOPE]
     of_people = [name for name in claims_of_scopes(scopes) if numbers or name not in CLAIMS_OF_A_NUMBER]
@@ -101,7 +102,7 @@ def document(
 
 
 def _client_authentication() -> dict[str, Any]:
-    """How clients show who they are, and that tokens are theirs (RFC 8414 §2, RFC 9449 §5.1)."""
+    """How clients authenticate, and prove that tokens are theirs (RFC 8414 §2, RFC 9449 §5.1)."""
     return {
         "token_endpoint_auth_methods_supported": list(client_auth.METHODS),
         "introspection_endpoint_auth_methods_supported": [m for m in client_auth.METHODS if m != "none"],
@@ -115,7 +116,7 @@ def _client_authentication() -> dict[str, Any]:
 
 
 def _request_objects(decryption_algs: tuple[str, ...]) -> dict[str, Any]:
-    """How request objects by value may be signed and encrypted (Discovery §3)."""
+    """How request objects by value may be signed and encrypted (OIDC Discovery §3)."""
     facts: dict[str, Any] = {
         "request_parameter_supported": True,
         "request_object_signing_alg_values_supported": list(request_object.ALGS),

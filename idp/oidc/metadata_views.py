@@ -1,4 +1,4 @@
-"""What relying apps read about this provider, as HTTP: the discovery document and the public keys."""
+"""What relying apps read about this provider: the discovery document and the public keys."""
 
 import json
 from collections.abc import Callable
@@ -18,11 +18,13 @@ DISCOVERY_SECONDS = 600
 @blueprint.get(DISCOVERY_PATHS[0])
 @blueprint.get(DISCOVERY_PATHS[1], endpoint="discovery")
 def discovery() -> Response:
+    """The discovery document, at the paths of OIDC Discovery §4 and RFC 8414 §3."""
     return _cacheable_json(_made_once("discovery", _discovery_document), DISCOVERY_SECONDS)
 
 
 @blueprint.get("/jwks")
 def jwks() -> Response:
+    """The public keys (RFC 7517 §5), which apps may keep for some minutes (OIDC Core §10.1.1)."""
     return _cacheable_json(provider().keys.jwks(), JWKS_MAX_AGE_SECONDS)
 
 
@@ -42,7 +44,7 @@ def _discovery_document() -> bytes:
 
 
 def _made_once(name: str, make: Callable[[], bytes]) -> bytes:
-    """A document made once for each state of the key ring."""
+    """A document that is made once for each state of the key ring."""
     generation = provider().keys.generation
     documents = DOCUMENTS.current()
     if name not in documents or documents[name][0] != generation:

@@ -1,4 +1,4 @@
-"""What has been granted to relying apps: grants with their codes, access and refresh tokens, consents."""
+"""The tables of grants: codes, access and refresh tokens, pushed requests, consents."""
 
 from datetime import datetime
 from typing import Any
@@ -15,7 +15,7 @@ from idp.db import Base
 
 
 class Grant(Base):
-    """One answer to an authorization request, with its code. Revoking it ends everything it issued."""
+    """The answer to one authorization request, with its code. Revoking it ends everything it issued."""
 
     __tablename__ = "grants"
     __table_args__ = (sa.Index("ix_grants_session_id_client_id", "session_id", "client_id"),)
@@ -61,9 +61,9 @@ class AccessToken(Base):
 
 
 class RefreshToken(Base):
-    """A refresh token, by its SHA-256. It counts while its grant is in force, until it is used if it rotates.
+    """A refresh token, by its SHA-256. It counts while its grant is in force; a rotating one until its use.
 
-    `expires_at` moves with its uses, of which not every one is noted, and never past `ends_at`.
+    `expires_at` moves with its uses, not every one of which is noted, and never past `ends_at`.
     """
 
     __tablename__ = "refresh_tokens"
@@ -78,7 +78,7 @@ class RefreshToken(Base):
 
 
 class PushedRequest(Base):
-    """A pushed authorization request, by its request_uri's SHA-256; used up by the response to it."""
+    """A pushed authorization request, by its request_uri's SHA-256. The response to it uses it up."""
 
     __tablename__ = "pushed_requests"
 
@@ -90,7 +90,7 @@ class PushedRequest(Base):
 
 
 class UsedAssertion(Base):
-    """A client assertion or DPoP proof that has been used, by a hash of sender and jti, while it lasts."""
+    """A used client assertion or DPoP proof, by a hash of its sender and jti, as long as it counts."""
 
     __tablename__ = "used_assertions"
 
@@ -99,7 +99,7 @@ class UsedAssertion(Base):
 
 
 class Consent(Base):
-    """What somebody has agreed to share with a client that asks for it."""
+    """What a person has agreed to share with a client."""
 
     __tablename__ = "consents"
 

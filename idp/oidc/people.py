@@ -31,13 +31,13 @@ _USER = (
 
 
 def find_person(user_id: UUID) -> Person | None:
-    """The account, as long as it is active."""
+    """The account, None when it is unknown or not active."""
     rows = execute_alone(_USER, {"user_id": user_id})
     return read_person(rows[0]) if rows else None
 
 
 def read_person(row: sa.Row[Any]) -> Person:
-    """The account in a row that has `PERSON_COLUMNS`."""
+    """The account in a row with `PERSON_COLUMNS`."""
     return Person(
         id=row.id,
         name=row.name,

@@ -1,4 +1,4 @@
-"""What every endpoint needs beside the request, put together once in `create_app`."""
+"""The values that every endpoint needs beside the request, made once in `create_app`."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,11 +15,11 @@ from idp.users.personal_number import PersonalNumber
 
 @dataclass(frozen=True)
 class Provider:
-    """What issuing tokens needs beside the request.
+    """The issuer with its clients, keys and login methods.
 
-    `methods` are the login methods by name, switched off or on. `person_number` returns an account's
-    personal number; it is None where none are kept. `successor_key` makes the refresh token that follows
-    another, `nonce_key` the nonces of DPoP proofs.
+    `methods` are the login methods by name, switched off or on. `person_number` returns an account's personal
+    number; it is None where none are stored. `successor_key` makes the refresh token that follows another,
+    `nonce_key` the nonces of DPoP proofs.
     """
 
     issuer: str

@@ -1,4 +1,4 @@
-"""What requests are compared against on this server: its clients, keys, accounts and pushed requests."""
+"""This server's context of a request: its clients, keys, accounts and pushed requests."""
 
 from datetime import datetime
 from typing import Any
@@ -15,6 +15,7 @@ from idp.oidc.clients.client import Client
 
 
 def request_context(now: datetime) -> RequestContext:
+    """The context that a request received `now` is checked in (OIDC Core §3.1.2.2)."""
     return RequestContext(
         find_client=provider().clients.get,
         acrs={method.name: method.acr for method in methods.switched_on()},
@@ -26,9 +27,9 @@ def request_context(now: datetime) -> RequestContext:
 
 
 def _read_hint(token: str, client: Client) -> Hint:
-    """Whom an ID token of ours, issued to this client, speaks of; its age does not matter.
+    """The person of an ID token of ours that was issued to this client; its age does not matter.
 
-    A pairwise subject tells no account; its session does, as long as it is remembered.
+    A pairwise subject does not name an account; its session does, as long as it is remembered.
     """
     found = verify_id_token(token)
     if found.get("iss") != provider().issuer or found.get("aud") != client.client_id:
@@ -54,7 +55,10 @@ def _open_request(text: str, client: Client) -> dict[str, str]:
 
 
 def verify_id_token(token: str) -> dict[str, Any]:
-    """The claims of an ID token of ours, however old. Raises `ValueError` for anything else."""
+    """The claims of an ID token of ours, however old (OIDC Core §3.1.2.1, RP-Initiated Logout 1.0 §2).
+
+    Raises `ValueError` for anything else.
+    """
     found = provider().keys.verify_hint(token)
     if "sid" not in found:
         raise ValueError("is a signed userinfo answer")

@@ -1,4 +1,4 @@
-"""Tokens, pushed requests and assertions that are past, and grants by which nothing is in force any more."""
+"""Expired tokens, pushed requests and assertions, and grants by which nothing is in force any more."""
 
 from datetime import datetime, timedelta
 

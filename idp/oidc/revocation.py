@@ -1,4 +1,4 @@
-"""Revoking grants, and with each everything that it issued: codes, access tokens and refresh tokens."""
+"""Revocation of grants, and with each of everything that it issued: code, access and refresh tokens."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -13,15 +13,15 @@ from idp.oidc.models import Grant
 def revoke_grants_of_sessions(_sender: object, *, session_ids: list[UUID], now: datetime) -> None:
     """Revoke what ended sessions issued, in the transaction that ends them (hears `sessions_ended`).
 
-    What was granted with `offline_access` goes on.
+    Grants with `offline_access` stay in force (Back-Channel Logout 1.0 §2.7).
     """
     revoke_grants(Grant.session_id.in_(session_ids), Grant.offline.is_(False), now=now)
 
 
 def revoke_grants_of_person(_sender: object, *, user_id: UUID, keep: UUID | None, now: datetime) -> None:
-    """Revoke all that a person ever granted, in the caller's transaction (hears `logins_void`).
+    """Revoke all grants of a person, in the caller's transaction (hears `logins_void`).
 
-    What was granted in the session `keep` is left.
+    Those of the session `keep` stay in force.
     """
     conditions = [Grant.user_id == user_id]
     if keep is not None:
@@ -30,9 +30,9 @@ def revoke_grants_of_person(_sender: object, *, user_id: UUID, keep: UUID | None
 
 
 def revoke_everything_of_sessions(session_ids: Sequence[UUID], *, now: datetime) -> None:
-    """Revoke what the sessions were granted, what outlives a logout too, in the caller's transaction.
+    """Revoke all grants of the sessions, with `offline_access` too, in the caller's transaction.
 
-    For somebody who ends the session of a device that may not be in their hands any more.
+    For a person who ends the session of a device that may be in other hands.
     """
     revoke_grants(Grant.session_id.in_(session_ids), now=now)
 

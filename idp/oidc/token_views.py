@@ -1,4 +1,4 @@
-"""The endpoints that relying apps call by themselves: with or about tokens, and to push requests."""
+"""The endpoints that relying apps call themselves: with or about tokens, and to push requests."""
 
 import json
 from collections.abc import Mapping
@@ -32,6 +32,7 @@ DPOP_CHALLENGE = f'DPoP algs="{" ".join(dpop.ALGS)}"'
 
 @blueprint.post("/token")
 def token() -> Response:
+    """The token endpoint (RFC 6749 §3.2)."""
     try:
         form = read_form(form_pairs())
     except OAuth2Error as error:
@@ -48,7 +49,7 @@ def token() -> Response:
 
 @blueprint.route("/userinfo", methods=["GET", "POST"])
 def userinfo() -> Response:
-    """Claims about the person of an access token (OIDC Core §5.3, RFC 6750, RFC 9449 §7)."""
+    """The claims about the person of an access token (OIDC Core §5.3, RFC 6750 §2, RFC 9449 §7)."""
     header = request.headers.get("Authorization", "")
     scheme, _, value = header.partition(" ")
     in_form = request.form.get("access_token") if request.method == "POST" else None
@@ -81,7 +82,7 @@ def userinfo() -> Response:
 
 
 def _check_proof(access_token: str) -> dpop.Proof:
-    """What the request's proof proves about it and the token. Raises `InvalidProof` and `NonceNeeded`."""
+    """The request's proof, checked against request and token. Raises `InvalidProof` and `NonceNeeded`."""
     header = request.headers.get(dpop.HEADER)
     if header is None:
         raise dpop.InvalidProof("is missing")
@@ -96,7 +97,7 @@ def _check_proof(access_token: str) -> dpop.Proof:
 
 
 def _no_token() -> Response:
-    """Both ways to send a token, and no error code: none was sent (RFC 6750 §3, RFC 9449 §7.2)."""
+    """The answer without a token: both ways to send one, and no error code (RFC 6750 §3, RFC 9449 §7.2)."""
     return _challenge_response(401, {}, f'Bearer realm="{provider().issuer}"', DPOP_CHALLENGE)
 
 
@@ -123,7 +124,7 @@ def _challenge_response(status: int, body: Mapping[str, str], *challenges: str) 
 
 @blueprint.after_request
 def give_nonce(response: Response) -> Response:
-    """With the answer to a proof comes the nonce for the next one (RFC 9449 §8.2)."""
+    """Add the nonce for the next proof to the answer to a proof (RFC 9449 §8.2)."""
     if dpop.HEADER in request.headers and request.path in DPOP_PATHS:
         response.headers[dpop.NONCE_HEADER] = dpop.current_nonce(provider().nonce_key, utcnow())
     return response
@@ -131,7 +132,7 @@ def give_nonce(response: Response) -> Response:
 
 @blueprint.post("/introspect", endpoint="introspect")
 def introspect() -> Response:
-    """What a token of the client's stands for (RFC 7662); for clients that can prove who they are."""
+    """The state of a token of the client's (RFC 7662 §2), for clients that can prove who they are."""
     try:
         client, token, method = _authenticate_and_read_token("/introspect")
     except OAuth2Error as error:
@@ -145,7 +146,7 @@ def introspect() -> Response:
 
 @blueprint.post("/revoke", endpoint="revoke")
 def revoke() -> Response:
-    """End a token of the client's (RFC 7009); the answer is the same whether there was one."""
+    """End a token of the client's (RFC 7009 §2); the answer is the same when there was none."""
     try:
         client, token, _ = _authenticate_and_read_token("/revoke")
     except OAuth2Error as error:
@@ -157,7 +158,7 @@ def revoke() -> Response:
 
 
 def _authenticate_and_read_token(endpoint: str) -> tuple[Client, str, str]:
-    """Who asks, the token asked about, and how the client authenticated. Raises Authlib's errors."""
+    """The client, the token that it asks about, and how it authenticated. Raises Authlib's errors."""
     form = read_form(form_pairs())
     client, method = client_auth.authenticate(
         provider(),
@@ -174,7 +175,7 @@ def _authenticate_and_read_token(endpoint: str) -> tuple[Client, str, str]:
 
 @blueprint.post("/par", endpoint="par")
 def push() -> Response:
-    """Check a request and keep it for the browser that will bring its request_uri (RFC 9126)."""
+    """Check a request and store it for the browser that will bring its request_uri (RFC 9126 §2)."""
     sent, now = form_pairs(), utcnow()
     try:
         client, _ = client_auth.authenticate(

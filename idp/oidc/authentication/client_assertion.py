@@ -1,4 +1,4 @@
-"""What a client's assertion must say, and that it says it once (RFC 7523 §3, OpenID Connect Core §9)."""
+"""Client assertions: what one must say, and that it is used once (RFC 7523 §3, OIDC Core §9)."""
 
 import hashlib
 from collections.abc import Collection, Mapping
@@ -20,14 +20,17 @@ _LATEST = datetime(9000, 1, 1, tzinfo=UTC).timestamp()
 
 @dataclass(frozen=True)
 class Assertion:
-    """An assertion in order, by what tells it from every other; `ends_at` is when it stops counting."""
+    """A checked assertion (RFC 7523 §3): a digest of its client and jti, and when it stops counting."""
 
     digest: str
     ends_at: datetime
 
 
 def issuer_of(claims: Mapping[str, Any]) -> str:
-    """Which client an assertion says it is of. Raises `ValueError`: iss and sub must be its client_id."""
+    """The client_id that an assertion has as iss and sub (RFC 7523 §3, OIDC Core §9).
+
+    Raises `ValueError` when they differ or one is missing.
+    """
     client_id = claims.get("iss")
     if not isinstance(client_id, str) or claims.get("sub") != client_id:
         raise ValueError("must have the client_id as iss and as sub")
@@ -35,10 +38,10 @@ def issuer_of(claims: Mapping[str, Any]) -> str:
 
 
 def check_assertion(claims: Mapping[str, Any], *, audiences: Collection[str], now: datetime) -> Assertion:
-    """The assertion, if its claims are in order. Raises `ValueError` with what is wrong.
+    """The assertion, when its claims hold (RFC 7523 §3). Raises `ValueError` with what is wrong.
 
-    `audiences` are the names that we go by. An `aud` that holds another's name too is refused although
-    RFC 7523 leaves room for it: they could send it on. The clocks may differ by a minute.
+    `audiences` are the names of this provider. An `aud` that holds another's name too is refused although RFC
+    7523 leaves room for it: the other could send it on. The clocks may differ by a minute.
     """
     named = claims.get("aud")
     named = named if isinstance(named, list) else [named]
@@ -63,7 +66,10 @@ def check_assertion(claims: Mapping[str, Any], *, audiences: Collection[str], no
 
 
 def claim_assertion(assertion: Assertion) -> bool:
-    """Use the assertion up. False: somebody has, at this server or another that shares the database."""
+    """Use the assertion up (RFC 7523 §3: a jti counts once). False: it has been used.
+
+    Servers that share the database share what is used.
+    """
     return single_use.claim_once(assertion.digest, ends_at=assertion.ends_at)
 
 

@@ -1,4 +1,4 @@
-"""Client authentication, wherever clients call us: by the registered method, and by one only."""
+"""Client authentication at every endpoint that clients call: by the registered method, by one only."""
 
 from base64 import b64decode
 from binascii import Error as Base64Error
@@ -30,7 +30,7 @@ RETRY_SECONDS = 10
 
 
 class InvalidClient(InvalidClientError):  # type: ignore[misc]
-    """Always 401: the client could not be authenticated (RFC 6749 §5.2)."""
+    """The client could not be authenticated: always 401 (RFC 6749 §5.2)."""
 
     is_logged = False  # where it was counted
 
@@ -39,7 +39,10 @@ class InvalidClient(InvalidClientError):  # type: ignore[misc]
 
 
 class _RetryLater(OAuth2Error):  # type: ignore[misc]
-    """RFC 6749 has no code of its own for this at the token endpoint; the one of §4.1.2.1 says it."""
+    """The client may try again after a time.
+
+    RFC 6749 has no code of its own for this at the token endpoint; the one of §4.1.2.1 says it.
+    """
 
     error = "temporarily_unavailable"
 
@@ -48,11 +51,12 @@ class _RetryLater(OAuth2Error):  # type: ignore[misc]
         self.wait_seconds = wait_seconds
 
     def get_headers(self) -> list[tuple[str, str]]:
+        """Authlib asks for the headers of the response."""
         return [("Content-Type", "application/json"), ("Retry-After", str(self.wait_seconds))]
 
 
 class TooManyClientTries(_RetryLater):
-    """429 with Retry-After."""
+    """Too many failures from this address: 429 with Retry-After (RFC 6749 §2.3.1 asks for a limit)."""
 
     status_code = 429
 
@@ -61,7 +65,7 @@ class TooManyClientTries(_RetryLater):
 
 
 class ClientKeysUnavailable(_RetryLater):
-    """503 with Retry-After: it is not known whether the client is who it says."""
+    """The keys at the client's jwks_uri cannot be fetched now: 503 with Retry-After (OIDC Core §10.1.1)."""
 
     status_code = 503
 
@@ -80,10 +84,12 @@ def authenticate(
 ) -> tuple[Client, str]:
     """The client and the method it authenticated by, from the form and the Authorization header.
 
-    `address` is what failures are counted by, `endpoint` the path that was called: an assertion may be
-    addressed to it. Raises `InvalidClient`, `InvalidRequestError` for several methods at once (RFC 6749
-    §2.3), `ClientKeysUnavailable`, and `TooManyClientTries`: past the limit failures are not even audited.
-    Successes are not slowed by somebody else's failures; machine-made secrets cannot be guessed.
+    Exactly one method, the registered one, is taken (RFC 6749 §2.3, OIDC Core §9). `address` is what failures
+    are counted by, `endpoint` the path that was called: an assertion may be addressed to it.
+
+    Raises `InvalidClient`, `InvalidRequestError` for several methods at once, `ClientKeysUnavailable`, and
+    `TooManyClientTries`: past the limit failures are not even audited. Successes are not slowed by somebody
+    else's failures; machine-made secrets cannot be guessed.
     """
     try:
         if any(name in form for name in ASSERTION_FIELDS):
@@ -111,7 +117,7 @@ def authenticate(
 def _by_secret(
     provider: Provider, form: Mapping[str, str], authorization: str | None, now: datetime
 ) -> tuple[Client, str]:
-    """The client of a secret, in the header or in the form; or of none, by its client_id."""
+    """The client of a secret in the header or in the form, or a public client by its client_id."""
     if authorization is not None:
         if "client_secret" in form:
             raise InvalidRequestError("the client authenticates in more than one way")
@@ -197,7 +203,7 @@ def _basic(authorization: str) -> tuple[str, str]:
 
 
 def _claimed_id(form: Mapping[str, str], authorization: str | None) -> str:
-    """Who a client that failed said it was, for the log and the audit trail; empty when it did not say."""
+    """The client_id that a failed client named, for the log and the audit trail; empty without one."""
     try:
         if "client_assertion" in form:
             claimed = client_assertion.issuer_of(_read(form).claims)

@@ -1,8 +1,8 @@
 """DPoP: tokens that only the holder of a key can use, and the proofs that show it (RFC 9449).
 
-Nonces are not required. One request more would be refused for every client that has none yet, and what a
-proof is good for is narrow without: one request, once, within minutes. A client that sends one gets the rest
-of what nonces give, so each answer to a proof brings one, and one that is sent must be in force.
+Nonces are not required: one request more would be refused for every client that has none yet, and a proof
+without one is good for little: one request, once, within minutes. A client that sends one gets the rest of
+what nonces give. Each answer to a proof therefore brings a nonce, and a nonce that is sent must be in force.
 """
 
 import hashlib
@@ -40,7 +40,7 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 class InvalidProof(OAuth2Error):  # type: ignore[misc]
-    """The proof does not prove what it should (RFC 9449 §5)."""
+    """The proof does not hold (RFC 9449 §4.3, §5)."""
 
     error = "invalid_dpop_proof"
 
@@ -59,7 +59,10 @@ class NonceNeeded(OAuth2Error):  # type: ignore[misc]
 
 @dataclass(frozen=True)
 class Proof:
-    """A proof in order: the thumbprint of its key (RFC 7638), and what tells it from every other."""
+    """A checked proof (RFC 9449 §4.3): the thumbprint of its key (RFC 7638 §3), a digest, and its end.
+
+    No two proofs have the same digest.
+    """
 
     jkt: str
     digest: str
@@ -69,7 +72,7 @@ class Proof:
 def check_proof(
     header: str, *, method: str, url: str, nonce_key: bytes, now: datetime, access_token: str | None = None
 ) -> Proof:
-    """What a DPoP header proves about a request to `url`, and about the `access_token` it is sent with.
+    """The proof in a DPoP header of a request to `url`, sent with the `access_token` if any.
 
     Raises `InvalidProof` (RFC 9449 §4.3) and `NonceNeeded`. `claim_proof` checks that it is new.
     """
@@ -97,9 +100,9 @@ def check_proof(
 def claim_proven_key(
     provider: Provider, header: str | None, *, method: str, path: str, now: datetime
 ) -> str | None:
-    """The thumbprint of the key that a request to one of our endpoints proves, the proof used up by this.
+    """The thumbprint of the key that a request to one of our endpoints proves; its proof is used up.
 
-    None without the header. Raises `InvalidProof` and `NonceNeeded`.
+    None without the header (RFC 9449 §5, §10.1). Raises `InvalidProof` and `NonceNeeded`.
     """
     if header is None:
         return None
@@ -108,14 +111,17 @@ def claim_proven_key(
 
 
 def claim_proof(proof: Proof) -> str:
-    """The thumbprint of the key; the proof is used up by this. Raises `InvalidProof` if it was before."""
+    """The thumbprint of the proof's key; the proof is used up (RFC 9449 §11.1).
+
+    Raises `InvalidProof` when it has been used before.
+    """
     if not single_use.claim_once(proof.digest, ends_at=proof.ends_at):
         raise InvalidProof("has been used before")
     return proof.jkt
 
 
 def current_nonce(key: bytes, now: datetime) -> str:
-    """A nonce for the next proofs: every machine with the key makes and takes the same (RFC 9449 §8)."""
+    """A nonce for the next proofs; every machine with the key makes and takes the same (RFC 9449 §8)."""
     return _nonce(key, _window(now))
 
 

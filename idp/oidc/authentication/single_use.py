@@ -1,4 +1,4 @@
-"""What works once: client assertions and DPoP proofs, whichever worker or machine sees them first."""
+"""Single use of client assertions and DPoP proofs, at all workers and machines that share a database."""
 
 from datetime import datetime
 from typing import cast
@@ -17,9 +17,9 @@ _CLAIM = {
 
 
 def claim_once(digest: str, *, ends_at: datetime) -> bool:
-    """Use something up, remembered until it stops counting by itself at `ends_at`.
+    """Use something up (RFC 7523 §3, RFC 9449 §11.1), remembered until it stops counting at `ends_at`.
 
-    False: somebody has, at this server or another that shares the database.
+    False: it has been used, at this server or another that shares the database.
     """
     values = {"assertion_hash": digest, "expires_at": ends_at}
     return bool(execute_alone(_CLAIM[db.engine.dialect.name], values))

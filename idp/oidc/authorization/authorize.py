@@ -30,7 +30,7 @@ CODE_CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}")
 
 @dataclass(frozen=True)
 class ReturnTo:
-    """Where and how the response goes: known once client and redirect_uri hold.
+    """The client, address and form of the response (RFC 6749 §4.1.2): known once the redirect_uri holds.
 
     `pushed` is the hash of the pushed request that the response uses up, None when it was not pushed.
     """
@@ -44,9 +44,9 @@ class ReturnTo:
 
 @dataclass(frozen=True)
 class AuthorizationRequest:
-    """A request that holds. `parameters` is what was sent, so that it can be stored and read again.
+    """A checked request (OIDC Core §3.1.2.1). `parameters` is what was sent, to be stored and read again.
 
-    Somebody known to the client by one of `subjects` must answer it; empty: anybody.
+    A person whom the client knows by one of `subjects` must answer it; empty: anybody.
     """
 
     to: ReturnTo
@@ -64,28 +64,33 @@ class AuthorizationRequest:
 
     @property
     def client(self) -> Client:
+        """The client that sent the request."""
         return self.to.client
 
     @property
     def shared(self) -> str:
-        """What a consent must cover: the scopes asked for, and what stands for the claims asked for."""
+        """What a consent must cover: the requested scopes, and what stands for the requested claims."""
         return " ".join(dict.fromkeys([*self.scope.split(), *self.claims.consent_items(self.client)]))
 
 
 class UnknownClient(IdpError):
+    """No client has this client_id: shown on a page of ours, never redirected (RFC 6749 §4.1.2.1)."""
+
     code = "unknown_client"
     status = 400
 
 
 class BadRedirectUri(IdpError):
+    """The redirect_uri is not registered: shown on a page of ours, never redirected (RFC 6749 §4.1.2.1)."""
+
     code = "bad_redirect_uri"
     status = 400
 
 
 class BadAuthorizationRequest(IdpError):
-    """The request is wrong before anything is known about where errors should go.
+    """The request is wrong before it is known where errors go: a page of ours (RFC 6749 §4.1.2.1).
 
-    `error` is what a client that pushes it is told instead of seeing a page.
+    `error` is the code for a client that pushes the request and sees no page (RFC 9126 §2.3).
     """
 
     code = "bad_authorization_request"
@@ -108,7 +113,7 @@ class AuthorizationError(Exception):
 
 @dataclass(frozen=True)
 class Pushed:
-    """A pushed request that was found: its hash, and its parameters as they were checked."""
+    """A pushed request that was found (RFC 9126 §4): its hash, and its parameters as they were checked."""
 
     hash: str
     parameters: Mapping[str, str]
@@ -116,7 +121,7 @@ class Pushed:
 
 @dataclass(frozen=True)
 class RequestContext:
-    """What parsing compares against."""
+    """What a request is compared against (OIDC Core §3.1.2.2): clients, methods, tokens, stored requests."""
 
     find_client: Callable[[str], Client | None]
     acrs: Mapping[str, str]  # login method → the acr it reaches
@@ -127,10 +132,10 @@ class RequestContext:
 
 
 def parse(sent: Iterable[tuple[str, str]], context: RequestContext) -> AuthorizationRequest:
-    """The request that a browser brings, checked in this order: client, redirect_uri, the rest.
+    """The request that a browser brings (OIDC Core §3.1.2.2): client first, then redirect_uri, then the rest.
 
-    Raises `UnknownClient`, `BadRedirectUri` or `BadAuthorizationRequest` (shown on our own page) before
-    the first two hold, `AuthorizationError` (sent to the client) after, and what `find_pushed` raises.
+    Raises `UnknownClient`, `BadRedirectUri` or `BadAuthorizationRequest` (shown on our own page) before the
+    first two hold, `AuthorizationError` (sent to the client) after, and what `find_pushed` raises.
     """
     found = parameters.collect(sent)
     client = _client(found, context)
@@ -167,9 +172,10 @@ def parse_pushed(
 def read_stored(
     stored: Mapping[str, str], context: RequestContext, *, pushed: str | None
 ) -> AuthorizationRequest:
-    """A request's `parameters` read again, in the midst of a login: the client's entry may have changed.
+    """A request's stored `parameters`, checked again as OIDC Core §3.1.2.2 asks.
 
-    `pushed` is the hash of the pushed request that they came from. Raises as `parse` does.
+    In the midst of a login the client's metadata may have changed. `pushed` is the hash of the pushed request
+    that the parameters came from. Raises as `parse` does.
     """
     found = parameters.collect(stored.items())
     return _read(found, _client(found, context), context, pushed=pushed)
@@ -257,7 +263,7 @@ def _redirect_uri(client: Client, sent: Sent) -> str:
 
 
 def _read_checked(to: ReturnTo, given: Mapping[str, str], context: RequestContext) -> AuthorizationRequest:
-    """All that is checked after client and redirect_uri. Raises `RequestError`."""
+    """The request, once everything after client and redirect_uri is checked. Raises `RequestError`."""
     client = to.client
     if "request_uri" in given:
         raise RequestError("request_uri_not_supported", "request_uri is for pushed requests only")
@@ -303,7 +309,7 @@ def _read_checked(to: ReturnTo, given: Mapping[str, str], context: RequestContex
 
 
 def _scope(client: Client, given: Mapping[str, str]) -> str:
-    """The known ones of the scopes asked for, in their order (unknown: ignored, OIDC Core §3.1.2.1)."""
+    """The known scopes among those requested, in their order; others are ignored (OIDC Core §3.1.2.1)."""
     requested = list(dict.fromkeys(given.get("scope", "").split()))
     if "openid" not in requested:
         raise RequestError("invalid_scope", "scope must hold openid")
@@ -353,7 +359,7 @@ def _claims(given: Mapping[str, str]) -> ClaimsRequest:
 
 
 def _user_message(given: Mapping[str, str], prompt: frozenset[str]) -> UserMessage | None:
-    """The message to show at the login; never without one (Swedish extensions §2.1)."""
+    """The message to show at the login (Swedish request parameter extensions §2.1); never without a login."""
     if USER_MESSAGE not in given:
         return None
     try:

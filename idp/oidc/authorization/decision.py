@@ -1,4 +1,4 @@
-"""Deciding on an authorization request, and the response to it (OIDC Core §3.1.2.3 – §3.1.2.6). Pure."""
+"""The decision on an authorization request, and the response to it (OIDC Core §3.1.2.3 to §3.1.2.6). Pure."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,24 +11,24 @@ from idp.oidc.clients.client import Client
 
 @dataclass(frozen=True)
 class Issue:
-    """Answer with a code."""
+    """Answer with a code (OIDC Core §3.1.2.5)."""
 
     event: AuthenticationEvent
 
 
 @dataclass(frozen=True)
 class AskLogin:
-    """Somebody has to log in first."""
+    """A login must come first (OIDC Core §3.1.2.3)."""
 
 
 @dataclass(frozen=True)
 class AskConsent:
-    """The person has to agree first."""
+    """The person's consent must come first (OIDC Core §3.1.2.4)."""
 
 
 @dataclass(frozen=True)
 class Refuse:
-    """Answer with an error."""
+    """Answer with an error (OIDC Core §3.1.2.6)."""
 
     error: str
     description: str
@@ -45,10 +45,10 @@ def decide(
     consented_at: datetime | None,
     subject: str | None = None,
 ) -> Decision:
-    """Answer an authorization request (OIDC Core §3.1.2.3).
+    """What happens to an authorization request now (OIDC Core §3.1.2.3, §3.1.2.4).
 
-    `company` is the logged-in person's, `subject` what the client knows them by, `consented_at` when they
-    agreed to (at least) what is to be shared, None if never.
+    `company` is the logged-in person's, `subject` the sub by which the client knows them, `consented_at` when
+    they agreed to share (at least) what is requested, None if never.
     """
     silent = "none" in request.prompt
     if event is None or not request.requirement.satisfied_by(event):
@@ -63,7 +63,7 @@ def decide(
 
 
 def may_use(client: Client, company: str | None) -> bool:
-    """Whether somebody of this company may use the client at all."""
+    """Whether a person of this company may use the client at all (RFC 6749 §4.1.2.1: `access_denied`)."""
     return not client.companies or company in client.companies
 
 
@@ -74,12 +74,12 @@ def _needs_consent(request: AuthorizationRequest, consented_at: datetime | None)
 
 
 def success_parameters(to: ReturnTo, code: str, issuer: str) -> list[tuple[str, str]]:
-    """The parameters of a successful response (OIDC Core §3.1.2.5, RFC 9207)."""
+    """The parameters of a successful response (OIDC Core §3.1.2.5, RFC 9207 §2)."""
     return _with_state_and_issuer(to, [("code", code)], issuer)
 
 
 def error_parameters(error: AuthorizationError, issuer: str) -> list[tuple[str, str]]:
-    """The parameters of an error response (RFC 6749 §4.1.2.1, RFC 9207)."""
+    """The parameters of an error response (RFC 6749 §4.1.2.1, RFC 9207 §2)."""
     return _with_state_and_issuer(
         error.to, [("error", error.error), ("error_description", error.description)], issuer
     )
@@ -91,6 +91,6 @@ def _with_state_and_issuer(to: ReturnTo, fields: list[tuple[str, str]], issuer: 
 
 
 def response_url(redirect_uri: str, fields: list[tuple[str, str]]) -> str:
-    """`redirect_uri` with the response in its query; a query it already has stays as it is."""
+    """`redirect_uri` with the response added to its query, which it keeps (RFC 6749 §3.1.2, §4.1.2)."""
     separator = "&" if "?" in redirect_uri else "?"
     return f"{redirect_uri}{separator}{urlencode(fields)}"

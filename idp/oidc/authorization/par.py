@@ -1,4 +1,4 @@
-"""Pushed authorization requests (RFC 9126): kept until a browser brings their request_uri and is answered."""
+"""Pushed authorization requests (RFC 9126), stored until the request with their request_uri is answered."""
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -26,7 +26,7 @@ _FIND = sa.select(_pushed.parameters, _pushed.expires_at, _pushed.used_at).where
 
 
 def push(client_id: str, parameters: Mapping[str, str], *, now: datetime) -> str:
-    """The request_uri under which a checked request is kept for its client (RFC 9126 §2.2)."""
+    """The new request_uri of a checked request, stored for its client (RFC 9126 §2.2)."""
     request_uri = PUSHED_URN + new_token()
     values: dict[str, Any] = {
         "request_hash": sha256_hex(request_uri),
@@ -51,9 +51,10 @@ def bind_to_key(parameters: Mapping[str, str], jkt: str | None) -> Mapping[str, 
 
 
 def find(request_uri: str, client_id: str, *, now: datetime) -> Pushed:
-    """The client's pushed request, not used up by being found.
+    """The client's pushed request (RFC 9126 §4). Finding it does not use it up.
 
-    Raises `InteractionOver`: `answered`, or `expired`, which also an unknown one and another client's are.
+    Raises `InteractionOver`: `answered`, or `expired`, which also stands for an unknown one and another
+    client's.
     """
     request_hash = sha256_hex(request_uri)
     rows = execute_alone(_FIND, {"request_hash": request_hash, "client_id": client_id})
@@ -65,9 +66,9 @@ def find(request_uri: str, client_id: str, *, now: datetime) -> Pushed:
 
 
 def claim_request(request_hash: str, *, now: datetime) -> bool:
-    """Claim the request's one response, in the caller's transaction. False: it has been answered before.
+    """Claim the one response to a request (RFC 9126 §4), in the caller's transaction. False: it is answered.
 
-    Its lifetime does not matter any more: the login that it began in time may take its own.
+    The request's lifetime does not matter any more: a login that it began in time may take its own.
     """
     statement = (
         sa.update(PushedRequest)
@@ -80,7 +81,7 @@ def claim_request(request_hash: str, *, now: datetime) -> bool:
 
 
 def claim_request_and_commit(request_hash: str, *, now: datetime) -> bool:
-    """Claim the request's one response and commit: it is an error."""
+    """Claim the one response to a request (RFC 9126 §4) and commit: the response is an error."""
     claimed = claim_request(request_hash, now=now)
     db.session.commit()
     return claimed

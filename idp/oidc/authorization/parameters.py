@@ -1,4 +1,4 @@
-"""The parameters of an authorization request as they were sent: which count, and which came twice. Pure."""
+"""The parameters of an authorization request as sent: which ones count, and which came twice. Pure."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -26,7 +26,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff\ufffd]")
 
 
 class RequestError(Exception):
-    """A parameter is wrong. `error` is RFC 6749's word for it, `description` ASCII without quotes."""
+    """A parameter is wrong. `error` is a code of RFC 6749 §4.1.2.1, `description` ASCII without quotes."""
 
     def __init__(self, error: str, description: str) -> None:
         super().__init__(error)
@@ -36,18 +36,18 @@ class RequestError(Exception):
 
 @dataclass(frozen=True)
 class Sent:
-    """What was sent of what we know; an empty parameter counts as left out (RFC 6749 §3.1)."""
+    """The known parameters that were sent; an empty one counts as left out (RFC 6749 §3.1)."""
 
     parameters: Mapping[str, str]
     repeated: frozenset[str] = frozenset()
 
     def state(self) -> str | None:
-        """The state as it may be sent back, if it may."""
+        """The state, None when it is missing or may not be sent back."""
         state = self.parameters.get("state")
         return None if state is None or "state" in self.repeated or is_malformed("state", state) else state
 
     def check(self) -> None:
-        """Raise `RequestError` if a parameter came twice, is too long or holds control characters."""
+        """Raise `RequestError` when a parameter came twice, is too long or holds control characters."""
         if self.repeated:
             raise RequestError("invalid_request", f"{min(self.repeated)} is given more than once")
         for name, value in self.parameters.items():
@@ -56,7 +56,7 @@ class Sent:
 
 
 def collect(pairs: Iterable[tuple[str, str]]) -> Sent:
-    """The parameters among `pairs` that we know, the first of those that came twice."""
+    """The known parameters among `pairs`, the first of those that came twice (RFC 6749 §3.1)."""
     parameters: dict[str, str] = {}
     seen: set[str] = set()
     repeated: set[str] = set()
@@ -72,6 +72,6 @@ def collect(pairs: Iterable[tuple[str, str]]) -> Sent:
 
 
 def is_malformed(name: str, value: str) -> bool:
-    """Whether a parameter's value is too long or holds control characters."""
+    """Whether a parameter's value is too long or holds control characters (RFC 6749 Appendix A)."""
     limit = MAX_REQUEST_OBJECT if name == "request" else MAX_PARAMETER
     return len(value) > limit or (name not in JSON_PARAMETERS and _CONTROL.search(value) is not None)

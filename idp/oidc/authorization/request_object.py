@@ -30,11 +30,12 @@ def read(
     audiences: Collection[str],
     now: datetime,
 ) -> dict[str, str]:
-    """The authorization request's parameters in a request object of `client`.
+    """The authorization request's parameters in a request object of `client` (RFC 9101 §6, OIDC Core §6.1).
 
-    `decrypt` opens one that is encrypted to us (OIDC Core §6.1: signed, then encrypted), `verify` checks a
-    signature by the client's registered keys; `audiences` are the names that we go by.
-    Raises `RequestError`: `invalid_request_object` (RFC 9101 §7) for whatever is not in order.
+    `decrypt` opens one that is encrypted to us (signed, then encrypted), `verify` checks a signature by the
+    client's registered keys; `audiences` are the names of this provider.
+
+    Raises `RequestError`: `invalid_request_object` (RFC 9101 §7) for everything that does not hold.
     """
     try:
         if len(text) > MAX_LENGTH:

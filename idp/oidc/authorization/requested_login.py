@@ -1,4 +1,4 @@
-"""What an authorization request asks of the login: how strong, how fresh, by which method, of whom. Pure."""
+"""The login that an authorization request asks for: how strong, how fresh, by which method, of whom. Pure."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -19,7 +19,7 @@ UUID_TEXT = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 @dataclass(frozen=True)
 class Hint:
-    """Whom an `id_token_hint` names: by `subject` always, by `user_id` where we can tell the account."""
+    """The person of an `id_token_hint` (OIDC Core §3.1.2.1): `subject`, and `user_id` where it is known."""
 
     subject: str
     user_id: UUID | None
@@ -28,14 +28,17 @@ class Hint:
 
 @dataclass(frozen=True)
 class RequestedPerson:
-    """Who must answer: this account, and somebody the client knows by one of `subjects`; empty: anybody."""
+    """The person who must answer (OIDC Core §5.5.1): an account, and one of the `subjects` of the client.
+
+    None and empty: anybody.
+    """
 
     user_id: UUID | None
     subjects: tuple[str, ...]
 
 
 def prompt(parameters: Mapping[str, str]) -> frozenset[str]:
-    """The values of `prompt`. Raises `RequestError`."""
+    """The values of `prompt` (OIDC Core §3.1.2.1). Raises `RequestError`."""
     values = frozenset(parameters.get("prompt", "").split())
     if not values <= set(PROMPTS):
         raise RequestError("invalid_request", "prompt holds an unknown value")
@@ -51,7 +54,10 @@ def requested_person(
     requested_claims: ClaimsRequest,
     read_hint: Callable[[str, Client], Hint],
 ) -> RequestedPerson:
-    """Who must answer. Raises `RequestError`; `read_hint` raises `ValueError` for a foreign token."""
+    """The person who must answer, by `claims` (OIDC Core §5.5.1) and `id_token_hint` (§3.1.2.1).
+
+    `read_hint` raises `ValueError` for a foreign token. Raises `RequestError`.
+    """
     subjects = _subjects(client, requested_claims)
     # A login can be asked of one account that we can tell; else the answer alone is checked.
     user_id = UUID(subjects[0]) if client.subject_type == "public" and len(subjects) == 1 else None
@@ -84,9 +90,10 @@ def requirement(
     acrs: Mapping[str, str],
     now: datetime,
 ) -> AuthnRequirement:
-    """What the login must be. prompt=login and max_age are the same question: how old may it be?
+    """The requirement on the login (OIDC Core §3.1.2.1).
 
-    `acrs` says what each registered login method reaches. Raises `RequestError`.
+    prompt=login and max_age are the same question: how old may the login be? `acrs` holds the acr that each
+    registered login method reaches. Raises `RequestError`.
     """
     not_before: datetime | None = None
     max_age = _max_age(client, parameters)
@@ -109,7 +116,7 @@ def requirement(
 
 
 def _subjects(client: Client, requested_claims: ClaimsRequest) -> tuple[str, ...]:
-    """Who may answer, as the client knows them: the `sub` that claims asks for (OIDC Core §5.5.1)."""
+    """The subs that may answer: those that the `claims` parameter asks for (OIDC Core §5.5.1)."""
     values = requested_claims.id_token.get("sub", RequestedClaim()).values
     found = tuple(value for value in values if isinstance(value, str))
     if client.subject_type == "public":
@@ -120,7 +127,10 @@ def _subjects(client: Client, requested_claims: ClaimsRequest) -> tuple[str, ...
 
 
 def _methods(client: Client, parameters: Mapping[str, str], acrs: Mapping[str, str]) -> tuple[str, ...]:
-    """The login methods that will do: the client's, or the one it asks for (Swedish extensions §2.2)."""
+    """The accepted login methods: the client's, or the one that `authnProvider` names.
+
+    Swedish request parameter extensions §2.2.
+    """
     requested = parameters.get(AUTHN_PROVIDER)
     if requested is None:
         return tuple(client.login_methods)
@@ -135,10 +145,10 @@ def _methods(client: Client, parameters: Mapping[str, str], acrs: Mapping[str, s
 def _acr_values(
     client: Client, parameters: Mapping[str, str], claim: RequestedClaim, reachable: set[str]
 ) -> tuple[str, ...]:
-    """The acrs that will do, most wanted first; empty: any.
+    """The accepted acrs, the preferred first; empty: any.
 
-    An essential acr claim is a demand (OIDC Core §5.5.1.1). All else is a wish (§3.1.2.1): values that no
-    method reaches ask for nothing.
+    An essential acr claim is a demand (OIDC Core §5.5.1.1). Everything else is a wish (§3.1.2.1): values that
+    no method reaches ask for nothing.
     """
     reachable_values = tuple(value for value in claim.values if isinstance(value, str) and value in reachable)
     if claim.essential and claim.values:

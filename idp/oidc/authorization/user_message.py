@@ -17,13 +17,16 @@ _UNFIT = frozenset(("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"))
 
 
 class MalformedMessage(ValueError):
-    """The parameter holds no user message; says why in ASCII, without quotes and without what was sent."""
+    """The parameter is not a user message (Swedish request parameter extensions §2.1).
+
+    The text says why, in ASCII, without quotes and without what was sent.
+    """
 
 
 def parse(text: str) -> UserMessage | None:
-    """The message in `text`; None when it is of a MIME type that is not shown (§2.1: refuse to display it).
+    """The message in `text` (Swedish request parameter extensions §2.1).
 
-    Raises `MalformedMessage`. Members that nobody has heard of are ignored.
+    None when its MIME type is not shown. Unknown members are ignored. Raises `MalformedMessage`.
     """
     try:
         found = json.loads(text, object_pairs_hook=_without_repeats, parse_constant=_refuse_constant)

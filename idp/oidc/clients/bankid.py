@@ -1,4 +1,4 @@
-"""What a client's entry in clients.yaml may demand of BankID logins."""
+"""The demands of a client's entry in clients.yaml on BankID logins."""
 
 import re
 from typing import Annotated, Literal
@@ -23,7 +23,7 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,59}")
 
 
 class BankIdRequirement(BaseModel):
-    """BankID's own `requirement` (RP API v6.0), but that `certificatePolicies` names kinds of BankID."""
+    """BankID's own `requirement` (RP API v6.0), where `certificatePolicies` names kinds of BankID."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_by_name=True, validate_by_alias=True)
 
@@ -53,11 +53,11 @@ class BankIdRequirement(BaseModel):
 
 
 class ClientBankId(BaseModel):
-    """BankID for one client: what its logins demand, which of our certificates asks, which risk will do,
-    and whether the app shows the messages that its requests bring (`userMessage`).
+    """BankID for one client: the demands on its logins, the certificate that asks, the accepted risk.
 
-    `certificate` names one in IDP_BANKID_CERTIFICATES_DIR; left out, it is IDP_BANKID_CERTIFICATE.
-    `high_risk` left out is as IDP_BANKID_HIGH_RISK says.
+    `user_message` says whether the app shows the messages that requests bring (`userMessage`). `certificate`
+    names one in IDP_BANKID_CERTIFICATES_DIR; left out, it is IDP_BANKID_CERTIFICATE. `high_risk` left out is
+    as IDP_BANKID_HIGH_RISK says.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -1,4 +1,4 @@
-"""What a relying party is: its entry in clients.yaml, and what the fields ask of each other."""
+"""A relying party: its metadata in clients.yaml, and what the fields demand of each other."""
 
 import hmac
 import re
@@ -50,9 +50,9 @@ _LOOPBACK_REDIRECT = re.compile(r"(http://(?:127\.0\.0\.1|\[::1\]))(?::([0-9]{1,
 
 
 class Client(BaseModel):
-    """A relying party. Fields are named as in OpenID Connect Dynamic Client Registration where it has them.
+    """A relying party, by its metadata (OIDC Registration §2, where it has the field).
 
-    A field's check may look at the fields above it, so their order matters.
+    A field's check may read the fields above it, so their order matters.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_by_name=True, validate_by_alias=True)
@@ -266,16 +266,16 @@ class Client(BaseModel):
 
     @cached_property
     def scopes(self) -> frozenset[str]:
-        """The scopes that the client may ask for."""
+        """The scopes that the client is registered for."""
         return frozenset(self.scope.split())
 
     @cached_property
     def sector(self) -> str:
-        """The host that pairwise subjects are computed over (OpenID Connect Core §8.1)."""
+        """The host that pairwise subjects are computed over (OIDC Core §8.1)."""
         return self.sector_identifier or urlsplit(self.redirect_uris[0]).hostname or ""
 
     def name(self, locale: str) -> str:
-        """What the client is called on a page in this language (`sv`, `en`, `en_GB` …)."""
+        """The name of the client on a page in this language (`sv`, `en`, `en_GB` …)."""
         english = self.client_name_en if locale.lower().startswith("en") else None
         return english or self.client_name or self.client_id
 
@@ -292,11 +292,11 @@ class Client(BaseModel):
         return any(matches)
 
     def has_expired(self, now: datetime) -> bool:
-        """Whether the client cannot authenticate any more: it has secrets, and each is past its end."""
+        """Whether the client cannot authenticate any more: it has secrets, and each has expired."""
         return bool(self.client_secrets) and not any(secret.valid_at(now) for secret in self.client_secrets)
 
     def check_grant_type(self, grant_type: str) -> bool:
-        """Whether the client may use the grant type at the token endpoint (Authlib asks this)."""
+        """Whether the client may use the grant type at the token endpoint; Authlib asks this."""
         return grant_type in self.grant_types
 
     def redirect_uri_matches(self, uri: str) -> bool:

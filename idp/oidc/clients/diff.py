@@ -1,4 +1,4 @@
-"""What a new clients.yaml would change: entries, fields, and what comes of it for apps and people. Pure."""
+"""The changes that a new clients.yaml would make: entries, fields, consequences for apps and people. Pure."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ class FieldChange:
 
 @dataclass(frozen=True)
 class ClientChange:
-    """An entry that is in both files, and differs."""
+    """An entry that differs between the two files."""
 
     client_id: str
     fields: tuple[FieldChange, ...]
@@ -36,7 +36,7 @@ class ClientChange:
 
 @dataclass(frozen=True)
 class Diff:
-    """client_ids that come and go, and the entries that change."""
+    """The client_ids that come and go, and the entries that change."""
 
     added: tuple[str, ...]
     removed: tuple[str, ...]
@@ -47,7 +47,7 @@ class Diff:
 
 
 def compare(old: Mapping[str, Client], new: Mapping[str, Client]) -> Diff:
-    """What changes when `new` takes the place of `old`, defaults counted in."""
+    """The changes when `new` takes the place of `old`, defaults included."""
     both = [(old[client_id], client) for client_id, client in new.items() if client_id in old]
     return Diff(
         added=tuple(client_id for client_id in new if client_id not in old),
@@ -57,7 +57,7 @@ def compare(old: Mapping[str, Client], new: Mapping[str, Client]) -> Diff:
 
 
 def describe(client: Client) -> dict[str, Value]:
-    """Every field by its name in the file, as JSON: of secrets some digits of the hash and the end."""
+    """Every field by its name in the file, as JSON; of secrets some digits of the hash, and the end."""
     return {
         info.alias or name: _plain(getattr(client, name))
         for name, info in Client.model_fields.items()

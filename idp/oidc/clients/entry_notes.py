@@ -1,4 +1,4 @@
-"""What a client's entry in clients.yaml has to do with a refusal: for the log, on loopback for developers.
+"""Notes on a refusal: the field of clients.yaml behind it, for the log and, on loopback, for developers.
 
 A note goes with the exception, from where the entry is compared to where the refusal is logged. It never
 holds a secret, a hash of one or a key.
@@ -15,7 +15,7 @@ MAX_SHOWN = 300
 
 
 def note(client: Client, field: str, received: object = None) -> str:
-    """Which field would have to change, what it holds, and what was received."""
+    """The field that would have to change, its value, and the received value."""
     sent = f", received {_shown(received)}" if received is not None else ""
     return f"clients.{client.client_id}.{field}: {_registered(client, field)}{sent}"
 
@@ -27,12 +27,12 @@ def about(error: Error, client: Client, field: str, received: object = None) -> 
 
 
 def about_keys(error: Error, client: Client) -> Error:
-    """The error, with a note of where the client's keys come from."""
+    """The error, with a note of the field that the client's keys come from."""
     return about(error, client, "jwks_uri" if client.jwks_uri else "jwks")
 
 
 def carry(old: BaseException, new: Error) -> Error:
-    """The error `new`, with the notes of the one that it stands for."""
+    """The error `new`, with the notes of the error that it replaces."""
     for note in getattr(old, "__notes__", ()):
         new.add_note(note)
     return new

@@ -1,4 +1,4 @@
-"""The fields of an entry in clients.yaml: what a value of each kind may be."""
+"""The types of an entry's fields in clients.yaml, each with the check of its values."""
 
 import hashlib
 import re
@@ -47,7 +47,7 @@ _GUESSED_FIRST = (
 
 
 def secret_hash(secret: str) -> str:
-    """The hash that a secret is kept under."""
+    """The hash that stands for a secret in clients.yaml."""
     # surrogatepass: a header may smuggle in half a surrogate pair, which matches nothing but must not raise
     return hashlib.sha256(secret.encode(errors="surrogatepass")).hexdigest()
 
@@ -61,7 +61,7 @@ _TRIVIAL_HASHES = hashes_of(_GUESSED_FIRST)
 
 
 def problems_at(found: Sequence[tuple[tuple[int | str, ...], str]]) -> PydanticCustomError:
-    """An error for several places inside one field: paths below it, and what is wrong there."""
+    """An error for several places inside one field: each path below it, and what is wrong there."""
     return PydanticCustomError("items", "contains problems", {"items": list(found)})
 
 
@@ -84,7 +84,7 @@ def _word(value: str) -> str:
 
 
 def _uri(value: str, *, private_schemes: bool = False, fragment: bool = False) -> str:
-    """The URI when it is fit to send a browser to: https, or http to this very machine (RFC 9700 §2.1)."""
+    """The URI, when a browser may be sent to it: https, or http to this very machine (RFC 9700 §2.1)."""
     if not _URI_CHARACTERS.fullmatch(value):
         raise ValueError("must contain only URI characters: no space, quote, backslash or letter such as å")
     if "*" in value:
@@ -156,7 +156,7 @@ def _jwks(value: object) -> JwkSet:
 
 
 def _not_after(value: object) -> object:
-    """The last moment a secret works: a date means that whole day, in UTC."""
+    """The last moment that a secret works: a date means the whole day, in UTC."""
     moment = value
     if isinstance(value, str):
         day = _DATE.fullmatch(value)
@@ -187,7 +187,7 @@ RequestObjectAlg = Literal["RS256", "RS384", "RS512", "PS256", "ES256", "ES384"]
 
 
 class ClientSecret(BaseModel):
-    """A secret as it is kept: its hash, and the last moment it works (None: no end)."""
+    """The hash of a registered secret, and the last moment that it works (None: no end)."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -195,4 +195,5 @@ class ClientSecret(BaseModel):
     not_after: Annotated[datetime | None, BeforeValidator(_not_after)] = None
 
     def valid_at(self, now: datetime) -> bool:
+        """Whether the secret still works."""
         return self.not_after is None or now <= self.not_after

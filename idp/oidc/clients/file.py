@@ -1,6 +1,6 @@
-"""clients.yaml read: each entry made a client, its defaults beneath it, every problem with its place.
+"""Reading clients.yaml: each entry made a client, its defaults beneath it, every problem with its place.
 
-What the fields of a client may hold is said in `clients`; this file only brings it and the YAML together.
+`client` says what the fields may hold; this module brings that and the YAML together.
 """
 
 from collections.abc import Mapping, Sequence
@@ -32,7 +32,7 @@ MAX_FILE_BYTES = 50_000_000
 
 
 def read_file(path: Path) -> bytes:
-    """What the file holds. Raises `ConfigError` when it is missing, unreadable or over 50 MB."""
+    """The file's bytes. Raises `ConfigError` when it is missing, unreadable or over 50 MB."""
     try:
         with path.open("rb") as file:
             data = file.read(MAX_FILE_BYTES + 1)
@@ -56,9 +56,10 @@ _NOTHING = _Section({}, {}, frozenset())
 
 
 class ClientFileReader(Generic[Model]):
-    """Makes a `model` of each entry of `clients`, with fields from the entry, else `defaults`, else `base`.
+    """A reader of clients.yaml that makes a `model` of each entry.
 
-    `context` reaches the model's validators.
+    A field is the entry's own, else that of `defaults`, else that of `base`. `context` reaches the model's
+    validators.
     """
 
     def __init__(
@@ -73,7 +74,7 @@ class ClientFileReader(Generic[Model]):
         self._own: dict[str, frozenset[str]] = {}
 
     def origin(self, client_id: str, field: str) -> Origin:
-        """Where a field of an entry that `read` found has its value from."""
+        """Where the value of an entry's field comes from; the entry is one that `read` found."""
         if field in self._own[client_id]:
             return "entry"
         return "defaults" if field in self._defaults.values else "built in"
@@ -120,7 +121,7 @@ class ClientFileReader(Generic[Model]):
         return {}
 
     def _read_defaults(self, entries: dict[str, KeyAndValue]) -> None:
-        """Report what is wrong with a default whoever takes it, even when nobody does."""
+        """Report the problems of a default once, whichever entries take it, and also when none does."""
         self._defaults = self._section(entries, "defaults")
         try:
             self._model.model_validate(

@@ -1,4 +1,4 @@
-"""The public keys of a client as a JWK Set (RFC 7517): which are fit to verify or to encrypt with."""
+"""A client's public keys as a JWK Set (RFC 7517): those that can verify, and those to encrypt to."""
 
 import json
 from collections.abc import Mapping
@@ -41,7 +41,7 @@ Place = tuple[int | str, ...]
 
 @dataclass(frozen=True)
 class ClientKey:
-    """A public key of one kind: RSA, P-256, P-384 or Ed25519. `uses` are sig, enc or both."""
+    """A public key (RFC 7517 §4) of one kind: RSA, P-256, P-384 or Ed25519. `uses` are sig, enc or both."""
 
     kind: str
     kid: str | None
@@ -54,20 +54,20 @@ class ClientKey:
         return "sig" in self.uses and KINDS.get(alg) == self.kind and self.alg in (None, alg)
 
     def encrypts(self, alg: str) -> bool:
-        """Whether something may be encrypted to the key by this algorithm."""
+        """Whether content may be encrypted to the key by this algorithm."""
         fits = self.kind in ENCRYPTION_KINDS.get(alg, ())
         return "enc" in self.uses and fits and self.alg in (None, alg)
 
 
 @dataclass(frozen=True)
 class JwkSet:
-    """Public keys of a client."""
+    """The public keys of a client (RFC 7517 §5)."""
 
     keys: tuple[ClientKey, ...]
 
 
 class _Unfit(ValueError):
-    """Why a key cannot be used, and the member that is to blame."""
+    """A key cannot be used: the reason, and the member that is to blame."""
 
     def __init__(self, message: str, *place: str) -> None:
         super().__init__(message)
@@ -75,9 +75,9 @@ class _Unfit(ValueError):
 
 
 def read_set(value: object) -> tuple[JwkSet, list[tuple[Place, str]]]:
-    """The fit keys of a JWK Set, and what is wrong with the others: its place, in words.
+    """The usable keys of a JWK Set (RFC 7517 §5), and the problems of the others: place and words.
 
-    Raises `ValueError` for what is no JWK Set at all.
+    Raises `ValueError` for what is not a JWK Set at all.
     """
     if not isinstance(value, dict) or not isinstance(value.get("keys"), list):
         raise ValueError(
@@ -94,7 +94,7 @@ def read_set(value: object) -> tuple[JwkSet, list[tuple[Place, str]]]:
 
 
 def read_registered(value: object) -> tuple[JwkSet, list[tuple[Place, str]]]:
-    """As `read_set`, for an operator's file: there every key must be fit and can be told from the others."""
+    """As `read_set`, for an operator's file: each key must be usable and have its own kid (RFC 7517 §4.5)."""
     found, problems = read_set(value)
     kids = [key.kid for key in found.keys]
     if not problems and not kids:
@@ -111,7 +111,7 @@ def read_registered(value: object) -> tuple[JwkSet, list[tuple[Place, str]]]:
 
 
 def read_fetched(data: bytes) -> JwkSet:
-    """The fit keys of a JWK Set in JSON; others are left out (RFC 7517 §5). Raises `ValueError`."""
+    """The usable keys of a JWK Set in JSON; others are left out (RFC 7517 §5). Raises `ValueError`."""
     try:
         found, _ = read_set(json.loads(data))
     except (ValueError, RecursionError):
@@ -120,7 +120,7 @@ def read_fetched(data: bytes) -> JwkSet:
 
 
 def read_key(jwk: object) -> ClientKey:
-    """A public key that is fit to verify signatures. Raises `ValueError` with why it is not."""
+    """A usable public key (RFC 7517 §4). Raises `ValueError` with the reason when it is not one."""
     if not isinstance(jwk, dict):
         raise _Unfit("must be a mapping")
     for member in jwk:
@@ -144,7 +144,7 @@ def read_key(jwk: object) -> ClientKey:
 
 
 def _uses(jwk: Mapping[str, object], use: str | None) -> frozenset[str]:
-    """What the key may be used for, by `use` and `key_ops`, which must not contradict each other."""
+    """The uses of the key by `use` and `key_ops`, which must not contradict each other (RFC 7517 §4.3)."""
     if use not in (None, "sig", "enc"):
         raise _Unfit("must be sig or enc", "use")
     uses = {use} if use else set(_OPERATIONS)

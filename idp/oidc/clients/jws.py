@@ -1,4 +1,4 @@
-"""What a client has signed: a compact JWS, read first, then verified with one of its keys (RFC 7515)."""
+"""A compact JWS that a client signed: read first, then verified with one of its keys (RFC 7515)."""
 
 import json
 from collections.abc import Collection, Sequence
@@ -15,7 +15,7 @@ MAX_LENGTH = 16_384
 
 @dataclass(frozen=True)
 class Unverified:
-    """A JWT as it came: nothing in it is to be believed before `verify` has passed."""
+    """A JWT as it came (RFC 7519 §7.2): nothing in it is to be believed before `verify` has passed."""
 
     alg: str
     kid: str | None
@@ -27,11 +27,10 @@ class Unverified:
 
 
 def read(token: str, *, algs: Collection[str], typs: Collection[str]) -> Unverified:
-    """The parts of a compact JWT. Raises `ValueError` with what is wrong, in words for its sender.
+    """The parts of a compact JWT (RFC 7515 §7.1). Raises `ValueError` with a reason for its sender.
 
-    The `typ` may be missing. Keys that the header brings along are not looked at here (`jwk` counts in DPoP
-    proofs alone; jku, x5c and x5u never do); extensions that must be understood (crit) are refused, for we
-    understand none.
+    The `typ` may be missing. Keys in the header are not used here (`jwk` counts in DPoP proofs alone; jku,
+    x5c and x5u never do); extensions that must be understood (crit) are refused, because none is understood.
     """
     if len(token) > MAX_LENGTH:
         raise ValueError("is too long")
@@ -57,9 +56,10 @@ def read(token: str, *, algs: Collection[str], typs: Collection[str]) -> Unverif
 
 
 def verify(found: Unverified, keys: Sequence[ClientKey]) -> dict[str, Any]:
-    """The claims, once the one key that can be meant has verified the signature. Raises `ValueError`.
+    """The claims, once the one key that can be meant has verified the signature (RFC 7515 §5.2, §6).
 
-    That is the key of the header's kid, or without a kid the only key that suits its alg.
+    That is the key of the header's kid, or without a kid the only key that suits its alg. Raises
+    `ValueError`.
     """
     named = [key for key in keys if found.kid in (None, key.kid)]
     if not named:

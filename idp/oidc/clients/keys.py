@@ -1,4 +1,4 @@
-"""The clients' public keys: listed in clients.yaml, or fetched from their jwks_uri and kept for a while."""
+"""The clients' public keys: listed in clients.yaml, or fetched from their jwks_uri and reused for a while."""
 
 import re
 import threading
@@ -29,12 +29,12 @@ _MAX_AGE = re.compile(r"(?:^|[\s,])max-age=\"?([0-9]{1,9})")
 
 
 class KeysUnavailable(Exception):
-    """The client's keys could not be had now; later they may."""
+    """The client's keys cannot be fetched now; later they may (OIDC Core §10.1.1)."""
 
 
 @dataclass(frozen=True)
 class _FetchedKeys:
-    """What was last fetched from a jwks_uri, and when it was last tried."""
+    """The keys last fetched from a jwks_uri, and the time of the last attempt."""
 
     uri: str
     keys: tuple[ClientKey, ...] = ()
@@ -46,7 +46,7 @@ class _FetchedKeys:
         return self.fresh_until is not None and now < self.fresh_until + STALE
 
     def needs_fetch(self, kid: str | None, now: datetime) -> bool:
-        """Whether to ask again for this kid: not if that was tried a moment ago."""
+        """Whether to fetch again for this kid: not when that was tried a moment ago."""
         if self.tried_at is None or self.fresh_until is None:
             return self.tried_at is None or now >= self.tried_at + FAILURE_PAUSE
         if now >= self.fresh_until:
@@ -56,10 +56,10 @@ class _FetchedKeys:
 
 
 class ClientKeys:
-    """Finds clients' keys; safe to share between threads.
+    """Finds clients' keys (OIDC Core §10.1.1); safe to share between threads.
 
     A worker fetches for one client once at a time, and with few of its threads altogether: a slow jwks_uri
-    delays its own client, nobody else. `outbound` makes the requests.
+    delays its own client only. `outbound` makes the requests.
     """
 
     def __init__(self, outbound: Outbound) -> None:
@@ -70,7 +70,7 @@ class ClientKeys:
         self._places = threading.BoundedSemaphore(WAITING_AT_ONCE)
 
     def verify(self, client: Client, found: Unverified, now: datetime) -> dict[str, Any]:
-        """The claims of what the client signed. Raises `ValueError`, and `KeysUnavailable`."""
+        """The claims of a JWT that the client signed. Raises `ValueError` and `KeysUnavailable`."""
         return client_jws.verify(found, self.keys_of(client, found.kid, now))
 
     def keys_of(self, client: Client, kid: str | None, now: datetime) -> tuple[ClientKey, ...]:
@@ -92,7 +92,7 @@ class ClientKeys:
     def _fetch_once(self, client_id: str, uri: str, kid: str | None, now: datetime) -> None:
         """Fetch, or wait for the thread that does; not at all when too many threads are busy with keys.
 
-        The client's own lock comes first: who waits for a fetch takes no other client's place.
+        The client's own lock comes first: a thread that waits for a fetch takes no other client's place.
         """
         lock = self._locks.setdefault(client_id, threading.Lock())
         if not self._acquire(lock):

@@ -1,4 +1,4 @@
-"""A new entry for clients.yaml, as text with comments. What it holds is for the file's reader to check."""
+"""A new entry for clients.yaml, as text with comments. The file's reader checks what it holds."""
 
 import json
 import re
@@ -18,7 +18,7 @@ _NO_TEXT = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null
 
 
 def usual_method(kind: str) -> str:
-    """How an app of this kind authenticates: only one with a server can keep a secret."""
+    """The authentication method of an app of this kind: only one with a server can keep a secret."""
     return "client_secret_basic" if kind == "web" else "none"
 
 

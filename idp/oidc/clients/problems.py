@@ -1,4 +1,4 @@
-"""How problems of clients.yaml are worded: what was found, what was meant, what comes in a later version."""
+"""The wording of clients.yaml's problems: the value found, the value meant, what a later version supports."""
 
 import difflib
 import re
@@ -28,18 +28,18 @@ _MAPPINGS = {
 
 
 def not_yet(what: str) -> str:
-    """What is said of something that the contract promises for a later version."""
+    """The problem with something that the contract promises for a later version."""
     return f"this version does not support {quoted(what)} yet"
 
 
 def quoted(text: str, length: int = SHOWN_LENGTH) -> str:
-    """Text in double quotes, safe in a log line: cut to `length`, what cannot be printed escaped."""
+    """Text in double quotes, safe in a log line: cut to `length`, unprintable characters escaped."""
     cut = text if len(text) <= length else text[:length] + "…"
     return f'"{"".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in cut)}"'
 
 
 def shown(node: Node) -> str:
-    """How a problem quotes the value it found."""
+    """The value found, as a problem quotes it."""
     if isinstance(node, MappingNode):
         return "a mapping"
     if isinstance(node, SequenceNode):
@@ -56,7 +56,7 @@ def nearest(word: object, choices: Iterable[str]) -> str:
 
 
 def closest(word: object, choices: Iterable[str]) -> str | None:
-    """The choice that looks most like the word, if any does."""
+    """The choice that resembles the word most, if any does."""
     folded = {choice.lower().replace("-", "_"): choice for choice in choices}
     found = difflib.get_close_matches(str(word)[:SHOWN_LENGTH].lower().replace("-", "_"), folded, 1)
     return folded[found[0]] if found else None

@@ -29,12 +29,11 @@ def load_clients(
     signing_algs: Collection[str] | None = None,
     bankid_certificates: Collection[str] | None = None,
 ) -> dict[str, Client]:
-    """The clients of a clients.yaml by client_id. Raises `ConfigError` with every problem found.
+    """The clients of a clients.yaml by client_id. Raises `ConfigError` with every problem.
 
-    `login_methods` are those that exist, and what an entry without its own gets; `signing_algs` those
-    that there are keys for, `bankid_certificates` the names of our further certificates at BankID (None:
-    not known, do not ask). Expired secrets are no problem of the file: see
-    `expired_clients`.
+    `login_methods` are those that exist, and those of an entry without its own; `signing_algs` those that
+    there are keys for, `bankid_certificates` the names of our further certificates at BankID (None: not known
+    and not checked). Expired secrets are not a problem of the file: see `expired_clients`.
     """
     context = _context(login_methods, signing_algs, bankid_certificates)
     return _parse(path, read_file(path), context)
@@ -43,7 +42,7 @@ def load_clients(
 def read_with_origins(
     name: str, data: bytes, *, login_methods: Sequence[str]
 ) -> tuple[dict[str, Client], Callable[[str, str], Origin]]:
-    """The clients in `data`, and what says of client_id and field where its value is from.
+    """The clients in `data`, and a function from client_id and field to where the value comes from.
 
     Problems, which `ConfigError` holds, begin with `name`.
     """
@@ -52,9 +51,9 @@ def read_with_origins(
 
 
 def expired_clients(clients: Mapping[str, Client], now: datetime) -> str | None:
-    """Which clients cannot authenticate because their every secret has expired, in words; None: none.
+    """A sentence on the clients that cannot authenticate because every secret has expired; None: none.
 
-    A date that passes must stop neither the other clients nor a restart, so it is said, not refused.
+    A date that passes must stop neither the other clients nor a restart, so it is reported, not refused.
     """
     expired = [quoted(client_id) for client_id, client in clients.items() if client.has_expired(now)]
     return f"every secret of {', '.join(expired)} has expired; {HOW_TO_MAKE_ONE}" if expired else None
@@ -65,7 +64,7 @@ def _context(
     signing_algs: Collection[str] | None,
     bankid_certificates: Collection[str] | None,
 ) -> Mapping[str, object]:
-    """What the fields' checks compare against."""
+    """The values that the fields' checks compare against."""
     return {
         "login_methods": tuple(login_methods),
         "signing_algs": None if signing_algs is None else frozenset(signing_algs),
@@ -83,13 +82,12 @@ def _reader(name: str, context: Mapping[str, object]) -> ClientFileReader[Client
 
 
 class ClientRegistry:
-    """The clients in force: those of the newest clients.yaml that had no problem.
+    """The clients in force: those of the newest clients.yaml without a problem.
 
-    Looks whether the file, or what there are signing keys for, has changed at most once in
-    `check_interval_seconds`, when somebody asks. A changed file is read in a thread of its own, while
-    everybody goes on with what there is.
-    All or nothing: a bad or missing file is logged and changes nothing. Raises `ConfigError` when there is
-    no good file to begin with.
+    At most once in `check_interval_seconds`, a call checks whether the file, or the set of signing keys, has
+    changed. A changed file is read in a thread of its own, while the clients in force go on being used. All
+    or nothing: a bad or missing file is logged and changes nothing. Raises `ConfigError` when there is no
+    good file to begin with.
     """
 
     def __init__(
@@ -125,15 +123,15 @@ class ClientRegistry:
         return self._clients.get(client_id)
 
     def initiating(self) -> Mapping[str, Client]:
-        """The clients that begin logins by themselves (OIDC Core §4: `initiate_login_uri`), by client_id.
+        """The clients with an `initiate_login_uri` (OIDC Core §4), by client_id.
 
-        One moment's set, which a later reload leaves alone.
+        The set of one moment, which a later reload does not change.
         """
         self._check_when_due()
         return self._initiating
 
     def refresh(self) -> None:
-        """Read the file now, whatever its times say."""
+        """Read the file now, whether or not it seems changed."""
         with self._lock:
             self._stamp = None
             self._reload_if_changed()
@@ -218,10 +216,10 @@ def _initiating(clients: Mapping[str, Client]) -> Mapping[str, Client]:
 
 
 def _stamp(path: Path) -> tuple[int, ...] | None:
-    """What tells one version of the file from the next without reading it.
+    """A mark that differs between versions of the file, found without reading it.
 
-    None when there is no telling: the file is missing, or so fresh that a second write could fall
-    within the same tick of the file system's clock.
+    None when nothing can be said: the file is missing, or so fresh that a second write could fall within the
+    same tick of the file system's clock.
     """
     try:
         found = path.stat()

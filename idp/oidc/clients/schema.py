@@ -106,7 +106,7 @@ _AT_LEAST_ONE = ("grant_types", "login_methods", "companies")
 
 
 def document(login_methods: Sequence[str]) -> dict[str, Any]:
-    """The schema of a whole clients.yaml, for a provider with these login methods.
+    """The JSON Schema of a whole clients.yaml, for a provider with these login methods.
 
     Raises `LookupError` for a field that `DESCRIPTIONS` does not describe.
     """

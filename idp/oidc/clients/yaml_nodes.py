@@ -45,10 +45,10 @@ class KeyAndValue:
 
 
 class YamlFile:
-    """One file being read: nodes in, plain values out, problems gathered on the way.
+    """A file being read: nodes in, plain values out, problems collected on the way.
 
-    A problem is added once for its place, field and message, however many clients share that place
-    through `defaults` or an anchor.
+    A problem is added once for its place, field and message, however many clients share that place through
+    `defaults` or an anchor.
     """
 
     def __init__(self, name: str) -> None:
@@ -59,7 +59,7 @@ class YamlFile:
         self._entries: dict[int, dict[str, KeyAndValue]] = {}
 
     def add(self, node: Node, message: str, *, subject: str = "", field: str = "") -> None:
-        """Note a problem at `node`; `subject` (whose) and `field` are put before the message."""
+        """Note a problem at `node`; `subject` (whose it is) and `field` go before the message."""
         self._add(node.start_mark.line, node.start_mark.column, message, subject, field)
 
     def _add(self, line: int, column: int, message: str, subject: str = "", field: str = "") -> None:
@@ -72,9 +72,9 @@ class YamlFile:
         return [text for _, text in sorted(self._problems.items())]
 
     def compose(self, data: bytes) -> MappingNode | None:
-        """The file's top mapping, or None when there is none: then `problems` says why.
+        """The file's top mapping; None without one, and then `problems` says why.
 
-        This and what walks the nodes may raise `RecursionError` on a deeply nested file.
+        This and the methods that walk the nodes may raise `RecursionError` on a deeply nested file.
         """
         text = self._decode(data)
         if text is None:
@@ -109,7 +109,10 @@ class YamlFile:
         return text
 
     def entries(self, node: MappingNode, subject: str = "") -> dict[str, KeyAndValue]:
-        """A mapping's keys and values, `<<` merged in. A key that is no text or there twice is a problem."""
+        """A mapping's keys and values, `<<` merged in.
+
+        A key that is not text or is there twice is a problem.
+        """
         if id(node) in self._entries:
             return self._entries[id(node)]
         own: dict[str, KeyAndValue] = {}
@@ -142,8 +145,8 @@ class YamlFile:
     def plain(self, node: Node, subject: str = "") -> object:
         """The value in str, int, bool, None, list and dict.
 
-        Dates stay the text they are. A scalar that YAML 1.1 reads as anything else (007, 1:30, 0x1F,
-        1.5) stays a node, which no field takes.
+        Dates stay text. A scalar that YAML 1.1 reads as anything else (007, 1:30, 0x1F, 1.5) stays a node,
+        which no field takes.
         """
         if isinstance(node, ScalarNode):
             return self._scalar(node, subject)
@@ -188,7 +191,7 @@ class YamlFile:
         return self.entries(node)[name].key
 
     def locate(self, entries: Mapping[str, KeyAndValue], path: Sequence[int | str]) -> Node:
-        """The node at `path` below `entries`, or the innermost one on the way there that exists.
+        """The node at `path` below `entries`, or the innermost one on the way that exists.
 
         The first step must be one of `entries`.
         """

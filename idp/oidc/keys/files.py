@@ -1,7 +1,7 @@
-"""Our private keys as files: one each in a folder that many processes and machines may share.
+"""The provider's private keys as files: one each in a folder that many processes and machines may share.
 
-A reader meets a key's old file or its new one, never half of one. What the files say together is settled
-here too: readers may come between two writes of a rotation (see `key_rotation`) and find two active keys.
+A reader meets a key's old file or its new one, never half of one. The files are reconciled here too: readers
+may come between two writes of a rotation (see `rotation`) and find two active keys.
 """
 
 import fcntl
@@ -66,7 +66,7 @@ class _KeyFile(BaseModel):
 
 @dataclass(frozen=True)
 class ProviderKey:
-    """A private key, where it is in its life, and what may be published of it."""
+    """A private key with its state, and its public half."""
 
     kid: str
     alg: Alg
@@ -84,16 +84,16 @@ class ProviderKey:
 
     @property
     def signs(self) -> bool:
-        """Whether tokens are signed with it; otherwise what is sent to us is encrypted to it."""
+        """Whether tokens are signed with the key; otherwise clients encrypt to it."""
         return self.alg in SIGNING_ALGS
 
     def is_past(self, now: datetime) -> bool:
-        """Whether this key is retired and every token it signed is past."""
+        """Whether the key is retired and every token that it signed has expired."""
         return self.retired_at is not None and now >= self.retired_at + RETENTION
 
 
 def list_keys(directory: Path) -> list[ProviderKey]:
-    """The folder's keys as readers see them: by alg, then active, next, retired, then age.
+    """The folder's keys in a reader's order: by alg, then active, next, retired, then age.
 
     Raises `ConfigError` with every problem.
     """
@@ -102,7 +102,7 @@ def list_keys(directory: Path) -> list[ProviderKey]:
 
 @dataclass(frozen=True)
 class PastKey:
-    """The public half of a key that is gone: an `id_token_hint` counts however old it is."""
+    """The public half of a removed key: an `id_token_hint` counts at any age (OIDC Core §3.1.2.1)."""
 
     kid: str
     alg: Alg
@@ -110,6 +110,7 @@ class PastKey:
 
     @property
     def public_jwk(self) -> dict[str, str]:
+        """The public key (RFC 7517 §4) with kid, use and alg."""
         return {**_members(self.key.as_dict(private=False)), "kid": self.kid, "use": "sig", "alg": self.alg}
 
 
@@ -117,7 +118,7 @@ class PastKey:
 
 
 def scan(directory: Path) -> Fingerprint:
-    """The key files' names and what changes when they do. Raises `ConfigError` if it cannot be listed."""
+    """The names of the key files and a mark of their state. Raises `ConfigError` if they cannot be listed."""
     found = []
     try:
         with os.scandir(directory) as entries:
@@ -138,15 +139,15 @@ def scan(directory: Path) -> Fingerprint:
 
 
 def no_folder(directory: Path) -> ConfigError:
-    """The problem of a folder that is not there."""
+    """The problem of a missing folder."""
     return ConfigError([f"{directory}: the folder of signing keys does not exist; {HOW_TO_MAKE}"])
 
 
 def read(directory: Path, loaded: dict[str, ProviderKey]) -> tuple[Fingerprint, list[ProviderKey]]:
-    """Every key as it stands in its file, from one moment in which the folder held still.
+    """Every key as its file holds it, from one moment in which the folder did not change.
 
-    `loaded` keeps keys between calls: checking an RSA key takes 60 ms, too long for a request to wait for
-    keys it already has. Raises `ConfigError` with every problem.
+    `loaded` holds keys between calls: checking an RSA key takes 60 ms, too long for a request to wait for
+    keys that are known. Raises `ConfigError` with every problem.
     """
     for _ in range(_READ_ATTEMPTS):
         seen = scan(directory)
@@ -181,7 +182,7 @@ def read_past(directory: Path) -> list[PastKey]:
 
 
 def _read_file(path: Path, loaded: Mapping[str, ProviderKey]) -> ProviderKey:
-    """The key of one file. Raises `FileNotFoundError`; `ValueError` saying what is wrong, never a secret."""
+    """The key of one file. Raises `FileNotFoundError`, and `ValueError` whose text holds no secret."""
     try:
         with path.open("rb") as file:
             mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
@@ -219,7 +220,7 @@ def _read_file(path: Path, loaded: Mapping[str, ProviderKey]) -> ProviderKey:
 
 
 def _import(alg: Alg, jwk: dict[str, str]) -> PrivateKey:
-    """The private key, checked to suit the algorithm. Raises `ValueError`, never with the key's words."""
+    """The private key, checked to suit the algorithm. Raises `ValueError` whose text holds no secret."""
     kind, curve = _KINDS[alg]
     if jwk.get("kty") != kind.key_type or jwk.get("crv") != curve:
         raise ValueError(f"private_jwk is not a key for {alg}")
@@ -252,7 +253,7 @@ def _members(jwk: Mapping[str, Any]) -> dict[str, str]:
 
 
 def settle(keys: Iterable[ProviderKey]) -> list[ProviderKey]:
-    """The keys in order, one active for each alg: the newest of several; the others count as retired."""
+    """The keys in order, one active for each alg: the newest of several. The others count as retired."""
     newest: dict[str, ProviderKey] = {}
     settled = []
     active_first = sorted(keys, key=lambda key: (key.activated_at or key.created_at, key.kid), reverse=True)
@@ -295,13 +296,13 @@ def _replace(directory: Path, file_name: str, text: str) -> None:
 
 
 def remember_past(directory: Path, key: ProviderKey) -> None:
-    """Remember the public half of a key that is about to go."""
+    """Add the public half of a key that is about to be removed to the keys that are gone."""
     others = [past.public_jwk for past in read_past(directory) if past.kid != key.kid]
     _replace(directory, PAST_FILE, json.dumps({"keys": [key.public_jwk, *others][:MAX_PAST]}, indent=2))
 
 
 def remove(directory: Path, key: ProviderKey) -> None:
-    """Take a key's file away."""
+    """Remove a key's file."""
     _path(directory, key).unlink()
     _sync(directory)
 
@@ -320,7 +321,7 @@ def _sync(directory: Path) -> None:
 
 
 def _give_to_owner(descriptor: int, directory: Path) -> None:
-    """Let a rotation by root make files the service can read: they belong to the folder's owner."""
+    """Give a file to the folder's owner, so that the service can read keys that root has made."""
     if os.geteuid() == 0:
         folder = directory.stat()
         os.fchown(descriptor, folder.st_uid, folder.st_gid)
@@ -328,7 +329,7 @@ def _give_to_owner(descriptor: int, directory: Path) -> None:
 
 @contextmanager
 def locked(directory: Path) -> Iterator[None]:
-    """Hold off other operators; what an interrupted one left half written (a private key) is removed."""
+    """Hold off other operators, and remove what an interrupted one left half written (a private key)."""
     descriptor = os.open(directory / ".lock", os.O_RDWR | os.O_CREAT, 0o600)
     try:
         _give_to_owner(descriptor, directory)

@@ -36,7 +36,7 @@ _log = logging.getLogger("idp.keys")
 
 @dataclass(frozen=True)
 class _Published:
-    """What one state of the folder means, prepared once; swapped whole, so threads need no lock."""
+    """One state of the folder, prepared once and replaced whole, so threads need no lock."""
 
     by_kid: dict[str, ProviderKey]
     past: dict[str, ProviderKey | PastKey]  # published no more, for hints alone
@@ -46,11 +46,11 @@ class _Published:
 
 
 class KeyRing:
-    """The keys of a folder, kept up to date while the server runs; safe to share between threads.
+    """The keys of a folder (OIDC Core §10.1.1), current while the server runs; safe to share between threads.
 
-    At most once in `check_interval_seconds` a call looks whether the folder changed. A broken change keeps
-    the old keys, is logged and shown by `problems`. Raises `ConfigError` with every problem when the folder
-    cannot be used at the start.
+    At most once in `check_interval_seconds` a call checks whether the folder has changed. A broken change
+    leaves the old keys in use, is logged and shown by `problems`. Raises `ConfigError` with every problem
+    when the folder cannot be used at the start.
     """
 
     def __init__(
@@ -87,21 +87,21 @@ class KeyRing:
     def verify(self, token: str, *, typ: str | None = None) -> dict[str, Any]:
         """The claims of a JWT that any published key signed (RFC 7515 §5.2, RFC 8725 §3.1).
 
-        The header must be one `sign` writes: the alg of that very key, and `typ` when it is given. Does not
-        look at `exp` or any other claim. Raises `ValueError` for every other token.
+        The header must be one that `sign` writes: with the alg of that very key, and `typ` when it is given.
+        `exp` and the other claims are not checked. Raises `ValueError` for every other token.
         """
         return _verified(token, self._current().by_kid, typ)
 
     def verify_hint(self, token: str) -> dict[str, Any]:
-        """As `verify`, of a JWT that is shown as a reminder alone: a key that is gone will do too."""
+        """As `verify`, for an `id_token_hint` (OIDC Core §3.1.2.1): a key that is gone counts too."""
         current = self._current()
         return _verified(token, {**current.past, **current.by_kid}, "JWT")
 
     def decrypt(self, token: str) -> str:
         """The JWT in a compact JWE that is encrypted to a published key (RFC 7516 §5.2, RFC 7519 §5.2).
 
-        A kid says which; without one it is the active key for the alg. Nothing is decompressed: a small
-        token could become a large one. Raises `ValueError`, in words for its sender that tell nothing of
+        A kid names the key; without one it is the active key for the alg. Nothing is decompressed: a small
+        token could become a large one. Raises `ValueError` with a reason for its sender that does not reveal
         how far the decryption came.
         """
         try:
@@ -135,7 +135,7 @@ class KeyRing:
 
     @property
     def decryption_algs(self) -> tuple[str, ...]:
-        """The algorithms of active keys that others may encrypt to."""
+        """The algorithms of active keys that clients may encrypt to."""
         return tuple(alg for alg, key in self._current().active.items() if not key.signs)
 
     def jwks(self) -> bytes:
@@ -144,12 +144,12 @@ class KeyRing:
 
     @property
     def generation(self) -> int:
-        """A number that grows whenever the published or signing keys changed."""
+        """A number that grows whenever the published or signing keys change."""
         return self._current().generation
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """Why the folder as it is now is not in use; empty when it is."""
+        """The reasons why the folder in its present state is not in use; empty when it is."""
         self._current()
         return self._problems
 
@@ -184,7 +184,7 @@ class KeyRing:
 def _read_usable(
     directory: Path, loaded: dict[str, ProviderKey]
 ) -> tuple[key_files.Fingerprint, list[ProviderKey], list[PastKey]]:
-    """The settled keys a provider can run on, and those that are gone. Raises `ConfigError`."""
+    """The settled keys, enough for a provider to run, and those that are gone. Raises `ConfigError`."""
     seen, keys = key_files.read(directory, loaded)
     if not any(key.alg == REQUIRED_ALG and key.state == "active" for key in keys):
         raise ConfigError([f"{directory}: no active {REQUIRED_ALG} key; {HOW_TO_MAKE}"])
@@ -196,7 +196,7 @@ def _read_usable(
 def _publish(
     keys: Iterable[ProviderKey], past: Iterable[PastKey], *, now: datetime, generation: int
 ) -> _Published:
-    """The set as it is used and shown; retired keys whose time is up are left out, removed or not."""
+    """The keys in use and published; retired keys whose time is up are left out, removed or not."""
     keys = list(keys)
     shown = [key for key in keys if not key.is_past(now)]
     gone: dict[str, ProviderKey | PastKey] = {key.kid: key for key in past}

@@ -27,16 +27,16 @@ PUBLISHED_SECONDS = JWKS_MAX_AGE_SECONDS + 120
 
 
 class RotationRefused(Exception):
-    """The folder was left as it was; the message says what `force` would risk."""
+    """The folder is as it was; the message says what `force` would risk."""
 
 
 def rotate(directory: Path, *, alg: str = REQUIRED_ALG, now: datetime, force: bool = False) -> list[str]:
-    """What was done, a line each, to let the next key sign, the active one retire and a new next wait.
+    """Let the next key sign, the active one retire and a new next wait; returns a line for each step.
 
     Where nothing signs yet (an empty or missing folder too) it makes an active and a next key. Keys of any
-    alg whose tokens are all past are removed. Raises `RefusedError` when relying apps may not have fetched
-    the next key yet, unless forced; `ConfigError` with every problem of the folder; `ValueError` for an
-    unknown alg.
+    alg whose tokens have all expired are removed (OIDC Core §10.1.1). Raises `RotationRefused` when relying
+    apps may not have fetched the next key yet, unless forced; `ConfigError` with every problem of the folder;
+    `ValueError` for an unknown alg.
     """
     known_alg = _known(alg)
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -66,11 +66,11 @@ def rotate(directory: Path, *, alg: str = REQUIRED_ALG, now: datetime, force: bo
 
 
 def retire(directory: Path, kid: str, *, now: datetime, force: bool = False) -> list[str]:
-    """What was done, a line each, to take a key out of service at once and remove its file.
+    """Take a key out of service at once and remove its file; returns a line for each step.
 
-    What an active key signed stops being accepted, and the next key signs. Raises `RefusedError` where that
-    harms tokens that may still live and `force` is not given, `LookupError` for an unknown kid, `ConfigError`
-    with every problem of the folder.
+    What an active key signed stops being accepted, and the next key signs. Raises `RotationRefused` where
+    that harms tokens that may still live and `force` is not given, `LookupError` for an unknown kid,
+    `ConfigError` with every problem of the folder.
     """
     if not directory.is_dir():
         raise key_files.no_folder(directory)
@@ -121,7 +121,7 @@ def _new_key(alg: Alg, now: datetime) -> ProviderKey:
 
 
 def _waiting(keys: Iterable[ProviderKey], alg: Alg) -> list[ProviderKey]:
-    """The next keys, longest published first: two of them when an earlier rotation was cut off."""
+    """The next keys, the longest published first: two of them after an interrupted rotation."""
     return sorted(
         (key for key in keys if key.alg == alg and key.state == "next"), key=lambda key: key.created_at
     )
@@ -137,7 +137,7 @@ def _refuse_if_young(key: ProviderKey, now: datetime) -> None:
 
 
 def _promote(directory: Path, waiting: list[ProviderKey], alg: Alg, now: datetime) -> list[str]:
-    """Let the longest published next key sign, after seeing to it that another waits behind it."""
+    """Let the longest published next key sign, once another waits behind it."""
     chosen = waiting[0] if waiting else _new_key(alg, now)
     lines = [] if len(waiting) > 1 else [_write_next(directory, alg, now)]
     key_files.write(directory, replace(chosen, state="active", activated_at=now))

@@ -1,4 +1,4 @@
-"""Telling relying apps directly that a session has ended (OpenID Connect Back-Channel Logout 1.0)."""
+"""Delivery of logout tokens to relying apps (Back-Channel Logout 1.0)."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,7 +18,7 @@ from idp.oidc.logout.notices import Lease
 from idp.outbound import Outbound, OutboundError
 from idp.tokens import new_token
 
-LOGOUT_TOKEN_TYP = "logout+jwt"  # noqa: S105 - Back-Channel Logout §2.4
+LOGOUT_TOKEN_TYP = "logout+jwt"  # noqa: S105 - Back-Channel Logout 1.0 §2.4
 LOGOUT_EVENT = "http://schemas.openid.net/event/backchannel-logout"
 LIFETIME_SECONDS = 120
 MAX_REFUSALS = 3
@@ -27,7 +27,10 @@ log = structlog.get_logger("idp.oidc")
 
 
 class Undelivered(Exception):
-    """The relying app has not taken the notice: the text says why. `refused`: it says that it never will."""
+    """The relying app has not taken the notice (Back-Channel Logout 1.0 §2.8); the text says why.
+
+    `refused`: the app has answered that it never will.
+    """
 
     def __init__(self, reason: str, *, refused: bool = False) -> None:
         super().__init__(reason)
@@ -36,7 +39,7 @@ class Undelivered(Exception):
 
 @dataclass(frozen=True)
 class LogoutDelivery:
-    """Delivers logout notices; safe to share between threads."""
+    """Delivers logout notices (Back-Channel Logout 1.0 §2.5); safe to share between threads."""
 
     issuer: str
     clients: ClientRegistry
@@ -46,7 +49,7 @@ class LogoutDelivery:
     client_keys: ClientKeys
 
     def deliver_next(self) -> bool:
-        """Try to deliver one notice that is due. False: there was none."""
+        """Try to deliver one notice that is due. False: no notice is due."""
         lease = notices.lease_next(now=utcnow())
         if lease is None:
             return False
@@ -64,7 +67,7 @@ class LogoutDelivery:
         return True
 
     def logout_token(self, client: Client, lease: Lease, *, now: datetime) -> str:
-        """What tells the client whose session has ended, and which (Back-Channel Logout §2.4).
+        """The logout token for a client and an ended session (Back-Channel Logout 1.0 §2.4).
 
         Encrypted where the client's ID tokens are (§2.6). Raises `LookupError` when there is no key for the
         client's algorithm, and as `encryption.find_recipient_key` does.
@@ -83,7 +86,7 @@ class LogoutDelivery:
         return encryption.encrypt_as_id_token(token, self.client_keys, client, now)
 
     def _post(self, client: Client, uri: str, lease: Lease) -> None:
-        """Post the logout token (Back-Channel Logout §2.5, §2.8). Raises `Undelivered`."""
+        """Post the logout token (Back-Channel Logout 1.0 §2.5, §2.8). Raises `Undelivered`."""
         try:
             token = self.logout_token(client, lease, now=utcnow())
             answer = self.outbound.request(
@@ -101,7 +104,7 @@ class LogoutDelivery:
 
 
 def _defer_or_give_up(lease: Lease, error: Undelivered) -> None:
-    """Try again later, or give it up: one that is refused sooner than one that nobody hears."""
+    """Try again later, or give up: sooner when the app refuses than when it does not answer."""
     final = error.refused and lease.attempt >= MAX_REFUSALS
     again = None if final else notices.retry_later(lease, now=utcnow())
     if again is not None:

@@ -1,4 +1,4 @@
-"""Telling relying apps by the browser that its session has ended (Front-Channel Logout 1.0)."""
+"""Logout pages of relying apps in frames of ours (Front-Channel Logout 1.0)."""
 
 from urllib.parse import urlencode
 from uuid import UUID
@@ -9,7 +9,10 @@ from idp.oidc.provider import Provider
 
 
 def frame_urls(provider: Provider, session_id: UUID) -> list[str]:
-    """The pages to load in frames: one of each relying app that the session reached and that has one (§3)."""
+    """The pages to load in frames: one of each app that the session reached and that registered one.
+
+    Front-Channel Logout 1.0 §3.
+    """
     reached = map(provider.clients.get, consents.reached_clients([session_id])[session_id])
     return [
         frame_url(provider.issuer, client.frontchannel_logout_uri, client, session_id)
@@ -19,7 +22,7 @@ def frame_urls(provider: Provider, session_id: UUID) -> list[str]:
 
 
 def frame_url(issuer: str, uri: str, client: Client, session_id: UUID) -> str:
-    """The client's logout page, told which session it is if the client asks for that (§2)."""
+    """The client's logout page, with iss and sid if it registered for them (Front-Channel Logout 1.0 §2)."""
     if not client.frontchannel_logout_session_required:
         return uri
     separator = "&" if "?" in uri else "?"

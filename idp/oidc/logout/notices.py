@@ -1,4 +1,4 @@
-"""Logout notices: who has yet to hear that a session has ended (Back-Channel Logout 1.0 §2.3).
+"""Logout notices: apps that have yet to hear that a session has ended (Back-Channel Logout 1.0 §2.3, §2.5).
 
 Queued in the transaction that ends the session, delivered by the worker. A row is one session and one relying
 app; it goes when it is delivered or given up.
@@ -29,7 +29,7 @@ FORGET_AFTER = timedelta(days=7)
 
 
 class LogoutNotice(Base):
-    """A relying app that has yet to hear that a session has ended."""
+    """A relying app that has yet to hear that a session has ended (Back-Channel Logout 1.0 §2.3)."""
 
     __tablename__ = "logout_notices"
 
@@ -63,7 +63,10 @@ class Lease:
 
 
 def queue(_sender: object, *, session_ids: list[UUID], now: datetime) -> None:
-    """Queue a notice for each relying app that the sessions reached (hears `sessions_ended`)."""
+    """Queue a notice for each app that the sessions reached (Back-Channel Logout 1.0 §2.3).
+
+    Hears `sessions_ended`, in its transaction.
+    """
     reached = (
         sa.select(Grant.session_id, Grant.client_id, Grant.user_id)
         .where(Grant.session_id.in_(session_ids))
@@ -89,10 +92,10 @@ def queue(_sender: object, *, session_ids: list[UUID], now: datetime) -> None:
 
 
 def lease_next(*, now: datetime) -> Lease | None:
-    """A notice that is due, for this worker alone until the lease ends; None: there is none. Commits.
+    """A notice that is due, for this worker alone until the lease ends; None: no notice is due. Commits.
 
-    None of a client that has one in somebody's hands or in a pause: one that does not answer takes up one
-    delivery at a time. Those tried most come first, so that the pauses of such a client grow.
+    A client with a leased or paused notice has none that is due: one that does not answer takes up one
+    delivery at a time. Notices with most attempts come first, so that the pauses of such a client grow.
     """
     other = aliased(LogoutNotice)
     busy = sa.exists().where(other.client_id == LogoutNotice.client_id, other.next_attempt_at > now)
@@ -131,14 +134,14 @@ def lease_next(*, now: datetime) -> Lease | None:
 
 
 def remove(lease: Lease) -> None:
-    """The notice has been delivered, or has nobody to go to. Commits."""
+    """Remove a notice that is delivered, or that no app listens to. Commits."""
     statement = sa.delete(LogoutNotice).where(*_still_leased(lease))
     db.session.execute(statement.execution_options(synchronize_session=False))
     db.session.commit()
 
 
 def retry_later(lease: Lease, *, now: datetime) -> datetime | None:
-    """When the notice is tried again: after a pause that doubles. None: it has been tried often. Commits."""
+    """The time of the next attempt, after a pause that doubles; None after the last attempt. Commits."""
     if lease.attempt >= MAX_ATTEMPTS:
         return None
     again = now + min(FIRST_PAUSE * int(2 ** (lease.attempt - 1)), LONGEST_PAUSE)
@@ -149,7 +152,7 @@ def retry_later(lease: Lease, *, now: datetime) -> datetime | None:
 
 
 def give_up(lease: Lease, reason: str, *, now: datetime) -> int:
-    """End the notice undelivered, and with it all of the client's that have waited for an hour; how many.
+    """End the notice undelivered, with all of the client's that have waited for an hour; returns how many.
 
     Each is audited. Commits.
     """
@@ -177,12 +180,12 @@ def give_up(lease: Lease, reason: str, *, now: datetime) -> int:
 
 
 def waiting() -> int:
-    """How many notices have yet to be delivered."""
+    """The number of notices that wait to be delivered."""
     return db.session.scalars(sa.select(sa.func.count()).select_from(LogoutNotice)).one()
 
 
 def given_up_since(moment: datetime) -> int:
-    """How many notices were never delivered."""
+    """The number of notices since `moment` that were never delivered."""
     query = sa.select(sa.func.count()).where(
         AuditRow.at >= moment, AuditRow.event == audit.Event.LOGOUT_NOTICE_GIVEN_UP.value
     )
@@ -195,5 +198,5 @@ def _listens(provider: Provider, client_id: str) -> bool:
 
 
 def _still_leased(lease: Lease) -> tuple[sa.ColumnElement[bool], sa.ColumnElement[bool]]:
-    """The notice, if no other worker has taken it since."""
+    """The notice, when no other worker has leased it since."""
     return LogoutNotice.id == lease.id, LogoutNotice.attempts == lease.attempt

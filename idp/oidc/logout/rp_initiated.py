@@ -18,7 +18,7 @@ MAX_STATE = 2000
 
 @dataclass(frozen=True)
 class LogoutRequest:
-    """What a relying app asks for, as far as it holds.
+    """The part of a logout request that holds (RP-Initiated Logout 1.0 §2).
 
     `session_id` and `subject` are the hint's, None without a hint of ours. `return_to` is None unless it is
     registered for the client.
@@ -33,7 +33,7 @@ class LogoutRequest:
     entry: str | None = None  # which field of the client's entry would have to change
 
     def to_json(self) -> dict[str, Any]:
-        """What goes on with the browser to another address of ours; whoever keeps it signs it."""
+        """The request as JSON, to go with the browser to another address of ours: the caller signs it."""
         return {
             "client_id": self.client.client_id if self.client else None,
             "session_id": str(self.session_id) if self.session_id else None,
@@ -46,7 +46,7 @@ class LogoutRequest:
     def from_json(
         cls, value: Mapping[str, Any], find_client: Callable[[str], Client | None]
     ) -> "LogoutRequest":
-        """The request again; nothing of it holds any more when its client is gone."""
+        """The request in the JSON; nothing of it holds any more when its client is gone."""
         client = find_client(value["client_id"]) if value["client_id"] else None
         if client is None:
             return cls(None, None, None, None, None, value["ui_locales"])
@@ -62,9 +62,10 @@ def parse(
     issuer: str,
     repeated: Collection[str] = (),
 ) -> LogoutRequest:
-    """The logout request in `sent`; `verify` gives an ID token's claims, however old, or ValueError.
+    """The logout request in `sent` (RP-Initiated Logout 1.0 §2, §4).
 
-    `repeated` are parameters that came twice: nothing is believed then (RFC 6749 §3.1).
+    `verify` returns an ID token's claims, however old, or raises `ValueError`. `repeated` are parameters that
+    came twice: then nothing in the request is believed (RFC 6749 §3.1).
     """
     if repeated:
         return LogoutRequest(None, None, None, None, f"{min(repeated)} is given more than once")
@@ -82,7 +83,7 @@ def parse(
     if audience and client_id != audience:
         claims, problem = {}, "client_id is not the audience of the id_token_hint"
     client = find_client(client_id) if client_id else None
-    # Whatever is wrong, nobody is sent to a relying app then (RP-Initiated Logout §4).
+    # Whatever is wrong, nobody is sent to a relying app then (RP-Initiated Logout 1.0 §4).
     return_to, entry = None if problem else sent.get("post_logout_redirect_uri"), None
     if return_to and (client is None or return_to not in client.post_logout_redirect_uris):
         problem = "post_logout_redirect_uri is not among the client's post_logout_redirect_uris"

@@ -1,4 +1,4 @@
-"""Access tokens in the database: issue one to a client, find whom one is about."""
+"""Access tokens in the database: store a client's own, find the person whom a token is about."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -16,7 +16,7 @@ from idp.users.models import IS_ACTIVE, Company, User
 
 @dataclass(frozen=True)
 class TokenHolder:
-    """What an access token stands for, and the key that it is bound to, if it is (RFC 9449)."""
+    """The person and client of an access token, and the key that it is bound to, if any (RFC 9449 §6)."""
 
     person: Person
     client_id: str
@@ -44,7 +44,7 @@ _HOLDER = (
 
 
 def issue_client_token(client_id: str, *, jkt: str | None, lifetime: timedelta, now: datetime) -> str:
-    """The secret of a new access token that stands for the client itself, bound to the key `jkt` if any."""
+    """A new access token of the client itself (RFC 6749 §4.4), bound to the key `jkt` if any: its secret."""
     secret = new_token()
     values = {
         "token_hash": sha256_hex(secret),
@@ -60,7 +60,7 @@ def issue_client_token(client_id: str, *, jkt: str | None, lifetime: timedelta, 
 
 
 def find_holder(token_hash: str, *, now: datetime) -> TokenHolder | None:
-    """What a person's access token stands for; None when it does not count."""
+    """The person and client of an access token; None when it does not count (OIDC Core §5.3.1)."""
     rows = execute_alone(_HOLDER, {"token_hash": token_hash, "now": now})
     if not rows:
         return None

@@ -25,7 +25,7 @@ CODE_SECONDS = 60
 
 
 class SessionOver(Exception):
-    """The session that was to answer has ended, or its person may not log in any more."""
+    """The session behind a response has ended, or its person may not log in any more (OIDC Core §3.1.2.3)."""
 
 
 _GRANTS, _TOKENS = cast(sa.Table, Grant.__table__), cast(sa.Table, AccessToken.__table__)
@@ -101,11 +101,11 @@ _EXCHANGE = sa.select(_claimed).add_cte(
 def issue_code(
     request: AuthorizationRequest, live: LiveSession, *, interaction: str | None, now: datetime
 ) -> str | None:
-    """A new code for `request`, answered by the person of `live`.
+    """A new code for `request`, which the person of `live` answers (RFC 6749 §4.1.2).
 
-    `interaction` is the stored request this answers. It is claimed in the same transaction, as is the pushed
-    request it came from; None is returned when one has been answered before: no request gives two codes.
-    Raises `SessionOver`, and claims nothing, when the session has ended since it was read.
+    `interaction` is the stored request, claimed in the same transaction, as is the pushed request that it
+    came from. None: one of them has been answered before, because no request gives two codes. Raises
+    `SessionOver`, and claims nothing, when the session has ended since it was read.
     """
     code = new_token()
     values = {
@@ -156,12 +156,12 @@ def exchange_code(
     access_token_lifetime: timedelta,
     now: datetime,
 ) -> tuple[Granted, str] | None:
-    """What `code` stood for and a new access token's secret, once; None when it may not be exchanged so.
+    """The grant of `code` and a new access token's secret, once (RFC 6749 §4.1.3); None when it is refused.
 
-    The claim holds every binding (client, redirect_uri, PKCE challenge, key, lifetime, not used, not
-    revoked) in one conditional UPDATE, so of many parallel exchanges one wins, and a wrong one does not
-    spend the code. The token is stored with the claim or not at all. `jkt` is the key that the exchange
-    proves: the token is bound to it, and the code may be (RFC 9449 §10).
+    The claim holds every binding (client, redirect_uri, PKCE challenge, key, lifetime, not used, not revoked)
+    in one conditional UPDATE: of many parallel exchanges one wins, and a wrong one does not spend the code.
+    The token is stored with the claim or not at all. `jkt` is the key that the exchange proves: the token is
+    bound to it, and the code may be (RFC 9449 §10).
     """
     secret = new_token()
     claim = {
@@ -218,7 +218,7 @@ def _exchange_in_two(claim: dict[str, Any], token: dict[str, Any]) -> Sequence[s
 
 
 def revoke_if_replayed(code: str, *, client_id: str, now: datetime) -> bool:
-    """Revoke all that a used code issued when its own client sends it again (RFC 6749 §4.1.2)."""
+    """Revoke everything that a used code issued when its own client sends it again (RFC 6749 §4.1.2)."""
     statement = (
         sa.update(Grant)
         .where(

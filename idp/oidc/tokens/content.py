@@ -1,4 +1,4 @@
-"""What tokens say: the answer of the token endpoint, the ID token in it, access tokens in JWT format."""
+"""The content of tokens: the token response, the ID token in it, access tokens in JWT format."""
 
 import hashlib
 from collections.abc import Collection
@@ -27,10 +27,10 @@ def token_response(
     jkt: str | None,
     now: datetime,
 ) -> dict[str, Any]:
-    """What the token endpoint answers: access token, ID token if `openid` is in the scope, refresh token.
+    """The token response (RFC 6749 §5.1, OIDC Core §3.1.3.3, §12.2).
 
-    `secret` is the stored access token's, `jkt` the key that it is bound to (RFC 6749 §5.1, OIDC Core
-    §3.1.3.3, §12.2, RFC 9449 §5).
+    It holds an access token, an ID token if `openid` is in the scope, and the refresh token if there is one.
+    `secret` is the stored access token's, `jkt` the key that it is bound to (RFC 9449 §5).
     """
     token = make_access_token(provider, client, secret, granted=granted, jkt=jkt, now=now)
     body = {
@@ -49,7 +49,7 @@ def token_response(
 def client_token_response(
     provider: Provider, client: Client, secret: str, *, jkt: str | None, now: datetime
 ) -> dict[str, Any]:
-    """The answer to a client that asked for itself (RFC 6749 §4.4.3): an access token and nothing else."""
+    """The response to a client's own request (RFC 6749 §4.4.3): an access token and nothing else."""
     return {
         "access_token": make_access_token(provider, client, secret, granted=None, jkt=jkt, now=now),
         "token_type": token_type(jkt),
@@ -58,7 +58,7 @@ def client_token_response(
 
 
 def token_type(jkt: str | None) -> str:
-    """How an access token is sent: by whoever bears it, or with a proof of the key that it is bound to."""
+    """The type of an access token (RFC 6749 §7.1): Bearer, or DPoP when bound to a key (RFC 9449 §5)."""
     return "Bearer" if jkt is None else "DPoP"
 
 
@@ -71,10 +71,10 @@ def make_access_token(
     jkt: str | None,
     now: datetime,
 ) -> str:
-    """The access token as the client gets it: its secret, or a JWT that stands for it (RFC 9068 §2).
+    """The access token that the client gets: its secret, or a JWT that stands for it (RFC 9068 §2).
 
-    The JWT's `jti` is the hash that the token is stored under, so whoever reads it in a log has no token.
-    Without `granted` the client stands for itself.
+    The JWT's `jti` is the hash that the token is stored under, so a log that holds it holds no token. Without
+    `granted` the token is the client's own.
     """
     if client.access_token_format != "jwt":  # noqa: S105
         return secret
@@ -102,7 +102,10 @@ def make_access_token(
 
 
 def stored_hash(provider: Provider, token: str) -> str:
-    """The hash under which an access token is stored; nothing is stored under that of a foreign JWT."""
+    """The hash that an access token is stored under (RFC 9068 §4 for one in JWT format).
+
+    Nothing is stored under the hash of a foreign JWT.
+    """
     if token.count(".") != 2:
         return sha256_hex(token)
     try:
@@ -114,9 +117,9 @@ def stored_hash(provider: Provider, token: str) -> str:
 def make_id_token(
     provider: Provider, client: Client, granted: Granted, access_token: str, *, now: datetime
 ) -> str:
-    """The ID token of an answer (OIDC Core §2, §3.1.3.3; a refreshed one has no nonce, §12.2).
+    """The ID token of a response (OIDC Core §2, §3.1.3.3; a refreshed one has no nonce, §12.2).
 
-    Raises as `encryption.find_recipient_key` does, where the client wants it encrypted.
+    Raises as `encryption.find_recipient_key` does, where the client registered encryption.
     """
     issued_at = int(now.timestamp())
     alg = client.id_token_signed_response_alg
@@ -140,7 +143,7 @@ def make_id_token(
 
 
 def _added_claims(provider: Provider, client: Client, granted: Granted, sub: str) -> dict[str, Any]:
-    """What the scope and the `claims` parameter add to the ID token, as far as the entry still lists it."""
+    """The claims that scope and `claims` parameter add, as far as the client is still registered for them."""
     names = set(AskedClaims.allowed(granted.claims, client).id_token)
     for scope in client.scopes.intersection(granted.scope.split()):
         names.update(claims.SCOPE_CLAIMS_IN_ID_TOKEN.get(scope, ()))
@@ -164,7 +167,10 @@ def _added_claims(provider: Provider, client: Client, granted: Granted, sub: str
 
 
 def find_number_claims(provider: Provider, user_id: UUID, names: Collection[str]) -> dict[str, str]:
-    """What the account's personal number tells of `names`; looked up for that alone."""
+    """The claims among `names` that the account's personal number has (Swedish claims specification §2.1).
+
+    The number is read for them alone.
+    """
     if provider.person_number is None or claims.CLAIMS_OF_A_NUMBER.isdisjoint(names):
         return {}
     found = provider.person_number(user_id)
@@ -172,7 +178,7 @@ def find_number_claims(provider: Provider, user_id: UUID, names: Collection[str]
 
 
 def at_hash(access_token: str, alg: str) -> str:
-    """Half of the access token's hash (OIDC Core §3.1.3.6); Ed25519 signatures hash with SHA-512."""
+    """The left half of the access token's hash (OIDC Core §3.1.3.6); Ed25519 signatures hash with SHA-512."""
     make_digest = hashlib.sha512 if alg == "EdDSA" else hashlib.sha256
     digest = make_digest(access_token.encode()).digest()
     return base64url(digest[: len(digest) // 2])

@@ -1,4 +1,4 @@
-"""What was granted: the value that a code or refresh token is exchanged for, and tokens are made of."""
+"""The value of a grant, which codes and refresh tokens stand for and tokens are made of."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,7 +11,7 @@ OFFLINE = "offline_access"  # the scope that lets a grant outlive its session (O
 
 @dataclass(frozen=True)
 class Granted:
-    """What a grant stands for, as tokens tell it."""
+    """The grant behind a code or refresh token (RFC 6749 §1.3): person, scope, login and requested claims."""
 
     grant_id: UUID
     user_id: UUID

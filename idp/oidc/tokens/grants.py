@@ -1,4 +1,4 @@
-"""The grants of the token endpoint: what is exchanged for tokens, and by whom."""
+"""The grant types of the token endpoint: what each exchanges for tokens."""
 
 import re
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ TokenResponse = tuple[int, dict[str, Any], list[tuple[str, str]]]
 
 
 class CodeGrant(AuthorizationCodeGrant):  # type: ignore[misc]
-    """Exchange of an authorization code (RFC 6749 §4.1.3, RFC 7636 §4.5)."""
+    """The exchange of an authorization code (RFC 6749 §4.1.3, RFC 7636 §4.5)."""
 
     server: Any  # TokenServer, which knows this module
     request: TokenRequest
@@ -78,7 +78,7 @@ class CodeGrant(AuthorizationCodeGrant):  # type: ignore[misc]
         )
 
     def create_token_response(self) -> TokenResponse:
-        """Access token, ID token, and a refresh token where one may be had (OIDC Core §3.1.3.3, §11)."""
+        """Access token, ID token, and a refresh token where one is allowed (OIDC Core §3.1.3.3, §11)."""
         provider: Provider = self.server.provider
         client: Client = self.request.client
         exchanged: Exchanged = self.request.authorization_code
@@ -105,7 +105,7 @@ class CodeGrant(AuthorizationCodeGrant):  # type: ignore[misc]
 
 @dataclass(frozen=True)
 class Exchanged:
-    """An exchanged code, as Authlib's checks want to see it."""
+    """An exchanged code in the shape that Authlib checks (RFC 6749 §4.1.3)."""
 
     granted: Granted
     secret: str
@@ -113,6 +113,7 @@ class Exchanged:
     at: datetime
 
     def get_redirect_uri(self) -> str:
+        """The redirect_uri that the code was bound to, which Authlib compares."""
         return self.redirect_uri
 
 
@@ -124,13 +125,13 @@ class RefreshGrant(BaseGrant, TokenEndpointMixin):  # type: ignore[misc]
     request: TokenRequest
 
     def validate_token_request(self) -> None:
-        """The client, by its authentication; the token is looked at when it is used."""
+        """Authenticate the client. The token itself is checked when it is used."""
         self.request.client = _client_for(self)
         if "refresh_token" not in self.request.form:
             raise InvalidRequestError("refresh_token is missing")
 
     def create_token_response(self) -> TokenResponse:
-        """Access token, ID token and the refresh token to go on with. Raises `InvalidGrantError`."""
+        """Access token, ID token and the next refresh token (OIDC Core §12.2). Raises `InvalidGrantError`."""
         provider: Provider = self.server.provider
         client: Client = self.request.client
         now, used = utcnow(), None
@@ -181,9 +182,10 @@ class RefreshGrant(BaseGrant, TokenEndpointMixin):  # type: ignore[misc]
         return found
 
     def _scope(self, presented: Presented) -> str:
-        """The scope of this answer: what was granted and still may be, or as little of it as is asked for.
+        """The scope of this response: what was granted and is still registered, or the requested part.
 
-        Raises `InvalidGrantError` where the entry has no place for the login any more, `InvalidScopeError`.
+        Raises `InvalidGrantError` where the client is not registered for the login any more,
+        `InvalidScopeError`.
         """
         client: Client = self.request.client
         _refuse_if_over(client, presented.granted, presented.company)
@@ -206,7 +208,7 @@ class ClientGrant(BaseGrant, TokenEndpointMixin):  # type: ignore[misc]
     request: TokenRequest
 
     def validate_token_request(self) -> None:
-        """The client, by its authentication. Every scope there is speaks of a person: none can be had."""
+        """Authenticate the client. Each scope is about a person, so none can be requested."""
         self.request.client = _client_for(self)
         if "scope" in self.request.form:
             raise InvalidScopeError("a client by itself can have no scope")
@@ -225,7 +227,7 @@ GRANTS = (CodeGrant, RefreshGrant, ClientGrant)
 
 
 def idle_limit(provider: Provider, client: Client, granted: Granted) -> timedelta:
-    """How long a refresh token may lie unused: as the client's entry says, else by the login's method."""
+    """How long a refresh token may lie unused (RFC 9700 §4.14.2), by the client or the login's method."""
     if client.refresh_token_idle_minutes is not None:
         return timedelta(minutes=client.refresh_token_idle_minutes)
     method = provider.methods.get(granted.method or "")
@@ -233,9 +235,9 @@ def idle_limit(provider: Provider, client: Client, granted: Granted) -> timedelt
 
 
 def _refuse_if_over(client: Client, granted: Granted, company: str | None) -> None:
-    """Raise where the entry has no place for this login any more.
+    """Raise when the client is not registered for this login any more.
 
-    What clients.yaml says now counts, not what it said when the person logged in.
+    clients.yaml as it is now counts, not as it was when the person logged in.
     """
     if client.companies and company not in client.companies:
         over = InvalidGrantError("this person may not use this client any more")
@@ -246,7 +248,7 @@ def _refuse_if_over(client: Client, granted: Granted, company: str | None) -> No
 
 
 def _registered_scope(client: Client, granted: Granted) -> str:
-    """What of the granted scope the entry still lists."""
+    """The part of the granted scope that the client is still registered for."""
     return " ".join(scope for scope in granted.scope.split() if scope in client.scopes)
 
 
@@ -255,7 +257,7 @@ def _is_public(client: Client) -> bool:
 
 
 def _client_for(grant: RefreshGrant | ClientGrant) -> Client:
-    """The authenticated client, if its entry lists the grant."""
+    """The authenticated client, when it is registered for the grant type."""
     client: Client = grant.authenticate_token_endpoint_client()
     if not client.check_grant_type(grant.GRANT_TYPE):
         error = UnauthorizedClientError(f"this client is not registered for the grant {grant.GRANT_TYPE}")

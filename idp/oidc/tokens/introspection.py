@@ -1,4 +1,4 @@
-"""What a client may ask and do about its own tokens: introspection (RFC 7662) and revocation (RFC 7009)."""
+"""Introspection (RFC 7662) and revocation (RFC 7009) of a client's own tokens."""
 
 from datetime import datetime
 from typing import Any, cast
@@ -64,7 +64,7 @@ _FIND = sa.union_all(
 
 
 def introspect(provider: Provider, client: Client, token: str, *, now: datetime) -> dict[str, Any]:
-    """What a token of the client's stands for; `{"active": false}` for any other (RFC 7662 §2.2)."""
+    """The state of a token of the client's; `{"active": false}` for any other (RFC 7662 §2.2)."""
     hashes = {"access_hash": tokens.stored_hash(provider, token), "refresh_hash": sha256_hex(token)}
     rows = execute_alone(_FIND, {**hashes, "now": now})
     if not rows or rows[0].client_id != client.client_id:
@@ -93,9 +93,9 @@ def introspect(provider: Provider, client: Client, token: str, *, now: datetime)
 
 
 def revoke(provider: Provider, client: Client, token: str, *, now: datetime) -> None:
-    """End a token of the client's: an access token by itself, a refresh token with its grant (RFC 7009 §2.1).
+    """End a token of the client's: an access token alone, a refresh token with its grant (RFC 7009 §2.1).
 
-    Any other token is left as it is, and the answer is the same.
+    Any other token stays as it is, and the answer is the same (§2.2).
     """
     removed = db.session.execute(
         sa.delete(AccessToken)

@@ -1,7 +1,7 @@
 """Refresh tokens: issued with `offline_access`, used, rotated; a rotated one that comes again ends its grant.
 
-The token that follows another is computed from it (HMAC, keyed by the provider's secret): an answer that got
-lost can be given once more, and the database alone tells nobody what was in it.
+The token that follows another is computed from it (HMAC, keyed by the provider's secret): a lost answer can
+be given once more, and the database alone does not hold it.
 """
 
 import hashlib
@@ -30,7 +30,7 @@ EXTEND_EVERY = timedelta(minutes=1)
 
 @dataclass(frozen=True)
 class Lifetime:
-    """How long a refresh token lives without being used, and at most with its successors."""
+    """How long a refresh token lives unused, and at most with its successors (RFC 9700 §4.14.2)."""
 
     idle: timedelta
     absolute: timedelta
@@ -38,7 +38,7 @@ class Lifetime:
 
 @dataclass(frozen=True)
 class Presented:
-    """A refresh token that its client may use now, and what its grant stands for.
+    """A refresh token that its client may use now (RFC 6749 §6), and its grant.
 
     `company` is the person's. `secret` is of an access token that is stored and nobody knows yet:
     `rotate_or_extend` hands it out, `withdraw` removes it. `repeated`: the token has been used, and its
@@ -153,7 +153,7 @@ _WITHDRAW = sa.delete(_TOKENS).where(_token.token_hash == sa.bindparam("b_token_
 
 
 def issue(grant_id: UUID, lifetime: Lifetime, *, jkt: str | None, now: datetime) -> str:
-    """The first refresh token of a grant, bound to the key `jkt` if any."""
+    """The first refresh token of a grant (OIDC Core §11), bound to the key `jkt` if any."""
     token = new_token()
     ends_at = now + lifetime.absolute
     values = {
@@ -178,16 +178,17 @@ def present(
     access_token_lifetime: timedelta,
     now: datetime,
 ) -> Presented | None:
-    """The token, when the client may use it now; `key` makes its successor, `jkt` is what the client proves.
+    """The token, when the client may use it now (RFC 6749 §6, RFC 9700 §4.14.2).
 
-    Who cannot prove the key that a token is bound to (RFC 9449 §5) can neither use nor end anything by it.
+    `key` makes its successor, `jkt` is the key that the client proves. A client that cannot prove the key
+    that a token is bound to (RFC 9449 §5) can neither use nor end anything by it.
 
-    A rotated one that comes again ends its grant, audited (RFC 9700 §4.14.2): except within 30 seconds, and
-    as long as its successor is unused, for then the answer may have got lost on its way.
+    A rotated token that comes again ends its grant, audited: except within 30 seconds and as long as its
+    successor is unused, because the answer may have got lost on its way.
 
-    An access token of the granted scope is stored with the look, which saves a round trip to the database.
-    What is refused after that, here or by the caller, is withdrawn; if the process dies in between, the row
-    opens nothing, since its secret was told to nobody, and goes with the expired ones.
+    The same query stores an access token of the granted scope, which saves a round trip to the database. What
+    is refused after that, here or by the caller, is withdrawn; if the process dies in between, the row opens
+    nothing, since nobody has its secret, and goes with the expired ones.
     """
     successor = base64url(hmac.new(key, token.encode(), hashlib.sha256).digest())
     bound = {
@@ -239,10 +240,10 @@ def present(
 def rotate_or_extend(
     presented: Presented, *, scope: str, rotate: bool, jkt: str | None, idle: timedelta, now: datetime
 ) -> tuple[str, str] | None:
-    """The new access token's secret and the refresh token to go on with; None: somebody was first.
+    """The new access token's secret and the next refresh token (RFC 6749 §6, RFC 9700 §4.14.2).
 
-    The claim is one conditional UPDATE; the token that follows by rotation is stored with it or not at all,
-    bound to the key `jkt` if any.
+    None: another request was first. The claim is one conditional UPDATE; the token that follows by rotation
+    is stored with it or not at all, bound to the key `jkt` if any.
     """
     if scope != presented.granted.scope:
         execute_alone(_NARROW, {"b_token_hash": sha256_hex(presented.secret), "b_scope": scope})
@@ -270,17 +271,17 @@ def rotate_or_extend(
 
 
 def withdraw(presented: Presented) -> None:
-    """Remove the access token that was stored with the look, before its secret is told."""
+    """Remove the access token that `present` stored, before anybody has its secret."""
     execute_alone(_WITHDRAW, {"b_token_hash": sha256_hex(presented.secret)})
 
 
 def with_scope(granted: Granted, scope: str) -> Granted:
-    """The same with less scope, for one answer."""
+    """The same grant with less scope, for one response (RFC 6749 §6)."""
     return replace(granted, scope=scope)
 
 
 def _find_and_store(bound: Mapping[str, Any], stored: Mapping[str, Any]) -> Any:
-    """The row that `_PRESENTED` finds, if it does, and an access token with it."""
+    """The row that `_FIND` finds, stored together with an access token; None without a row."""
     if db.engine.dialect.name == "postgresql":
         rows = execute_alone(_FIND_AND_STORE, {**bound, **stored})
         return rows[0] if rows else None
@@ -294,7 +295,7 @@ def _find_and_store(bound: Mapping[str, Any], stored: Mapping[str, Any]) -> Any:
 
 
 def _rotate(claim: Mapping[str, Any], following: Mapping[str, Any]) -> Sequence[Any]:
-    """The claim's row, if it was the first, and the token that follows stored with it."""
+    """The claim's row, when it was the first, and the token that follows stored with it."""
     if db.engine.dialect.name == "postgresql":
         return execute_alone(_ROTATE_AT_ONCE, {**claim, **following})
     rows = db.session.execute(_ROTATE, claim).all()

@@ -23,14 +23,14 @@ NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 
 
 class TokenServer(AuthorizationServer):  # type: ignore[misc]
-    """Authlib's server, told how clients authenticate and how answers are written."""
+    """Authlib's server (RFC 6749 §3.2) with our client authentication and our responses."""
 
     def __init__(self, provider: Provider) -> None:
         super().__init__()
         self.provider = provider
 
     def respond(self, request: TokenRequest) -> Response:
-        """The answer to a token request."""
+        """The response to a token request."""
         try:
             response: Response = self.create_token_response(request)
         except OAuth2Error as error:  # there is no such grant
@@ -38,7 +38,7 @@ class TokenServer(AuthorizationServer):  # type: ignore[misc]
         return response
 
     def get_token_grant(self, request: TokenRequest) -> Any:
-        """The grant asked for; Authlib's own error for none would repeat what was sent."""
+        """The requested grant type. Authlib's own error for none would repeat what was sent."""
         if "grant_type" not in request.form:
             raise InvalidRequestError("grant_type is missing")
         for grant in GRANTS:
@@ -47,14 +47,21 @@ class TokenServer(AuthorizationServer):  # type: ignore[misc]
         raise OAuth2Error("this grant_type is not supported", error="unsupported_grant_type")
 
     def create_oauth2_request(self, request: TokenRequest) -> TokenRequest:
+        """The request unchanged: it has the shape that Authlib wants."""
         return request
 
     def query_client(self, client_id: str) -> Client | None:
+        """The registered client, None when there is none."""
         return self.provider.clients.get(client_id)
 
     def authenticate_client(
         self, request: TokenRequest, methods: list[str], endpoint: str = "token"
     ) -> Client:
+        """The authenticated client; the key of its DPoP proof goes to `request.jkt`.
+
+        Raises as `client_auth.authenticate` and `dpop.claim_proven_key` do, and when a required proof is
+        missing.
+        """
         now = utcnow()
         client, request.auth_method = client_auth.authenticate(
             self.provider, request.form, request.authorization, request.address, now
@@ -69,11 +76,12 @@ class TokenServer(AuthorizationServer):  # type: ignore[misc]
         return client
 
     def handle_error_response(self, request: TokenRequest, error: OAuth2Error) -> Response:
+        """The response to a refused request, which Authlib asks for."""
         client: Client | None = request.client
         return self.refuse(error, client)
 
     def refuse(self, error: OAuth2Error, client: Client | None = None) -> Response:
-        """The answer to a request that is refused, and its log line."""
+        """The response to a refused request (RFC 6749 §5.2), and its log line."""
         if not getattr(error, "is_logged", False):
             log.info(
                 "token_request_refused",
@@ -85,9 +93,10 @@ class TokenServer(AuthorizationServer):  # type: ignore[misc]
         return self.handle_response(*error())
 
     def send_signal(self, name: str, *args: Any, **kwargs: Any) -> None:
-        """Nobody listens to Authlib's signals."""
+        """Do nothing: nobody listens to Authlib's signals."""
 
     def handle_response(self, status: int, body: Any, headers: Any) -> Response:
+        """The response in JSON, never stored (RFC 6749 §5.1), with the headers that the errors need."""
         payload = json.dumps(body) if isinstance(body, dict) else body
         response = Response(payload, status=status, mimetype="application/json", headers=NO_STORE)
         if status == 401:

@@ -1,4 +1,4 @@
-"""What relying apps send to the endpoints that machines call: its form, and the shape Authlib wants."""
+"""The form of a request to the token endpoint or its siblings, in the shape that Authlib wants."""
 
 import re
 from collections.abc import Mapping
@@ -24,15 +24,15 @@ class FormPayload(OAuth2Payload):  # type: ignore[misc]
 
     @property
     def data(self) -> Mapping[str, str]:
+        """The form's parameters."""
         return self._form
 
 
 class TokenRequest(OAuth2Request):  # type: ignore[misc]
-    """A token request as Authlib wants it.
+    """A token request (RFC 6749 §3.2) in the shape that Authlib wants.
 
-    `proof` is the DPoP header; `jkt` the key that it proves, known once the client is. TLS is the proxy's and
-    the settings' matter (https, or loopback), so Authlib's own check of the address it sees is given one that
-    passes.
+    `proof` is the DPoP header; `jkt` the key that it proves, known once the client is. TLS is a matter of the
+    proxy and the settings (https, or loopback), so Authlib's own check of the address gets one that passes.
     """
 
     def __init__(
@@ -48,11 +48,12 @@ class TokenRequest(OAuth2Request):  # type: ignore[misc]
 
     @property
     def form(self) -> Mapping[str, str]:
+        """The form's parameters."""
         return self._parameters
 
 
 def read_form(pairs: list[tuple[str, str]]) -> dict[str, str]:
-    """The parameters in a request's form that we know; an empty one counts as left out (RFC 6749 §3.2).
+    """The known parameters in a request's form; an empty one counts as left out (RFC 6749 §3.2).
 
     All others are ignored: `resource` may come twice (RFC 8707 §2). Raises Authlib's errors for a malformed
     form.

@@ -1,4 +1,4 @@
-"""What the userinfo endpoint tells, and in which form: JSON, or a JWT signed, encrypted or both."""
+"""The userinfo response: JSON, or a JWT that is signed, encrypted or both."""
 
 import json
 from datetime import datetime
@@ -17,7 +17,7 @@ PLAIN, JWT = "application/json", "application/jwt"
 def userinfo_response(
     provider: Provider, client: Client, holder: TokenHolder, *, now: datetime
 ) -> tuple[str, str]:
-    """The answer as the client's entry wants it, and its media type (OIDC Core §5.3.2).
+    """The userinfo response in the form that the client registered, and its media type (OIDC Core §5.3.2).
 
     Raises as `encryption.find_recipient_key` does: what should be encrypted is never sent in the clear.
     """
@@ -37,7 +37,7 @@ def userinfo_response(
 def _released_claims(provider: Provider, client: Client, holder: TokenHolder) -> dict[str, Any]:
     """The claims that the token's scope and its request's `claims` parameter release.
 
-    Of both only what the client's entry still lists: a token may be older than the entry.
+    Only what the client is still registered for counts: a token may be older than clients.yaml.
     """
     scopes = [scope for scope in holder.scope.split() if scope in client.scopes]
     names = [*claims.claims_of_scopes(scopes), *AskedClaims.allowed(holder.claims, client).userinfo]
