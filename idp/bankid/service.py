@@ -11,7 +11,7 @@ import sqlalchemy as sa
 import structlog
 
 from idp import audit
-from idp.bankid.api.answers import BankIdError, report
+from idp.bankid.api.answers import BankIdError, OrderStarted, report
 from idp.bankid.api.client import OrderRequest, Web
 from idp.bankid.api.messages import RfaId
 from idp.bankid.collecting import COLLECT_EVERY, collect_once, end_pending, take_lease
@@ -287,35 +287,21 @@ def _start_at_bankid(
     chosen = bankid.with_certificate(terms.certificate)
     bound = {"client_id": new.client_id, "interaction": interaction, "once": new_token()}
     non_visible = json.dumps(bound, separators=(",", ":"))
-    if not bankid.calls.acquire(timeout=START_WAITS_SECONDS):
-        log.warning("bankid_busy")
-        raise Unavailable(RfaId.RFA5)
-    try:
-        if not chosen.circuit.allows():
-            raise Unavailable(RfaId.RFA5)
-        started = chosen.client.auth(
-            OrderRequest(
-                end_user_ip=new.end_user_ip,
-                visible_data=new.visible_text,
-                visible_format=new.visible_format,
-                non_visible_data=non_visible.encode(),
-                return_url=return_url.url if return_url else None,
-                return_risk=True,
-                requirement=terms.requirement(chosen.environment.policies, new.personal_number),
-                web=Web(
-                    referring_domain=new.referring_domain,
-                    user_agent=new.user_agent,
-                    device_identifier=new.device_identifier,
-                ),
-            )
-        )
-    except BankIdError as error:
-        chosen.circuit.note(error)
-        report("bankid_start_failed", error)
-        raise Unavailable(error.rfa, str(error.code)) from None
-    finally:
-        bankid.calls.release()
-    chosen.circuit.note(None)
+    request = OrderRequest(
+        end_user_ip=new.end_user_ip,
+        visible_data=new.visible_text,
+        visible_format=new.visible_format,
+        non_visible_data=non_visible.encode(),
+        return_url=return_url.url if return_url else None,
+        return_risk=True,
+        requirement=terms.requirement(chosen.environment.policies, new.personal_number),
+        web=Web(
+            referring_domain=new.referring_domain,
+            user_agent=new.user_agent,
+            device_identifier=new.device_identifier,
+        ),
+    )
+    started = _send(bankid, chosen, request)
     answered_at = bankid.clock()  # second 0 of the QR code (BankID RP guide, QR)
     return Order(
         id=new_token(),
@@ -343,6 +329,25 @@ def _start_at_bankid(
         state="pending",
         hint_code=OUTSTANDING,
     )
+
+
+def _send(bankid: BankId, chosen: BankId, request: OrderRequest) -> OrderStarted:
+    """BankID's answer to a new order, asked with the certificate of `chosen`. Raises `Unavailable`."""
+    if not bankid.calls.acquire(timeout=START_WAITS_SECONDS):
+        log.warning("bankid_busy")
+        raise Unavailable(RfaId.RFA5)
+    try:
+        if not chosen.circuit.allows():
+            raise Unavailable(RfaId.RFA5)
+        started = chosen.client.auth(request)
+    except BankIdError as error:
+        chosen.circuit.note(error)
+        report("bankid_start_failed", error)
+        raise Unavailable(error.rfa, str(error.code)) from None
+    finally:
+        bankid.calls.release()
+    chosen.circuit.note(None)
+    return started
 
 
 def _renew_if_there_is_room(
