@@ -14,8 +14,8 @@ from idp.oidc.authorization.decision import AskLogin, Decision, Issue, Refuse
 from idp.oidc.authorization.parameters import MAX_PARAMETER
 from idp.oidc.claims import NUMBER_SCOPE, SWEDISH, AskedClaims
 from idp.oidc.claims_request import ClaimsRequest, MalformedClaims, RequestedClaim
-from tests.unit.oidc.authorization.test_authorize import ACR, ANNA, LOA3, client, parse, refused
 from tests.unit.oidc.authorization.test_decide import BERTIL, EVENT
+from tests.unit.oidc.authorization.valid_request import ACR, ANNA, LOA3, client, parse, refused
 
 VALID = (
     '{"id_token": {"email": null, "acr": {"essential": true, "values": ["a", "b"]}, "sub": {"value": "s"}},'

@@ -12,7 +12,7 @@ from idp.oidc.authorization import decision
 from idp.oidc.authorization.decision import AskConsent, AskLogin, Issue, Refuse
 from idp.oidc.clients.client import Client
 from tests.factories import NOON
-from tests.unit.oidc.authorization.test_authorize import ACR, ANNA, client, parse
+from tests.unit.oidc.authorization.valid_request import ACR, ANNA, client, parse
 
 BERTIL = UUID("22222222-2222-4222-8222-222222222222")
 EVENT = AuthenticationEvent(user_id=ANNA, method="password", acr=ACR, amr=("pwd",), auth_time=NOON)

@@ -15,7 +15,7 @@ from idp.oidc.clients.jws import Unverified
 from idp.oidc.clients.keys import KeysUnavailable
 from tests.factories import NOON
 from tests.fakes.request_objects import JWKS, keyed_by_the_public_key, sign, unsigned
-from tests.unit.oidc.authorization.test_authorize import ISSUER, VALID, client
+from tests.unit.oidc.authorization.valid_request import ISSUER, VALID, client
 
 MOMENT = int(NOON.timestamp())
 CLAIMS = {**VALID, "iss": "portal", "aud": ISSUER, "iat": MOMENT, "nbf": MOMENT, "exp": MOMENT + 300}

@@ -10,7 +10,7 @@ from idp.login.user_message import UserMessage
 from idp.oidc.authorization import user_message
 from idp.oidc.authorization.parameters import USER_MESSAGE
 from idp.oidc.authorization.user_message import MAX_BYTES, MalformedMessage
-from tests.unit.oidc.authorization.test_authorize import parse, refused
+from tests.unit.oidc.authorization.valid_request import parse, refused
 
 SWEDISH, ENGLISH = "Du loggar in för att se löner.", "You log in to see salaries."
 
