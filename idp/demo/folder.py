@@ -18,8 +18,8 @@ CONSONANTS = "bdfgklmnprstv"
 VOWELS = "aeiou"
 
 
-class Kept(BaseModel):
-    """What stays the same from run to run. `clients_file` is the SHA-256 of clients.yaml as generated."""
+class SavedSecrets(BaseModel):
+    """What a run leaves for the next one. `clients_file` is the SHA-256 of clients.yaml as generated."""
 
     secret_key: str
     personal_number_keys: str = ""
@@ -29,8 +29,8 @@ class Kept(BaseModel):
 
 
 @contextmanager
-def claimed(directory: Path) -> Iterator[None]:
-    """Make the directory and hold it. Raises `ConfigError` when another demo does, `OSError`."""
+def locked(directory: Path) -> Iterator[None]:
+    """Make the directory and lock it. Raises `ConfigError` when another demo holds it, and `OSError`."""
     directory.mkdir(parents=True, exist_ok=True)
     with (directory / "lock").open("w") as lock:
         try:
@@ -42,31 +42,31 @@ def claimed(directory: Path) -> Iterator[None]:
         yield
 
 
-def load_kept(directory: Path, *, client_ids: Iterable[str], emails: Iterable[str]) -> Kept:
-    """The kept secrets, made and stored where they are missing. Raises `ConfigError` for a damaged file."""
+def load_secrets(directory: Path, *, client_ids: Iterable[str], emails: Iterable[str]) -> SavedSecrets:
+    """The saved secrets; missing ones are made and stored. Raises `ConfigError` for a damaged file."""
     path = directory / "kept.json"
     if path.exists():
         try:
-            kept = Kept.model_validate_json(path.read_bytes())
+            saved = SavedSecrets.model_validate_json(path.read_bytes())
         except ValidationError:
             raise ConfigError([f"{path} is damaged: remove it, and new passwords are made"]) from None
     else:
-        kept = Kept(secret_key=new_token())
-    kept.personal_number_keys = kept.personal_number_keys or new_personal_number_keys()
+        saved = SavedSecrets(secret_key=new_token())
+    saved.personal_number_keys = saved.personal_number_keys or new_personal_number_keys()
     for client_id in client_ids:
-        kept.client_secrets.setdefault(client_id, new_token())
+        saved.client_secrets.setdefault(client_id, new_token())
     for email in emails:
-        kept.passwords.setdefault(email, new_password())
-    store_kept(directory, kept)
-    return kept
+        saved.passwords.setdefault(email, new_password())
+    store_secrets(directory, saved)
+    return saved
 
 
-def store_kept(directory: Path, kept: Kept) -> None:
-    write_private(directory / "kept.json", kept.model_dump_json(indent=2) + "\n")
+def store_secrets(directory: Path, saved: SavedSecrets) -> None:
+    write_private(directory / "kept.json", saved.model_dump_json(indent=2) + "\n")
 
 
 def write_private(path: Path, text: str) -> None:
-    """Replace the file whole, readable for its owner only. Raises `OSError` with the file's name."""
+    """Replace the whole file, readable by its owner only. Raises `OSError` with the file's name."""
     new = path.with_name(f".{path.name}.new")
     try:
         descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
@@ -84,6 +84,6 @@ def new_personal_number_keys() -> str:
 
 
 def new_password() -> str:
-    """A password that can be said and typed on any keyboard: eight random syllables, 48 bits."""
+    """A password to say aloud and to type on any keyboard: eight random syllables, 48 bits."""
     syllables = [secrets.choice(CONSONANTS) + secrets.choice(VOWELS) for _ in range(8)]
     return "-".join(first + second for first, second in zip(syllables[::2], syllables[1::2], strict=True))

@@ -1,4 +1,4 @@
-"""The portal's ear: logout tokens that the provider posts, each checked before it is believed."""
+"""The portal's back-channel logout endpoint: checks the logout tokens that the provider posts."""
 
 import time
 from collections.abc import Mapping
@@ -20,23 +20,23 @@ blueprint = Blueprint("listener", __name__)
 
 @blueprint.post("/backchannel-logout", defaults={"key": "portal"})
 @blueprint.post("/backchannel-logout/<any(consent, spa):key>")
-def hear(key: str) -> Response:
-    """Log out here whoever's session has ended at the provider (Back-Channel Logout 1.0 §2.6–2.8)."""
-    known = current_app.extensions["portal"]
-    client = known.apps[key].client
+def receive_logout_token(key: str) -> Response:
+    """End the login here whose session has ended at the provider (Back-Channel Logout 1.0 §2.6–2.8)."""
+    facts = current_app.extensions["portal"]
+    client = facts.apps[key].client
     try:
         token = _decode(client, request.form.get("logout_token", ""))
     except (JoseError, ValueError):
         abort(400)
-    if not _is_for_us(token, issuer=known.issuer, client_id=client.client_id, now=time.time()):
+    if not _is_for_us(token, issuer=facts.issuer, client_id=client.client_id, now=time.time()):
         abort(400)
-    # One that is posted twice finds nothing left to end: no need to remember its jti.
+    # A token posted twice finds nothing left to end, so its jti need not be stored.
     cast(MemorySessions, current_app.session_interface).end_login(f"login:{key}", sid=token.claims["sid"])
     return Response(status=204, headers={"Cache-Control": "no-store"})
 
 
 def _decode(client: Any, text: str) -> jwt.Token:
-    """The token, signed by a key of the provider's; fetched anew for a key that is not known yet."""
+    """The token, verified with the provider's keys, which are fetched again for a key that is new."""
     try:
         return jwt.decode(text, KeySet.import_key_set(client.fetch_jwk_set()), algorithms=ALGS)
     except InvalidKeyIdError:
@@ -54,5 +54,5 @@ def _is_for_us(token: jwt.Token, *, issuer: str, client_id: str, now: float) -> 
         and now < expires + CLOCK_SECONDS
         and LOGOUT_EVENT in claims.get("events", {})
         and isinstance(claims.get("sid"), str)
-        and "nonce" not in claims  # an ID token is no logout token
+        and "nonce" not in claims  # else it is an ID token
     )

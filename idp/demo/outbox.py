@@ -1,7 +1,7 @@
-"""The demo's mail outbox page: what the provider has sent, as a mail program would show it.
+"""The demo's mail outbox page: the mails that the provider has sent, as a mail program shows them.
 
-Mails are the provider's .eml files. What is in their HTML is kept apart from this site: it has no scripts, no
-cookies, and no way out but links that open a new window.
+Mails are the provider's .eml files. Their HTML is isolated from this site: it has no scripts, no cookies,
+and leads nowhere but by links that open a new window.
 """
 
 import re
@@ -53,7 +53,7 @@ def show(name: str) -> Response:
 @blueprint.get("/<name>/html")
 def html_part(name: str) -> Response:
     """The mail's HTML, for the frame in its page."""
-    # A frame may not lead anywhere itself: links open beside it.
+    # The frame itself may not navigate: its links open a new window.
     response = make_response(HEAD.sub('<head><base target="_blank">', _read(name).html, count=1))
     response.headers["Content-Security-Policy"] = HTML_POLICY
     return response

@@ -14,15 +14,15 @@ from idp.config import ConfigError
 
 ANSWER_SECONDS = 90
 STOP_SECONDS = 5
-LOOK_SECONDS = 0.1
+CHECK_SECONDS = 0.1
 STANDARD_ERROR = 2
 PR_SET_PDEATHSIG = 1
 
 
 class Part:
-    """One child process in a process group of its own, so that Ctrl-C reaches this process alone.
+    """One child process, in a process group of its own, so that Ctrl-C reaches only this process.
 
-    `address` is what it answers at: host, port and path; None for one that only works.
+    `address` is the host, port and path that it answers at; None for a process that serves nothing.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class Part:
         )
 
     def answers(self) -> bool:
-        """Whether its address, if it has one, answers 200."""
+        """Whether its address answers 200; a process without one always answers."""
         if self._address is None:
             return True
         host, port, path = self._address
@@ -69,7 +69,7 @@ class Part:
         self._signal(signal.SIGTERM)
 
     def stop(self) -> None:
-        """Wait a few seconds for the process to end, then end whatever of its group is left."""
+        """Wait a few seconds for the process to end, then kill the rest of its group."""
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(STOP_SECONDS)
         self._signal(signal.SIGKILL)
@@ -81,7 +81,7 @@ class Part:
 
 
 def _end_with_parent() -> Callable[[], None] | None:
-    """What a child runs first on Linux, so that it ends even when this process is killed outright."""
+    """A function that a child runs first, so that it ends even when this process is killed (Linux only)."""
     if sys.platform != "linux":
         return None
     libc = ctypes.CDLL(None)
@@ -89,7 +89,7 @@ def _end_with_parent() -> Callable[[], None] | None:
 
 
 def wait_for_answers(parts: Sequence[Part], *, stopping: Callable[[], bool]) -> None:
-    """Return when every part answers, or `stopping` says so. Raises `ConfigError` for one that does not."""
+    """Wait until every part answers, or `stopping()`. Raises `ConfigError` for a silent part."""
     deadline = time.monotonic() + ANSWER_SECONDS
     waiting = list(parts)
     while waiting and not stopping():
@@ -98,15 +98,15 @@ def wait_for_answers(parts: Sequence[Part], *, stopping: Callable[[], bool]) -> 
         waiting = [part for part in waiting if not part.answers()]
         if time.monotonic() > deadline:
             raise ConfigError([f"{waiting[0].name} has not answered within {ANSWER_SECONDS} seconds"])
-        time.sleep(LOOK_SECONDS)
+        time.sleep(CHECK_SECONDS)
 
 
 def watch(parts: Sequence[Part], *, stopping: Callable[[], bool]) -> None:
-    """Return when `stopping` says so. Raises `ConfigError` when a part ends by itself."""
+    """Wait until `stopping()`. Raises `ConfigError` when a part ends by itself."""
     while not stopping():
         for part in parts:
             part.check()
-        time.sleep(LOOK_SECONDS)
+        time.sleep(CHECK_SECONDS)
 
 
 def stop_all(parts: Sequence[Part]) -> None:

@@ -40,9 +40,9 @@ from idp.demo.texts import LANGUAGES, TEXTS
 from idp.tokens import new_token
 
 PASSED_ON = ("ui_locales", "login_hint", "prompt", "max_age", "acr_values", "response_mode")
-"""Parameters of /login that go to the provider as they are, to try them out."""
-TOLD_APART = ("access_denied", "login_required", "consent_required")
-"""Errors of the provider that have words of their own here."""
+"""Parameters of /login that the portal hands on to the provider unchanged, to try them out."""
+ERRORS_WITH_TEXT = ("access_denied", "login_required", "consent_required")
+"""Errors of the provider that have a text of their own here."""
 MOMENTS = ("auth_time", "iat", "exp", "updated_at")
 LANGUAGE_COOKIE = "portal_language"
 LANGUAGE_SECONDS = 365 * 24 * 3600
@@ -53,7 +53,7 @@ csrf = CSRFProtect()
 
 
 class Problem(Exception):
-    """Something the person is told about; `detail` is for developers."""
+    """An error with words for the person; `detail` is for developers."""
 
     def __init__(self, code: str, status: int, detail: str = "") -> None:
         super().__init__(code)
@@ -63,8 +63,8 @@ class Problem(Exception):
 
 
 @dataclass(frozen=True)
-class App:
-    """One of the clients that the portal is to the provider; `home` is its page here."""
+class PortalClient:
+    """One of the portal's clients at the provider; `home` is the path of its page here."""
 
     key: str
     client: FlaskOAuth2App
@@ -77,17 +77,17 @@ class App:
 
     @property
     def login(self) -> dict[str, Any] | None:
-        """Who is logged in here: `id_token`, `claims` and `userinfo`."""
+        """The login in this browser: `id_token`, `claims` and `userinfo`; None when nobody is logged in."""
         found: dict[str, Any] | None = session.get(f"login:{self.key}")
         return found
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What the portal knows: its provider, and its clients by their place in paths."""
+    """The portal's provider, and its clients by their name in paths."""
 
     issuer: str
-    apps: Mapping[str, App]
+    apps: Mapping[str, PortalClient]
 
 
 def facts() -> Facts:
@@ -101,7 +101,7 @@ def facts() -> Facts:
 @blueprint.get("/", defaults={"key": "portal"})
 @blueprint.get("/<any(consent, spa):key>")
 def home(key: str) -> BaseResponse:
-    """Who is logged in and what is known of them, or the way to log in."""
+    """The page of a client: who is logged in and with which claims, or a button to log in."""
     app = facts().apps[key]
     if "state" in request.args:
         try:
@@ -117,20 +117,20 @@ def home(key: str) -> BaseResponse:
 @blueprint.get("/login", defaults={"key": "portal"})
 @blueprint.get("/login/<any(consent, spa):key>")
 def begin(key: str) -> BaseResponse:
-    """Send the browser to the provider. Also where others start a login (OIDC Core §4)."""
+    """Send the browser to the provider; others may start a login here too (OIDC Core §4)."""
     if request.args.get("iss", facts().issuer) != facts().issuer:
         raise Problem("wrong_issuer", 400, f"iss is {request.args['iss']}")
     app = facts().apps[key]
-    wishes = {name: request.args[name] for name in PASSED_ON if request.args.get(name)}
-    wishes.setdefault("ui_locales", language())
-    found: BaseResponse = app.client.authorize_redirect(app.redirect_uri, **wishes)
+    parameters = {name: request.args[name] for name in PASSED_ON if request.args.get(name)}
+    parameters.setdefault("ui_locales", language())
+    found: BaseResponse = app.client.authorize_redirect(app.redirect_uri, **parameters)
     return found
 
 
 @blueprint.route("/callback", methods=["GET", "POST"], defaults={"key": "portal"})
 @blueprint.route("/callback/<any(consent, spa):key>", methods=["GET", "POST"])
 def callback(key: str) -> BaseResponse:
-    """Take the provider's answer: check it, exchange the code, remember who logged in."""
+    """Take the provider's answer: check it, exchange the code, store the login."""
     app = facts().apps[key]
     answer = request.args if request.method == "GET" else request.form
     client, state = app.client, answer.get("state", "")
@@ -142,22 +142,22 @@ def callback(key: str) -> BaseResponse:
         raise Problem("wrong_issuer", 400, f"iss is {answer.get('iss')}")  # RFC 9207 §2.4
     if "error" in answer:
         client.framework.clear_state_data(session, state)
-        code = answer["error"] if answer["error"] in TOLD_APART else "refused"
+        code = answer["error"] if answer["error"] in ERRORS_WITH_TEXT else "refused"
         raise Problem(code, 400, f"{answer['error']}: {answer.get('error_description', '')}")
     try:
         token = client.authorize_access_token()
         if "userinfo" not in token:
             raise Problem("bad_token", 502, "there is no ID token")
-        told = client.userinfo(token=token)
+        userinfo = client.userinfo(token=token)
     except JoseError as error:
         raise Problem("bad_token", 502, f"the ID token: {error}") from error
     except OAuthError as error:
         raise Problem("refused", 400, f"{error.error}: {error.description}") from error
     claims = dict(token["userinfo"])
-    if told.get("sub") != claims["sub"]:
+    if userinfo.get("sub") != claims["sub"]:
         raise Problem("bad_token", 502, "userinfo is about somebody else")  # OIDC Core §5.3.2
     cast(MemorySession, session).renew()
-    session[f"login:{key}"] = {"id_token": token["id_token"], "claims": claims, "userinfo": dict(told)}
+    session[f"login:{key}"] = {"id_token": token["id_token"], "claims": claims, "userinfo": dict(userinfo)}
     return redirect(app.home, 303)
 
 
@@ -188,20 +188,20 @@ def language() -> str:
 
 
 def moment(seconds: float) -> str:
-    """A time of the protocol in words, in this machine's zone."""
+    """A time in seconds since 1970 in words, in this machine's zone."""
     local = datetime.fromtimestamp(seconds, tz=UTC).astimezone()
     return format_datetime(local, "d MMMM y HH:mm z", tzinfo=local.tzinfo, locale=language())
 
 
 def in_words(name: str, value: Any) -> str:
-    """A claim's value as people read it; a time also says which."""
+    """A claim's value for people to read; a time is also written out."""
     if name in MOMENTS and isinstance(value, int):
         return f"{value} ({moment(value)})"
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def how(claims: Mapping[str, Any]) -> str:
-    """How the person logged in, after the ID token's amr (RFC 8176) in words."""
+    """The ID token's amr (RFC 8176) in words: how the person logged in."""
     texts = TEXTS[language()]
     methods = claims.get("amr", [])
     words = ", ".join(texts.get(f"amr_{name}", name) for name in methods)
@@ -209,7 +209,7 @@ def how(claims: Mapping[str, Any]) -> str:
 
 
 def assurance(claims: Mapping[str, Any]) -> str:
-    """How sure it is who logged in, after the ID token's acr; the value itself where it has no words here."""
+    """The ID token's acr in words: how certain the identity is. The value itself where there are no words."""
     acr = claims.get("acr", "")
     name = acr.rpartition("/")[2].replace("-", "_")
     return TEXTS[language()].get(f"acr_{name}", acr)
@@ -218,7 +218,7 @@ def assurance(claims: Mapping[str, Any]) -> str:
 # The application
 
 
-def create_app(told: Mapping[str, Any]) -> Flask:
+def create_app(demo: Mapping[str, Any]) -> Flask:
     """The portal for the facts of a demo.json."""
     app = Flask("idp.demo.portal")
     app.config.update(SECRET_KEY=new_token(), SESSION_COOKIE_NAME="portal_session")
@@ -226,13 +226,13 @@ def create_app(told: Mapping[str, Any]) -> Flask:
     app.jinja_env.undefined = StrictUndefined
     app.jinja_env.globals.update(in_words=in_words, moment=moment, how=how, assurance=assurance)
     csrf.init_app(app)
-    csrf.exempt(callback)  # it is the provider's form that is posted there; `state` protects it
+    csrf.exempt(callback)  # the provider's form is posted there; `state` protects it
     app.register_blueprint(blueprint)
     csrf.exempt(listener.blueprint)  # the provider itself posts there; the token's signature protects it
     app.register_blueprint(listener.blueprint)
     app.register_blueprint(outbox.blueprint)
-    app.extensions["outbox"] = Path(told["outbox_dir"])
-    app.extensions["portal"] = Facts(told["issuer"], _apps(OAuth(app), told))
+    app.extensions["outbox"] = Path(demo["outbox_dir"])
+    app.extensions["portal"] = Facts(demo["issuer"], _apps(OAuth(app), demo))
 
     @app.context_processor
     def page_globals() -> dict[str, Any]:
@@ -241,7 +241,7 @@ def create_app(told: Mapping[str, Any]) -> Flask:
             "t": TEXTS[chosen],
             "locale": chosen,
             "languages": LANGUAGES,
-            "issuer": told["issuer"],
+            "issuer": demo["issuer"],
         }
 
     @app.after_request
@@ -251,7 +251,7 @@ def create_app(told: Mapping[str, Any]) -> Flask:
         response.headers.setdefault(
             "Content-Security-Policy",
             "default-src 'none'; style-src 'self'; img-src 'self'; frame-src 'self'; base-uri 'none'; "
-            f"frame-ancestors 'none'; form-action 'self' {told['issuer']}",
+            f"frame-ancestors 'none'; form-action 'self' {demo['issuer']}",
         )
         if response.mimetype == "text/html":
             response.headers["Cache-Control"] = "no-store"
@@ -282,14 +282,14 @@ def create_app(told: Mapping[str, Any]) -> Flask:
     return app
 
 
-def _apps(oauth: OAuth, told: Mapping[str, Any]) -> dict[str, App]:
+def _apps(oauth: OAuth, demo: Mapping[str, Any]) -> dict[str, PortalClient]:
     apps = {}
-    for entry in told["clients"]:
+    for entry in demo["clients"]:
         client = oauth.register(
             entry["client_id"].replace("-", "_"),
             client_id=entry["client_id"],
             client_secret=entry["client_secret"],
-            server_metadata_url=f"{told['issuer']}/.well-known/openid-configuration",
+            server_metadata_url=f"{demo['issuer']}/.well-known/openid-configuration",
             client_kwargs={
                 "scope": entry["scope"],
                 "code_challenge_method": "S256",
@@ -298,12 +298,12 @@ def _apps(oauth: OAuth, told: Mapping[str, Any]) -> dict[str, App]:
             },
         )
         key = entry["client_id"].removeprefix("demo-")
-        apps[key] = App(key, client, entry["redirect_uri"], entry["post_logout_redirect_uri"])
+        apps[key] = PortalClient(key, client, entry["redirect_uri"], entry["post_logout_redirect_uri"])
     return apps
 
 
 class QuietHandler(WSGIRequestHandler):
-    """Requests are no news here: the terminal is the provider's."""
+    """Logs no requests: the terminal is for the provider's log."""
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
         """Nothing."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from idp.demo.folder import Kept, write_private
+from idp.demo.folder import SavedSecrets, write_private
 from idp.oidc.clients.client import Client
 
 
@@ -95,8 +95,8 @@ TAIL = """
 """
 
 
-def clients_yaml(*, portal_url: str, issuer: str, env_file: Path, kept: Kept) -> str:
-    """A clients.yaml with the demo's own clients, for people to read and go on from."""
+def clients_yaml(*, portal_url: str, issuer: str, env_file: Path, saved: SavedSecrets) -> str:
+    """A clients.yaml with the demo's own clients, for people to read and extend."""
     parts = [HEAD.format(env_file=env_file)]
     for app in APPS:
         parts.append(
@@ -110,7 +110,7 @@ def clients_yaml(*, portal_url: str, issuer: str, env_file: Path, kept: Kept) ->
             f"    token_endpoint_auth_method: {app.auth_method}\n"
         )
         if not app.is_public:
-            digest = hashlib.sha256(kept.client_secrets[app.client_id].encode()).hexdigest()
+            digest = hashlib.sha256(saved.client_secrets[app.client_id].encode()).hexdigest()
             parts.append(f'    client_secrets:\n      - {{sha256: "{digest}"}}\n')
         parts.append(
             f"    scope: {app.scope}\n    consent: {app.consent}\n    subject_type: {app.subject_type}\n"
@@ -119,17 +119,17 @@ def clients_yaml(*, portal_url: str, issuer: str, env_file: Path, kept: Kept) ->
     return "".join(parts)
 
 
-def write_clients_file(path: Path, text: str, kept: Kept) -> bool:
-    """Write the generated file, unless somebody has changed it since. Whether it is as generated now."""
-    if path.exists() and not hmac.compare_digest(_digest(path.read_bytes()), kept.clients_file or ""):
+def write_clients_file(path: Path, text: str, saved: SavedSecrets) -> bool:
+    """Write the generated file unless somebody has changed the last one. Returns whether it was written."""
+    if path.exists() and not hmac.compare_digest(_digest(path.read_bytes()), saved.clients_file or ""):
         return False
     write_private(path, text)
-    kept.clients_file = _digest(text.encode())
+    saved.clients_file = _digest(text.encode())
     return True
 
 
-def missing_from(clients: Mapping[str, Client], *, portal_url: str, kept: Kept) -> list[str]:
-    """What the demo needs and these clients do not say, a line each."""
+def missing_from(clients: Mapping[str, Client], *, portal_url: str, saved: SavedSecrets) -> list[str]:
+    """A line for each thing that the demo needs and these clients lack."""
     lines = []
     for app in APPS:
         client = clients.get(app.client_id)
@@ -141,7 +141,7 @@ def missing_from(clients: Mapping[str, Client], *, portal_url: str, kept: Kept) 
         if portal_url + app.home not in client.post_logout_redirect_uris:
             lines.append(f"{app.client_id}: post_logout_redirect_uris lacks {portal_url}{app.home}")
         if not app.is_public:
-            digest = _digest(kept.client_secrets[app.client_id].encode())
+            digest = _digest(saved.client_secrets[app.client_id].encode())
             if digest not in [secret.sha256 for secret in client.client_secrets]:
                 lines.append(f"{app.client_id}: client_secrets lacks sha256 {digest}")
     return lines

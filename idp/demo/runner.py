@@ -1,4 +1,4 @@
-"""What `idp demo` starts: the BankID simulator, the provider, the portal, and their data directory."""
+"""`idp demo`: prepares a data directory, then runs the BankID simulator, the provider and the portal."""
 
 import errno
 import json
@@ -21,13 +21,13 @@ from idp.config import LOOPBACK_HOSTS, SECRETS, ConfigError, Settings, is_loopba
 from idp.crypto import PersonalNumberKeys
 from idp.db import db
 from idp.demo import folder, parts, relying_apps, seed
-from idp.demo.folder import Kept
+from idp.demo.folder import SavedSecrets
 from idp.oidc.clients.registry import load_clients
 from idp.oidc.keys import files as key_files
 from idp.oidc.keys import rotation as key_rotation
 from idp.password.hashing import PasswordHasher
 
-ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - where such a server is reached from here
+ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - each with the address to reach it
 PRIVATE_UMASK = 0o077
 LOOPBACK = "127.0.0.1"
 SIMULATOR = "simulator"
@@ -43,7 +43,7 @@ class Ports:
     bankid_port: int
 
     def options(self, *, with_simulator: bool) -> dict[str, int]:
-        """Those in use, by the option that chooses them."""
+        """The ports in use, by the option that sets each."""
         chosen = {"--port": self.port, "--portal-port": self.portal_port}
         if with_simulator:
             chosen |= {"--phone-port": self.phone_port, "--bankid-port": self.bankid_port}
@@ -52,7 +52,7 @@ class Ports:
 
 @dataclass(frozen=True)
 class Addresses:
-    """Where the parts listen, and under which URLs a browser finds them.
+    """The addresses that the parts listen on, and the URLs that a browser finds them under.
 
     `phone_url` is None when no simulator plays BankID.
     """
@@ -74,7 +74,7 @@ class Addresses:
 
 @dataclass(frozen=True)
 class Files:
-    """The files of a data directory that others read."""
+    """The paths of a data directory that other processes read."""
 
     directory: Path
 
@@ -110,34 +110,34 @@ class Stop:
 def run(*, host: str, ports: Ports, data_dir: Path, environ: Mapping[str, str]) -> None:
     """Run every part of the demo until Ctrl-C.
 
-    Raises `ConfigError` when something stands in the way or a part ends by itself, `OSError` for the data
-    directory; nothing is left running then either.
+    Raises `ConfigError` if it cannot start or a part ends by itself, `OSError` for the data directory. It
+    leaves no part running.
     """
     stop = Stop()
     os.umask(PRIVATE_UMASK)
     has_simulator = (environ.get("IDP_BANKID_ENVIRONMENT") or SIMULATOR) == SIMULATOR
     addresses = choose_addresses(host, ports, environ.get("IDP_ISSUER"), with_simulator=has_simulator)
     files = Files(data_dir.absolute())
-    with folder.claimed(files.directory):
-        kept = folder.load_kept(
+    with folder.locked(files.directory):
+        saved = folder.load_secrets(
             files.directory,
             client_ids=[app.client_id for app in relying_apps.APPS if not app.is_public],
             emails=[account.email for account in seed.ACCOUNTS],
         )
-        variables = choose_settings(addresses, files, kept, environ)
+        variables = choose_settings(addresses, files, saved, environ)
         settings = Settings.from_environ(variables)
-        notes = _prepare(settings, addresses, files, kept, variables)
+        notes = _prepare(settings, addresses, files, saved, variables)
         started: list[parts.Part] = []
         try:
             if settings.bankid.environment == SIMULATOR:
                 started.append(_simulator(addresses, settings, environ))
-                # The provider reads at its start where the simulator is and what certificate it gave out.
+                # The provider reads the simulator's address and certificate when it starts.
                 parts.wait_for_answers(started, stopping=lambda: stop.asked)
             for start in (_provider, _worker, _portal):
                 started.append(start(addresses, files, environ))
             parts.wait_for_answers(started, stopping=lambda: stop.asked)
             if not stop.asked:
-                _tell(addresses, files, kept, notes)
+                _print_summary(addresses, files, saved, notes)
             parts.watch(started, stopping=lambda: stop.asked)
         finally:
             parts.stop_all(started)
@@ -147,7 +147,7 @@ def run(*, host: str, ports: Ports, data_dir: Path, environ: Mapping[str, str]) 
 
 
 def choose_addresses(host: str, ports: Ports, issuer: str | None, *, with_simulator: bool) -> Addresses:
-    """Check that every port can be had. Raises `ConfigError`."""
+    """The addresses of this run. Raises `ConfigError` for a taken port and an issuer out of reach."""
     options = ports.options(with_simulator=with_simulator)
     by_port: dict[int, str] = {}
     for option, number in options.items():
@@ -172,7 +172,7 @@ def choose_addresses(host: str, ports: Ports, issuer: str | None, *, with_simula
     ]
     if problems:
         raise ConfigError(problems)
-    # The portal goes by the name that people use for the provider; off this machine it has none of its own.
+    # The portal has the provider's host name; beside a provider that is not on loopback it has loopback's.
     portal_host = (urlsplit(issuer).hostname if is_loopback_url(issuer) else None) or LOOPBACK
     portal_url = f"http://{_in_url(portal_host)}:{ports.portal_port}"
     phone_url = f"http://{_in_url(ANY_ADDRESS.get(listen, listen))}:{ports.phone_port}"
@@ -205,19 +205,19 @@ def _port_problem(host: str, port: int, option: str) -> str | None:
 
 
 def choose_settings(
-    addresses: Addresses, files: Files, kept: Kept, environ: Mapping[str, str]
+    addresses: Addresses, files: Files, saved: SavedSecrets, environ: Mapping[str, str]
 ) -> dict[str, str]:
-    """The settings of this run: the demo's own, and over them every `IDP_*` variable it was started with."""
+    """The settings of this run: the demo's own, overridden by the `IDP_*` variables in `environ`."""
     given = {name: value for name, value in environ.items() if name.startswith("IDP_") and value}
     own = {
         "IDP_ISSUER": addresses.issuer,
-        "IDP_SECRET_KEY": kept.secret_key,
+        "IDP_SECRET_KEY": saved.secret_key,
         "IDP_DATABASE_URL": f"sqlite:///{files.directory / 'idp.sqlite3'}",
         "IDP_KEYS_DIR": str(files.directory / "keys"),
         "IDP_CLIENTS_FILE": str(files.clients),
         "IDP_MAIL_URL": f"file:{files.outbox}",
         "IDP_LOG_FORMAT": "text",
-        "IDP_PERSONAL_NUMBER_KEYS": kept.personal_number_keys,
+        "IDP_PERSONAL_NUMBER_KEYS": saved.personal_number_keys,
     }
     if addresses.phone_url is not None:
         directory = Path(given.get("IDP_BANKID_SIMULATOR_DIR", files.directory / "bankid"))
@@ -235,22 +235,22 @@ def choose_settings(
 
 
 def _prepare(
-    settings: Settings, addresses: Addresses, files: Files, kept: Kept, variables: Mapping[str, str]
+    settings: Settings, addresses: Addresses, files: Files, saved: SavedSecrets, variables: Mapping[str, str]
 ) -> list[str]:
-    """Write the files, make keys, bring the database up to date; gives notes for the person."""
+    """Write the files, make keys, migrate and fill the database. Returns notes for the person."""
     files.outbox.mkdir(exist_ok=True)
     folder.write_private(files.env, _env_text(variables))
     text = relying_apps.clients_yaml(
-        portal_url=addresses.portal_url, issuer=addresses.issuer, env_file=files.env, kept=kept
+        portal_url=addresses.portal_url, issuer=addresses.issuer, env_file=files.env, saved=saved
     )
-    relying_apps.write_clients_file(files.clients, text, kept)
-    folder.store_kept(files.directory, kept)
+    relying_apps.write_clients_file(files.clients, text, saved)
+    folder.store_secrets(files.directory, saved)
     _make_keys(settings.keys_dir)
     clients = load_clients(settings.clients_file, login_methods=application.METHOD_NAMES)
-    missing = relying_apps.missing_from(clients, portal_url=addresses.portal_url, kept=kept)
-    _prepare_database(settings, kept)
+    missing = relying_apps.missing_from(clients, portal_url=addresses.portal_url, saved=saved)
+    _prepare_database(settings, saved)
     folder.write_private(
-        files.demo, json.dumps(_facts(addresses, files, kept), ensure_ascii=False, indent=2) + "\n"
+        files.demo, json.dumps(_facts(addresses, files, saved), ensure_ascii=False, indent=2) + "\n"
     )
     if missing:
         return [f"{settings.clients_file} is kept as you changed it, but the portal needs more:", *missing]
@@ -271,20 +271,20 @@ def _make_keys(directory: Path) -> None:
         key_rotation.rotate(directory, now=utcnow())
 
 
-def _prepare_database(settings: Settings, kept: Kept) -> None:
+def _prepare_database(settings: Settings, saved: SavedSecrets) -> None:
     tools = application.create_tool_app(settings)
     with tools.app_context():
         flask_migrate.upgrade()
         hasher = PasswordHasher(settings.password, lambda: None)
         assert settings.personal_number_keys is not None  # the demo's own, unless another is given
         keys = PersonalNumberKeys(settings.personal_number_keys.get_secret_value())
-        seed.seed(kept.passwords, hasher=hasher, keys=keys, now=utcnow())
+        seed.seed(saved.passwords, hasher=hasher, keys=keys, now=utcnow())
         db.session.remove()
         db.engine.dispose()
 
 
-def _facts(addresses: Addresses, files: Files, kept: Kept) -> dict[str, Any]:
-    """What demo.json tells scripts, and the portal."""
+def _facts(addresses: Addresses, files: Files, saved: SavedSecrets) -> dict[str, Any]:
+    """The content of demo.json, which scripts and the portal read."""
     return {
         "issuer": addresses.issuer,
         "portal_url": addresses.portal_url,
@@ -294,7 +294,7 @@ def _facts(addresses: Addresses, files: Files, kept: Kept) -> dict[str, Any]:
         "users": [
             {
                 "email": account.email,
-                "password": kept.passwords[account.email],
+                "password": saved.passwords[account.email],
                 "personal_number": account.personal_number,
                 "company": seed.COMPANY,
                 "role": account.role.value,
@@ -305,7 +305,7 @@ def _facts(addresses: Addresses, files: Files, kept: Kept) -> dict[str, Any]:
         "clients": [
             {
                 "client_id": app.client_id,
-                "client_secret": None if app.is_public else kept.client_secrets[app.client_id],
+                "client_secret": None if app.is_public else saved.client_secrets[app.client_id],
                 "redirect_uri": addresses.portal_url + app.callback,
                 "post_logout_redirect_uri": addresses.portal_url + app.home,
                 "token_endpoint_auth_method": app.auth_method,
@@ -352,7 +352,7 @@ def _worker(_addresses: Addresses, files: Files, environ: Mapping[str, str]) -> 
 
 def _portal(addresses: Addresses, files: Files, environ: Mapping[str, str]) -> parts.Part:
     portal_port = addresses.ports.portal_port
-    # What it asks a provider on this machine is no business of a proxy's.
+    # No proxy may get its requests to a provider on this machine.
     direct = filter(None, [environ.get("no_proxy") or environ.get("NO_PROXY"), *LOOPBACK_HOSTS])
     return parts.Part(
         "the demo portal",
@@ -363,12 +363,12 @@ def _portal(addresses: Addresses, files: Files, environ: Mapping[str, str]) -> p
 
 
 def _without_settings(environ: Mapping[str, str]) -> dict[str, str]:
-    """A part's variables: its settings are in the env file, which has those this process was started with."""
+    """A part's environment, without settings: it reads them from the env file."""
     return {name: value for name, value in environ.items() if not name.startswith("IDP_")}
 
 
-def _tell(addresses: Addresses, files: Files, kept: Kept, notes: list[str]) -> None:
-    """Say in plain words what there is, then the line that scripts wait for."""
+def _print_summary(addresses: Addresses, files: Files, saved: SavedSecrets, notes: list[str]) -> None:
+    """Print addresses, accounts and files, then the line that scripts wait for."""
     phone = [f"BankID simulator   {addresses.phone_url}   <- the phone: scan, enter 123456, approve"]
     lines = [
         "",
@@ -378,7 +378,7 @@ def _tell(addresses: Addresses, files: Files, kept: Kept, notes: list[str]) -> N
         "",
         "Accounts (e-mail, password)",
         *(
-            f"  {account.email:17} {kept.passwords[account.email]}   {account.name}, {account.role.value}"
+            f"  {account.email:17} {saved.passwords[account.email]}   {account.name}, {account.role.value}"
             f"{', BankID linked' if account.has_bankid else ', no BankID linked'}"
             for account in seed.ACCOUNTS
         ),

@@ -18,7 +18,7 @@ COMPANY = "Exempel AB"
 
 @dataclass(frozen=True)
 class Account:
-    """Somebody who can log in. `personal_number` is one of the BankID simulator's test persons."""
+    """An account to log in to. `personal_number` is that of a person in the BankID simulator."""
 
     email: str
     name: str
@@ -37,7 +37,7 @@ ACCOUNTS = (
 def seed(
     passwords: Mapping[str, str], *, hasher: PasswordHasher, keys: PersonalNumberKeys, now: datetime
 ) -> None:
-    """Add what is missing: company, accounts, BankID links; and let each password be the one given."""
+    """Add the missing company, accounts and BankID links, and set each account's password."""
     if db.session.scalar(sa.select(Company).where(Company.name == COMPANY)) is None:
         companies.add(COMPANY, None, now=now)
     for account in ACCOUNTS:

@@ -1,4 +1,4 @@
-"""The portal's sessions: kept in its memory, since an ID token alone would fill a cookie."""
+"""The portal's sessions, in its memory: an ID token alone would fill a cookie."""
 
 import threading
 from collections import OrderedDict
@@ -13,7 +13,7 @@ MAX_SESSIONS = 1000
 
 
 class MemorySession(dict[str, Any], SessionMixin):
-    """One browser's data. Call `renew()` at login, so that a handle from before it is worth nothing."""
+    """One browser's data. `renew()` at a login makes the handle from before it worthless."""
 
     handle: str | None = None
 
@@ -25,20 +25,20 @@ class MemorySessions(SessionInterface):
     """The newest `MAX_SESSIONS` sessions of one process; the cookie holds a random handle."""
 
     def __init__(self) -> None:
-        self._kept: OrderedDict[str, MemorySession] = OrderedDict()
+        self._sessions: OrderedDict[str, MemorySession] = OrderedDict()
         self._lock = threading.Lock()
 
     def open_session(self, app: Flask, request: Request) -> MemorySession:
         with self._lock:
-            found = self._kept.get(request.cookies.get(self.get_cookie_name(app), ""))
+            found = self._sessions.get(request.cookies.get(self.get_cookie_name(app), ""))
         return MemorySession() if found is None else found
 
     def end_login(self, name: str, *, sid: str) -> None:
-        """Forget, in every browser, the login under `name` that came of the provider's session `sid`."""
+        """Remove from every browser the login under `name` that belongs to the provider's session `sid`."""
         with self._lock:
-            for kept in self._kept.values():
-                if kept.get(name, {}).get("claims", {}).get("sid") == sid:
-                    kept.pop(name, None)
+            for stored in self._sessions.values():
+                if stored.get(name, {}).get("claims", {}).get("sid") == sid:
+                    stored.pop(name, None)
 
     def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
         assert isinstance(session, MemorySession)
@@ -46,11 +46,11 @@ class MemorySessions(SessionInterface):
             return
         session.handle = new_token()
         with self._lock:
-            for handle in [handle for handle, kept in self._kept.items() if kept is session]:
-                del self._kept[handle]
-            self._kept[session.handle] = session
-            while len(self._kept) > MAX_SESSIONS:
-                self._kept.popitem(last=False)
+            for handle in [handle for handle, stored in self._sessions.items() if stored is session]:
+                del self._sessions[handle]
+            self._sessions[session.handle] = session
+            while len(self._sessions) > MAX_SESSIONS:
+                self._sessions.popitem(last=False)
         response.set_cookie(
             self.get_cookie_name(app), session.handle, httponly=True, samesite="Lax", path="/"
         )

@@ -1,4 +1,4 @@
-"""What the demo portal says, in Swedish and English."""
+"""The texts of the demo portal, in Swedish and English."""
 
 from collections.abc import Mapping
 
