@@ -42,7 +42,7 @@ def authorize_endpoint() -> BaseResponse:
         return _refuse(error)
     if request.method != "GET":
         # A POST from another site comes without our SameSite cookies; the redirected GET has them. A HEAD,
-        # which a link checker may send, uses nothing up: that GET would answer the request.
+        # which a link checker may send, is stored too: answering it would use the request up.
         return redirect(url_for("oidc.resume", uid=_store_request(auth_request, browser=None)), 303)
     return _proceed(auth_request, interaction=None)
 
@@ -57,7 +57,7 @@ def resume(uid: str) -> BaseResponse:
     if isinstance(loaded, BaseResponse):
         return loaded
     interaction, auth_request = loaded
-    # The client's entry may take other logins by now.
+    # The client may be registered for other logins by now.
     interactions.update_requirement(interaction, auth_request.requirement)
     if "cancel" in request.args:
         cancelled = AuthorizationError(auth_request.to, "access_denied", "the person cancelled the login")
@@ -150,7 +150,7 @@ def _redirect_with_code(
         code = codes.issue_code(auth_request, live, interaction=interaction, now=utcnow())
     except codes.SessionOver:
         guard.session_has_ended()
-        return _proceed(auth_request, interaction=interaction)  # now as one whom nobody is logged in for
+        return _proceed(auth_request, interaction=interaction)  # this time without a session
     if code is None:
         return journey.over_page(interactions.InteractionOver("answered", auth_request.client.client_id))
     parameters = decision.success_parameters(auth_request.to, code, provider().issuer)
@@ -224,6 +224,6 @@ def _send_response(to: ReturnTo, fields: list[tuple[str, str]]) -> BaseResponse:
         return make_response(
             render_template("oidc/form_post.html", action=to.redirect_uri, fields=dict(fields))
         )
-    # Not flask.redirect(): its little page for browsers of old would only cost time.
+    # Not flask.redirect(): its page for old browsers only costs time.
     location = decision.response_url(to.redirect_uri, fields)
     return Response(status=303, headers={"Location": location, "Cache-Control": "no-store"})

@@ -23,7 +23,7 @@ def provider() -> Provider:
 
 def is_machine_endpoint() -> bool:
     """Whether errors of this request are answered in JSON."""
-    return request.path in MACHINE_PATHS  # a wrong method has no endpoint
+    return request.path in MACHINE_PATHS  # not the endpoint: a request with a wrong method has none
 
 
 @blueprint.before_request

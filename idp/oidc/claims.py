@@ -59,7 +59,7 @@ EVIDENCE_CLAIMS = (
     DEVICE_IP,
     TXN,
 )
-"""What a login that leaves evidence tells, by the `claims` parameter and in the ID token alone."""
+"""Claims of a login that leaves evidence: requested by the `claims` parameter, in the ID token alone."""
 
 SCOPE_TEXTS: dict[str, LazyString] = {
     "openid": lazy_gettext("Vem du är hos oss (ett kontonummer)"),
@@ -76,7 +76,7 @@ SCOPE_TEXTS: dict[str, LazyString] = {
     DEVICE_IP: lazy_gettext("Den IP-adress som du loggade in från"),
     TXN: lazy_gettext("Ett referensnummer för din inloggning"),
 }
-"""What each scope, and each claim that no scope stands for, means to the person who is asked to consent."""
+"""The meaning of each scope, and of each claim without a scope, for a person who is asked to consent."""
 
 _SCOPES_OF = {
     claim: tuple(scope for scope, claims in SCOPE_CLAIMS.items() if claim in claims)
@@ -84,10 +84,10 @@ _SCOPES_OF = {
     for claim in names
 }
 ACCOUNT_CLAIMS = frozenset(_SCOPES_OF) - CLAIMS_OF_A_NUMBER
-"""The claims that the account itself tells."""
+"""The claims that are made of the account alone."""
 
-# Whoever reads a signature or a certificate reads the personal number in it.
-_ANY = ("openid",)  # every entry lists it
+# A signature or a certificate holds the personal number: these claims need the scope of the number.
+_ANY = ("openid",)  # every client is registered for it
 _SCOPES_OF_EVENT = dict.fromkeys((AUTHN_PROVIDER, *EVIDENCE_CLAIMS), _ANY) | dict.fromkeys(
     IDENTIFYING_EVIDENCE, (NUMBER_SCOPE,)
 )

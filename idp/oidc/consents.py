@@ -110,7 +110,7 @@ def give_consent(user_id: UUID, client_id: str, scope: str, *, now: datetime) ->
     audit.record(audit.Event.CONSENT_GIVEN, now=now, user_id=user_id, client_id=client_id, scope=scope)
     try:
         db.session.commit()
-    except IntegrityError:  # another answer came first: now it is there to be added to
+    except IntegrityError:  # another answer was stored first: add to that one
         db.session.rollback()
         give_consent(user_id, client_id, scope, now=now)
 

@@ -36,7 +36,7 @@ def find_recipient_key(keys: ClientKeys, client: Client, alg: str, now: datetime
         raise ClientKeysUnavailable from None
     if not suited:
         raise entry_notes.about_keys(NoKey(f"none of the client's keys can be encrypted to by {alg}"), client)
-    # One that is for encryption alone rather than one that also signs; of several the first in the set.
+    # A key for encryption alone goes before one that also signs; among equals the first in the set.
     return min(suited, key=lambda key: len(key.uses))
 
 

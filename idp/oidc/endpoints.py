@@ -9,7 +9,7 @@ from idp.oidc.blueprint import blueprint
 from idp.web.forms import csrf
 
 VIEWS: tuple[ModuleType, ...] = (authorization_views, logout_views, metadata_views, token_views)
-"""Imported here, they have put their routes on the blueprint."""
+"""The modules whose import adds their routes to the blueprint."""
 
 WITHOUT_FORM_TOKEN = (
     authorization_views.authorize_endpoint,
@@ -20,7 +20,7 @@ WITHOUT_FORM_TOKEN = (
     token_views.introspect,
     token_views.revoke,
 )
-"""Posted to by other sites and by relying apps, which cannot have a form token of ours."""
+"""Views that other sites and relying apps post to, which cannot have a form token of ours."""
 
 
 def register(app: Flask) -> None:

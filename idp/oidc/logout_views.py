@@ -94,7 +94,7 @@ def _end_or_ask(logout_request: LogoutRequest) -> BaseResponse:
         and logout_request.session_id is not None
         and sessions.end_held(logout_request.session_id, handle, now=utcnow(), reason=LOGGED_OUT)
     ):
-        # It had run out while the app went on: the other apps had yet to hear that this is over.
+        # The session had run out while the app went on: the other apps have yet to hear that it is over.
         return logged_out(state, ended=logout_request.session_id)
     if live is None and request.method == "GET":
         return logged_out(state)

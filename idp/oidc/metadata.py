@@ -32,7 +32,7 @@ ENDPOINTS = {
     "jwks_uri": "/jwks",
     "end_session_endpoint": "/end_session",
 }
-"""Metadata names and the paths of our endpoints; a test holds them against the registered routes."""
+"""Metadata names and the paths of our endpoints; a test compares them with the registered routes."""
 
 ID_TOKEN_CLAIMS = ("iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "sid", "at_hash")
 
@@ -84,7 +84,7 @@ def document(
         },
         **_client_authentication(),
         "acr_values_supported": list(acrs),
-        "display_values_supported": ["page"],  # whatever `display` asks for
+        "display_values_supported": ["page"],  # for every value of `display`
         "ui_locales_supported": list(languages),
         **_request_objects(decryption_algs),
         "require_pushed_authorization_requests": False,

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from idp.db import Base
 
 # Grants and tokens are written in every login flow. They name users and sessions without foreign keys:
-# each would cost the database a locking look-up per row, and what they would guard is asked anyway
+# each would cost the database a locking query per row, and their condition is checked at each use anyway
 # (a token counts only while its user is active and its grant in force).
 
 
@@ -37,7 +37,7 @@ class Grant(Base):
     auth_time: Mapped[datetime]
     method: Mapped[str | None] = mapped_column(sa.String(20))  # None: older than this column
     reference: Mapped[str | None] = mapped_column(sa.String(64))  # the login's evidence_id
-    claims: Mapped[dict[str, Any] | None] = mapped_column(sa.JSON(none_as_null=True))  # asked for one by one
+    claims: Mapped[dict[str, Any] | None] = mapped_column(sa.JSON(none_as_null=True))  # requested one by one
     offline: Mapped[bool] = mapped_column(server_default=sa.false())  # outlives the logout of its session
     created_at: Mapped[datetime] = mapped_column(index=True)
     revoked_at: Mapped[datetime | None]

@@ -21,7 +21,7 @@ PERSON_COLUMNS = (
     _company.name.label("company"),
     _company.org_number,
 )
-"""What `person_of` reads."""
+"""The columns that `read_person` reads."""
 
 _USER = (
     sa.select(*PERSON_COLUMNS)

@@ -10,13 +10,13 @@ from idp.oidc.models import AccessToken, Grant, PushedRequest, RefreshToken, Use
 from idp.retention import ExpiredRows
 
 KEEP_GRANTS = timedelta(days=1)
-"""So long a code that is sent again is known for a used one, and audited."""
+"""A code that is sent again within this time is known as a used one, and audited."""
 
 KEEP_PUSHED = timedelta(days=2)
-"""Longer than any login that a pushed request has begun in time may take."""
+"""Longer than any login may take that a pushed request has begun in time."""
 
 KEEP_ASSERTIONS = timedelta(hours=1)
-"""Longer than clocks may differ: an assertion that is not remembered must not be in time for anybody."""
+"""Longer than clocks may differ: a forgotten assertion must be expired at every machine."""
 
 
 def _access_tokens(now: datetime) -> sa.ColumnElement[bool]:
@@ -24,7 +24,7 @@ def _access_tokens(now: datetime) -> sa.ColumnElement[bool]:
 
 
 def _refresh_tokens(now: datetime) -> sa.ColumnElement[bool]:
-    # Used ones too stay for their time: one that comes again ends its grant.
+    # Used ones stay until they expire too: one that comes again ends its grant.
     return RefreshToken.expires_at < now
 
 
@@ -38,7 +38,7 @@ def _assertions(now: datetime) -> sa.ColumnElement[bool]:
 
 def _grants(now: datetime) -> sa.ColumnElement[bool]:
     # Single values rather than EXISTS, for which PostgreSQL would read all sessions and refresh tokens for
-    # each batch. An access token cannot be found by its grant: of them there is a list.
+    # each batch. An access token cannot be found by its grant, so their grants are listed.
     with_access_token = sa.select(AccessToken.grant_id).where(
         AccessToken.expires_at >= now, AccessToken.grant_id.is_not(None)
     )
@@ -48,7 +48,7 @@ def _grants(now: datetime) -> sa.ColumnElement[bool]:
         .limit(1)
         .scalar_subquery()
     )
-    # What a session's grants are, tells which relying apps were reached in it: they stay as long as it does.
+    # A session's grants show which relying apps it reached: they stay as long as the session.
     live_session = (
         sa.select(BrowserSession.id)
         .where(
@@ -62,7 +62,7 @@ def _grants(now: datetime) -> sa.ColumnElement[bool]:
         Grant.revoked_at.is_(None),
         sa.or_(Grant.id.in_(with_access_token), live_refresh_token.is_not(None)),
     )
-    # First what keeps most of them: the sessions of few grants are asked for.
+    # The condition that most grants meet comes first: few sessions are then read.
     return sa.and_(
         Grant.created_at < now - KEEP_GRANTS,
         sa.case((in_force, sa.false()), else_=live_session.is_(None)),

@@ -10,7 +10,7 @@ from idp.oidc.authentication import single_use
 
 TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 ALGS = ("RS256", "PS256", "ES256", "EdDSA")
-# Many libraries write JWT or nothing; what is typed as any other token is none of these.
+# Many libraries write JWT or nothing; a token of any other type is not an assertion.
 TYPS = ("jwt", "client-authentication+jwt")
 MAX_LIFETIME = timedelta(minutes=10)
 SKEW = timedelta(seconds=60)

@@ -32,7 +32,7 @@ RETRY_SECONDS = 10
 class InvalidClient(InvalidClientError):  # type: ignore[misc]
     """The client could not be authenticated: always 401 (RFC 6749 §5.2)."""
 
-    is_logged = False  # where it was counted
+    is_logged = False  # `authenticate` sets this where it logs the failure
 
     def __init__(self, description: str) -> None:
         super().__init__(description=description, status_code=401)
@@ -155,7 +155,7 @@ def _by_assertion(
             wrong = ValueError(f"must have the alg {client.token_endpoint_auth_signing_alg}")
             raise entry_notes.about(wrong, client, "token_endpoint_auth_signing_alg", found.alg)
         audiences = {provider.issuer, *(provider.issuer + path for path in (TOKEN_ENDPOINT, endpoint))}
-        # First what costs nothing: with wrong claims no keys are fetched.
+        # The claims first, which cost nothing: with wrong ones no keys are fetched.
         assertion = client_assertion.check_assertion(found.claims, audiences=audiences, now=now)
         _verify(provider, client, found, now)
     except ValueError as error:

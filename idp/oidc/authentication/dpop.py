@@ -32,7 +32,7 @@ THUMBPRINT = re.compile(r"[A-Za-z0-9_-]{43}")
 MAX_LENGTH = 8192
 MAX_AGE = timedelta(seconds=300)
 MAX_AHEAD = timedelta(seconds=60)
-NONCE_SECONDS = 300  # a nonce is in force for so long, and for as long again
+NONCE_SECONDS = 300  # each nonce is made for so long, and accepted for as long again
 
 _ESCAPED = re.compile(r"%([0-9A-Fa-f]{2})")
 _UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
@@ -129,7 +129,7 @@ def _in_force(value: object, key: bytes, now: datetime) -> bool:
     if not isinstance(value, str):
         return False
     given = value.encode(errors="surrogatepass")
-    # The next one too: the clock of the machine that gave it may be ahead of ours.
+    # The next one too: the clock of the machine that made it may be ahead of ours.
     valid = [_nonce(key, _window(now) + step).encode() for step in (0, -1, 1)]
     return any(hmac.compare_digest(given, nonce) for nonce in valid)
 
@@ -150,7 +150,7 @@ def _key(found: Unverified) -> ClientKey:
         raise ValueError(f"has an unfit jwk: {error}") from None
     if not key.suits(found.alg):
         raise ValueError("has an alg that does not suit its jwk")
-    return replace(key, kid=found.kid)  # there is one key: no kid chooses it
+    return replace(key, kid=found.kid)  # the only key: a kid has nothing to choose
 
 
 def _check_claims(claims: Mapping[str, Any], method: str, url: str, now: datetime) -> tuple[str, float]:
@@ -165,7 +165,7 @@ def _check_claims(claims: Mapping[str, Any], method: str, url: str, now: datetim
     if not isinstance(issued_at, int | float) or isinstance(issued_at, bool):
         raise ValueError("must have seconds since 1970 as iat")
     moment = now.timestamp()
-    # Asked for, not ruled out: what is not a number is in no order.
+    # Written as a condition to hold, because NaN is neither greater nor smaller than anything.
     if not moment - MAX_AGE.total_seconds() < issued_at <= moment + MAX_AHEAD.total_seconds():
         raise ValueError("must be made when it is sent: its iat is too old, or of the future")
     return jti, issued_at

@@ -127,7 +127,7 @@ class RequestContext:
     acrs: Mapping[str, str]  # login method → the acr it reaches
     read_hint: Callable[[str, Client], Hint]  # raises ValueError for a token that is not ours
     open_request: Callable[[str, Client], Mapping[str, str]]  # raises RequestError for a bad request object
-    find_pushed: Callable[[str, Client], Pushed]  # raises when there is none that this client may use
+    find_pushed: Callable[[str, Client], Pushed]  # raises when this client has none that it may use
     now: datetime
 
 
@@ -141,7 +141,7 @@ def parse(sent: Iterable[tuple[str, str]], context: RequestContext) -> Authoriza
     client = _client(found, context)
     request_uri = found.parameters.get("request_uri", "")
     if request_uri.startswith(PUSHED_URN):
-        # The client_id beside it is needed, all else is not looked at (RFC 9126 §4).
+        # The client_id beside it is required, all else is ignored (RFC 9126 §4).
         if "request_uri" in found.repeated or "request" in found.parameters:
             raise BadAuthorizationRequest("request_uri is given more than once, or beside a request object")
         pushed = context.find_pushed(request_uri, client)
@@ -162,7 +162,7 @@ def parse_pushed(
     found = parameters.collect(sent)
     if "request_uri" in found.parameters:
         raise BadAuthorizationRequest("a pushed request holds no request_uri")
-    # A request object holds the client_id itself: none is needed beside it (RFC 9126 §3).
+    # A request object holds the client_id itself: it need not be beside it too (RFC 9126 §3).
     left_out = client.client_id if "request" in found.parameters else None
     if found.parameters.get("client_id", left_out) != client.client_id or "client_id" in found.repeated:
         raise BadAuthorizationRequest("client_id is missing, or not the one of the authenticated client")
@@ -318,7 +318,9 @@ def _scope(client: Client, given: Mapping[str, str]) -> str:
         if name not in client.scopes:
             error = RequestError("invalid_scope", f"this client is not registered for the scope {name}")
             raise entry_notes.about(error, client, "scope", name)
-    if not client.check_grant_type("refresh_token"):  # nothing to go on with: ignored (OIDC Core §11)
+    if not client.check_grant_type(
+        "refresh_token"
+    ):  # there will be no refresh token: ignored (OIDC Core §11)
         known = [name for name in known if name != "offline_access"]
     return " ".join(known)
 

@@ -14,14 +14,14 @@ KNOWN = frozenset(
         *("request", "request_uri", "registration", "dpop_jkt", AUTHN_PROVIDER, USER_MESSAGE),
     )
 )
-"""The parameters that are looked at; all others are ignored (OIDC Core §3.1.2.1)."""
+"""The known parameters; all others are ignored (OIDC Core §3.1.2.1)."""
 
 JSON_PARAMETERS = frozenset(("claims", USER_MESSAGE))
-"""Those that hold JSON, which may have line breaks; its parser knows which characters it may not hold."""
+"""The parameters in JSON, which may have line breaks; the JSON parser refuses other control characters."""
 
 MAX_PARAMETER = 8000  # characters; an id_token_hint is the longest that makes sense
 MAX_REQUEST_OBJECT = 16000
-# Half a surrogate pair is no text either, nor what stands for bytes that were no UTF-8.
+# Half a surrogate pair is not text either; U+FFFD stands for bytes that were not UTF-8.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff\ufffd]")
 
 

@@ -17,7 +17,7 @@ from idp.oidc.clients.keys import KeysUnavailable
 ALGS: tuple[str, ...] = get_args(RequestObjectAlg)
 TYPES = ("oauth-authz-req+jwt", "jwt")  # RFC 9101 §10.8; OIDC Core asks for none
 CLOCK_SKEW_SECONDS = 10
-MAX_LENGTH = 24_576  # an encrypted one: a third longer than the signed one in it
+MAX_LENGTH = 24_576  # of an encrypted object, a third longer than the signed one in it
 JWE_DOTS = 4  # compact form: five parts; a signed JWT has three
 
 

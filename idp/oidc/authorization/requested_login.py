@@ -59,7 +59,7 @@ def requested_person(
     `read_hint` raises `ValueError` for a foreign token. Raises `RequestError`.
     """
     subjects = _subjects(client, requested_claims)
-    # A login can be asked of one account that we can tell; else the answer alone is checked.
+    # A login can be required of one known account; otherwise only its result is checked.
     user_id = UUID(subjects[0]) if client.subject_type == "public" and len(subjects) == 1 else None
     if "id_token_hint" not in parameters:
         return RequestedPerson(user_id, subjects)

@@ -10,7 +10,7 @@ from unicodedata import category
 from idp.login.user_message import MimeType, UserMessage
 
 MIME_TYPES: dict[str, MimeType] = {name: name for name in get_args(MimeType)}
-MAX_BYTES = 1000  # of UTF-8; BankID shows 1125, and our own line about who asks stands before it
+MAX_BYTES = 1000  # of UTF-8; BankID shows 1125, and our own line with the client's name comes before it
 MAX_LANGUAGES = 10
 _LANGUAGE_TAG = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8}){0,4}")  # RFC 5646, as far as it matters
 _UNFIT = frozenset(("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"))
@@ -66,7 +66,7 @@ def _text(value: Any) -> str:
     if not 1 <= len(encoded) <= MAX_BYTES:
         raise MalformedMessage(f"has a message that is empty or longer than {MAX_BYTES} bytes")
     text = text.replace("\r\n", "\n")
-    # Control and format characters could hide or turn round what stands beside them.
+    # Control and format characters could hide or turn round the text beside them.
     if not text.strip() or any(category(letter) in _UNFIT and letter != "\n" for letter in text):
         raise MalformedMessage("has a message of characters that cannot be shown")
     return text

@@ -125,7 +125,7 @@ class Client(BaseModel):
     @field_validator("redirect_uris", mode="before")
     @classmethod
     def _check_there(cls, value: object, info: ValidationInfo) -> object:
-        left_out = value == ()  # what the file holds are lists
+        left_out = value == ()  # the default; the file holds lists
         if left_out and "authorization_code" in info.data.get("grant_types", ()):
             raise ValueError("is missing")
         return value

@@ -49,7 +49,7 @@ class _Section:
 
     entries: Mapping[str, KeyAndValue]
     values: Mapping[str, object]
-    explained: frozenset[str]  # what may be missing because of a problem reported already
+    explained: frozenset[str]  # fields that may be missing because of a problem reported already
 
 
 _NOTHING = _Section({}, {}, frozenset())

@@ -26,14 +26,14 @@ ENCRYPTION_KINDS: Mapping[str, tuple[str, ...]] = {
     "ECDH-ES": ("P-256", "P-384"),
     "ECDH-ES+A256KW": ("P-256", "P-384"),
 }
-"""Key management algorithms (RFC 7518 §4) of what we encrypt to clients, and the kinds of key for each."""
+"""Key management algorithms (RFC 7518 §4) for encryption to clients, and the kinds of key for each."""
 
 PRIVATE_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"})
 RSA_BITS = range(2048, 8193)
 MAX_RSA_EXPONENT = 2**32
 MAX_KID_LENGTH = 200
 
-# What a public key's key_ops may say that it is for, whatever else they say (RFC 7517 §4.3).
+# Values of key_ops, any one of which allows a public key for the use (RFC 7517 §4.3).
 _OPERATIONS = {"sig": {"verify"}, "enc": {"encrypt", "wrapKey", "deriveKey", "deriveBits"}}
 
 Place = tuple[int | str, ...]

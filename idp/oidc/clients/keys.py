@@ -18,11 +18,11 @@ log = structlog.get_logger("idp.oidc")
 
 FRESH = timedelta(hours=1)  # unless the answer's Cache-Control says otherwise, within these limits
 LEAST_FRESH, MOST_FRESH = timedelta(minutes=5), timedelta(hours=24)
-STALE = timedelta(hours=24)  # so long past that, keys still count while no new ones can be had
-UNKNOWN_KID_PAUSE = timedelta(minutes=1)  # anybody can send a kid that nobody has
+STALE = timedelta(hours=24)  # keys count for so much longer while no new ones can be fetched
+UNKNOWN_KID_PAUSE = timedelta(minutes=1)  # anybody can send an unknown kid
 FAILURE_PAUSE = timedelta(seconds=10)
 FETCHES_AT_ONCE = 2  # threads of a worker that may be busy with keys; it has more
-WAITING_AT_ONCE = 2  # and so many that may wait for one of those
+WAITING_AT_ONCE = 2  # and threads that may wait for one of those
 WAIT_SECONDS = 2.0
 
 _MAX_AGE = re.compile(r"(?:^|[\s,])max-age=\"?([0-9]{1,9})")

@@ -7,7 +7,7 @@ from typing import Any
 
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-# What the contract promises for later versions: an entry that asks for it must hear that it gets nothing yet.
+# Fields promised for later versions: an entry that uses one must hear that it has no effect yet.
 LATER_FIELDS = frozenset(
     {
         "request_uris",

@@ -19,7 +19,9 @@ from idp.oidc.clients.problems import quoted
 log = logging.getLogger("idp.clients")
 
 FRESH_NS = 100_000_000
-PATIENCE_SECONDS = 0.2  # so long a request waits for a new file; one of thousands of clients takes seconds
+PATIENCE_SECONDS = (
+    0.2  # a request waits no longer for a new file; a file with thousands of clients takes seconds
+)
 
 
 def load_clients(
@@ -147,7 +149,7 @@ class ClientRegistry:
                 return
             reader.start()
         finally:
-            if reader.ident is None:  # it has not begun, so the lock is not its to release
+            if reader.ident is None:  # it has not begun, so it will not release the lock
                 self._lock.release()
         reader.join(PATIENCE_SECONDS)
 

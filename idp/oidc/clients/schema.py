@@ -71,7 +71,7 @@ DESCRIPTIONS: Mapping[str, str] = {
     "refresh_token_hours": "The longest life of refresh tokens, in hours from the login.",
     "id_token_minutes": "The lifetime of ID tokens, in minutes.",
 }
-"""What editors say of each field of an entry, in one or two lines."""
+"""The description of each field that editors show, in one or two lines."""
 
 _URI = {"type": "string", "format": "uri"}
 _SUBFIELDS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {

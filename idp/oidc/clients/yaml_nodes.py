@@ -54,7 +54,9 @@ class YamlFile:
     def __init__(self, name: str) -> None:
         self.name = name
         self._problems: dict[tuple[int, int, str, str], str] = {}
-        self.refused: set[int] = set()  # ids of nodes whose tag is a problem: nothing more is said of them
+        self.refused: set[int] = (
+            set()
+        )  # ids of nodes whose tag is a problem, which is the only one reported of them
         self._plain: dict[int, object] = {}
         self._entries: dict[int, dict[str, KeyAndValue]] = {}
 
@@ -117,7 +119,7 @@ class YamlFile:
             return self._entries[id(node)]
         own: dict[str, KeyAndValue] = {}
         merged: dict[str, KeyAndValue] = {}
-        self._entries[id(node)] = own  # what a mapping that merges itself finds, instead of no end
+        self._entries[id(node)] = own  # found by a mapping that merges itself, which would not end otherwise
         self._check_tag(node, subject)
         for key, value in node.value:
             if key.tag == _MERGE:
@@ -151,7 +153,7 @@ class YamlFile:
         if isinstance(node, ScalarNode):
             return self._scalar(node, subject)
         if id(node) not in self._plain:
-            self._plain[id(node)] = node  # what an alias inside itself finds, instead of no end
+            self._plain[id(node)] = node  # found by an alias inside itself, which would not end otherwise
             if isinstance(node, MappingNode):
                 entries = self.entries(node, subject)
                 self._plain[id(node)] = {

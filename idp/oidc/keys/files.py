@@ -48,7 +48,7 @@ _KINDS: dict[Alg, tuple[type[PrivateKey], str | None]] = {
 }
 _READ_ATTEMPTS = 10
 
-# What tells that a folder changed, for each key file: name, mtime, ctime (chmod), size, inode (rename).
+# A changed folder has a changed name, mtime, ctime (chmod), size or inode (rename) of a key file.
 Fingerprint = tuple[tuple[str, int, int, int, int], ...]
 
 
@@ -156,7 +156,7 @@ def read(directory: Path, loaded: dict[str, ProviderKey]) -> tuple[Fingerprint, 
             try:
                 key = _read_file(directory / name, loaded)
             except FileNotFoundError:
-                continue  # the second scan will tell
+                continue  # the second scan finds out
             except ValueError as error:
                 problems.append(f"{directory / name}: {error}")
             else:
@@ -197,7 +197,7 @@ def _read_file(path: Path, loaded: Mapping[str, ProviderKey]) -> ProviderKey:
         body = _KeyFile.model_validate_json(content)
     except ValidationError as error:
         items = error.errors(include_url=False, include_input=False, include_context=False)
-        # Only the outermost name: deeper ones, and pydantic's words on JSON, may repeat what the file holds.
+        # Only the outermost name: deeper ones, and pydantic's words on JSON, may repeat the file's content.
         raise ValueError(
             ", ".join(
                 f"{item['loc'][0]}: {item['msg']}" if item["loc"] else "not a JSON object" for item in items

@@ -23,10 +23,10 @@ from idp.oidc.keys import files as key_files
 from idp.oidc.keys.files import DECRYPTION_ALGS, HOW_TO_MAKE, SIGNING_ALGS, PastKey, ProviderKey
 from idp.tokens import base64url
 
-REQUIRED_ALG = "RS256"  # what every relying app understands (OpenID Connect Core §15.1)
-JWKS_MAX_AGE_SECONDS = 600  # how long a relying app may keep /jwks; a next key must have been out longer
+REQUIRED_ALG = "RS256"  # every relying app understands it (OIDC Core §15.1)
+JWKS_MAX_AGE_SECONDS = 600  # so long may a relying app keep /jwks; a next key must be published longer
 
-CONTENT_ENCS = ("A128GCM", "A256GCM")  # of what is encrypted to us
+CONTENT_ENCS = ("A128GCM", "A256GCM")  # for encryption to us
 
 _HEADER_MAX_CHARS = 512
 _JWE_HEADER = ("alg", "enc", "kid", "cty", "typ")
@@ -39,7 +39,7 @@ class _Published:
     """One state of the folder, prepared once and replaced whole, so threads need no lock."""
 
     by_kid: dict[str, ProviderKey]
-    past: dict[str, ProviderKey | PastKey]  # published no more, for hints alone
+    past: dict[str, ProviderKey | PastKey]  # not published any more, for hints alone
     active: dict[str, ProviderKey]
     jwks: bytes
     generation: int
@@ -154,7 +154,7 @@ class KeyRing:
         return self._problems
 
     def _current(self) -> _Published:
-        # One thread looks; the others go on with what they have.
+        # One thread checks; the others go on with the keys in use.
         if time.monotonic() - self._checked_at >= self._interval and self._lock.acquire(blocking=False):
             try:
                 self._check()
@@ -166,7 +166,7 @@ class KeyRing:
     def _check(self) -> None:
         problems: tuple[str, ...] = ()
         try:
-            if key_files.scan(self._directory) != self._seen:  # what was last read without a problem
+            if key_files.scan(self._directory) != self._seen:  # the state last read without a problem
                 self._seen, self._keys, self._past = _read_usable(self._directory, self._loaded)
         except ConfigError as error:
             problems = tuple(error.problems)

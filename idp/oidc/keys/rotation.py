@@ -20,9 +20,9 @@ from idp.oidc.keys.files import ALGS, RETENTION, RSA_BITS, Alg, PrivateKey, Prov
 from idp.oidc.keys.ring import JWKS_MAX_AGE_SECONDS, REQUIRED_ALG
 from idp.tokens import new_token, sha256_hex
 
-# Before a next key may sign, whatever a relying app keeps of /jwks must hold it: as long as the app may keep
-# it, and longer by what lies between the key's file and the app (other machines, their copies of the folder,
-# clocks that differ).
+# Before a next key may sign, every copy of /jwks at a relying app must hold it: after the time that an app
+# may keep a copy, and some more for the way from the key's file to the app (other machines, their copies of
+# the folder, clocks that differ).
 PUBLISHED_SECONDS = JWKS_MAX_AGE_SECONDS + 120
 
 
@@ -115,7 +115,7 @@ def _new_key(alg: Alg, now: datetime) -> ProviderKey:
         key = OKPKey.generate_key("Ed25519")
     else:
         key = RSAKey.generate_key(RSA_BITS)
-    # An RSA key can take seconds: it is no older than it has been there to be published.
+    # An RSA key can take seconds to make, and cannot be published before: its age begins afterwards.
     made_at = now + timedelta(seconds=int(time.monotonic() - began))
     return ProviderKey(kid, alg, "next", made_at, None, None, key)
 

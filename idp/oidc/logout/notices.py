@@ -19,7 +19,7 @@ from idp.oidc.provider import PROVIDER, Provider
 from idp.retention import ExpiredRows
 
 LEASE_TIME = timedelta(minutes=2)
-"""How long a worker has for one delivery; after that it counts as dead and another may try."""
+"""How long a worker has for one delivery; a worker that takes longer counts as dead, and another may try."""
 
 FIRST_PAUSE = timedelta(seconds=10)
 LONGEST_PAUSE = timedelta(minutes=5)
@@ -43,7 +43,7 @@ class LogoutNotice(Base):
 
 
 def _forgotten(now: datetime) -> sa.ColumnElement[bool]:
-    # No worker runs that would have delivered it or given it up.
+    # So old only where no worker runs, which would have delivered it or given it up.
     return LogoutNotice.queued_at < now - FORGET_AFTER
 
 

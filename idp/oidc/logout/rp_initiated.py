@@ -28,9 +28,9 @@ class LogoutRequest:
     session_id: UUID | None
     subject: str | None
     return_to: str | None
-    problem: str | None  # for the log: why return_to was not taken
+    problem: str | None  # for the log: the reason that return_to is None
     ui_locales: str | None = None
-    entry: str | None = None  # which field of the client's entry would have to change
+    entry: str | None = None  # for the log: the field of clients.yaml that would have to change
 
     def to_json(self) -> dict[str, Any]:
         """The request as JSON, to go with the browser to another address of ours: the caller signs it."""
@@ -83,7 +83,7 @@ def parse(
     if audience and client_id != audience:
         claims, problem = {}, "client_id is not the audience of the id_token_hint"
     client = find_client(client_id) if client_id else None
-    # Whatever is wrong, nobody is sent to a relying app then (RP-Initiated Logout 1.0 §4).
+    # With any problem, nobody is sent to a relying app (RP-Initiated Logout 1.0 §4).
     return_to, entry = None if problem else sent.get("post_logout_redirect_uri"), None
     if return_to and (client is None or return_to not in client.post_logout_redirect_uris):
         problem = "post_logout_redirect_uri is not among the client's post_logout_redirect_uris"

@@ -49,8 +49,8 @@ _STORE_GRANT = (
     )
     .returning(_grant.id)
 )
-"""A grant, unless its session has ended meanwhile. Whoever is ending it waits for this to be there to be
-revoked; whoever has yet to commit the end is waited for."""
+"""A grant, unless its session has ended meanwhile. A session's end waits for the grant, to revoke it; the
+grant waits for an end that has yet to be committed."""
 _CLAIM = (
     sa.update(_GRANTS)
     .where(

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from idp.oidc.claims import AskedClaims
 
-OFFLINE = "offline_access"  # the scope that lets a grant outlive its session (OIDC Core §11)
+OFFLINE = "offline_access"  # the scope by which a grant outlives its session (OIDC Core §11)
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ from idp.oidc.tokens.token_request import TokenRequest
 log = structlog.get_logger("idp.oidc")
 
 CODE_VERIFIER = re.compile(r"[A-Za-z0-9._~-]{43,128}")
-IDLE = timedelta(days=30)  # a refresh token's, unless its client or the login method says otherwise
+IDLE = timedelta(days=30)  # of a refresh token, unless its client or the login method has another
 TokenResponse = tuple[int, dict[str, Any], list[tuple[str, str]]]
 
 
@@ -136,7 +136,7 @@ class RefreshGrant(BaseGrant, TokenEndpointMixin):  # type: ignore[misc]
         client: Client = self.request.client
         now, used = utcnow(), None
         encryption.find_id_token_key(provider.client_keys, client, now)  # before anything is used up
-        while used is None:  # again when a parallel request used the token between our look and our claim
+        while used is None:  # again when a parallel request used the token between our query and our claim
             presented = self._present(now)
             try:
                 granted = refresh.with_scope(presented.granted, self._scope(presented))
@@ -223,7 +223,7 @@ class ClientGrant(BaseGrant, TokenEndpointMixin):  # type: ignore[misc]
 
 
 GRANTS = (CodeGrant, RefreshGrant, ClientGrant)
-"""Every grant there is; a client may use those that its entry lists."""
+"""Every grant type; a client may use those that it is registered for."""
 
 
 def idle_limit(provider: Provider, client: Client, granted: Granted) -> timedelta:

@@ -88,7 +88,7 @@ def introspect(provider: Provider, client: Client, token: str, *, now: datetime)
     if row.issued_at is not None:
         facts["iat"] = int(row.issued_at.timestamp())
     if scope := " ".join(name for name in row.scope.split() if name in client.scopes):
-        facts["scope"] = scope  # as far as the entry still lists it
+        facts["scope"] = scope  # as far as the client is still registered for it
     return facts
 
 

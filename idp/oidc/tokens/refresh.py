@@ -23,7 +23,7 @@ from idp.oidc.tokens.granted import Granted
 from idp.tokens import base64url, new_token, sha256_hex
 from idp.users.models import IS_ACTIVE, Company, User
 
-REPEAT_SECONDS = 30  # for so long a lost answer is given again (RFC 9700 §4.14.2 leaves it open)
+REPEAT_SECONDS = 30  # a lost answer is given again within this time (RFC 9700 §4.14.2 leaves it open)
 EXTEND_EVERY = timedelta(minutes=1)
 """A use is noted when it moves the token's end by so much, or by a sixtieth of its idle limit."""
 
@@ -124,7 +124,7 @@ _FIND_AND_STORE = sa.select(_found).add_cte(
     )
     .cte("stored")
 )
-"""The look and an access token in one statement; only PostgreSQL lets a query write.
+"""The query and an access token in one statement; only PostgreSQL lets a query write.
 
 No parameter has the name of a column: SQLAlchemy would set that column.
 """

@@ -33,7 +33,7 @@ class TokenServer(AuthorizationServer):  # type: ignore[misc]
         """The response to a token request."""
         try:
             response: Response = self.create_token_response(request)
-        except OAuth2Error as error:  # there is no such grant
+        except OAuth2Error as error:  # the grant type is unknown
             response = self.handle_error_response(request, error)
         return response
 
@@ -66,7 +66,7 @@ class TokenServer(AuthorizationServer):  # type: ignore[misc]
         client, request.auth_method = client_auth.authenticate(
             self.provider, request.form, request.authorization, request.address, now
         )
-        request.client = client  # also for the log, should more be missing
+        request.client = client  # for the log too, if the proof is refused
         request.jkt = dpop.claim_proven_key(
             self.provider, request.proof, method="POST", path=client_auth.TOKEN_ENDPOINT, now=now
         )

@@ -13,7 +13,7 @@ KNOWN = frozenset(
         *("token", "token_type_hint"),
     )
 )
-CONTROL = re.compile(r"[\x00-\x1f\x7f\ufffd]")  # the last stands for bytes that were no UTF-8
+CONTROL = re.compile(r"[\x00-\x1f\x7f\ufffd]")  # the last stands for bytes that were not UTF-8
 
 
 class FormPayload(OAuth2Payload):  # type: ignore[misc]
