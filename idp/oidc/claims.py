@@ -94,14 +94,14 @@ _SCOPES_OF_EVENT = dict.fromkeys((AUTHN_PROVIDER, *EVIDENCE_CLAIMS), _ANY) | dic
 
 
 @dataclass(frozen=True)
-class AskedClaims:
+class AllowedClaims:
     """The requested claims (OIDC Core §5.5) that the client may have, by name, for ID token and userinfo."""
 
     id_token: tuple[str, ...] = ()
     userinfo: tuple[str, ...] = ()
 
     @classmethod
-    def allowed(cls, asked: "ClaimsRequest | AskedClaims", client: Client) -> "AskedClaims":
+    def of(cls, requested: "ClaimsRequest | AllowedClaims", client: Client) -> "AllowedClaims":
         """The requested claims of a scope that the client is registered for (OIDC Core §5.5.1).
 
         Others are left out, essential or not. The same holds for granted claims: the client may have lost the
@@ -109,8 +109,8 @@ class AskedClaims:
         """
         anywhere = _SCOPES_OF | _SCOPES_OF_EVENT
         return cls(
-            id_token=tuple(name for name in asked.id_token if _listed(anywhere, name, client)),
-            userinfo=tuple(name for name in asked.userinfo if _listed(_SCOPES_OF, name, client)),
+            id_token=tuple(name for name in requested.id_token if _listed(anywhere, name, client)),
+            userinfo=tuple(name for name in requested.userinfo if _listed(_SCOPES_OF, name, client)),
         )
 
     def consent_items(self, client: Client) -> list[str]:
@@ -131,7 +131,7 @@ class AskedClaims:
         return {"id_token": list(self.id_token), "userinfo": list(self.userinfo)}
 
     @classmethod
-    def from_json(cls, value: dict[str, Any] | None) -> "AskedClaims":
+    def from_json(cls, value: dict[str, Any] | None) -> "AllowedClaims":
         """The requested claims in the JSON of a grant."""
         if value is None:
             return cls()

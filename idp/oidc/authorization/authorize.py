@@ -18,7 +18,7 @@ from idp.oidc.authorization import parameters, requested_login, user_message
 from idp.oidc.authorization.parameters import USER_MESSAGE, RequestError, Sent
 from idp.oidc.authorization.requested_login import Hint
 from idp.oidc.authorization.user_message import MalformedMessage
-from idp.oidc.claims import SCOPE_CLAIMS, AskedClaims
+from idp.oidc.claims import SCOPE_CLAIMS, AllowedClaims
 from idp.oidc.claims_request import ClaimsRequest, MalformedClaims
 from idp.oidc.clients import entry_notes
 from idp.oidc.clients.client import Client
@@ -51,7 +51,7 @@ class AuthorizationRequest:
 
     to: ReturnTo
     scope: str
-    claims: AskedClaims
+    claims: AllowedClaims
     subjects: tuple[str, ...]
     nonce: str | None
     code_challenge: str | None
@@ -288,7 +288,7 @@ def _read_checked(to: ReturnTo, given: Mapping[str, str], context: RequestContex
     return AuthorizationRequest(
         to=to,
         scope=_scope(client, given),
-        claims=AskedClaims.allowed(requested_claims, client),
+        claims=AllowedClaims.of(requested_claims, client),
         subjects=person.subjects,
         nonce=given.get("nonce"),
         code_challenge=_code_challenge(client, given),

@@ -7,7 +7,7 @@ from typing import cast
 import sqlalchemy as sa
 
 from idp.db import execute_alone
-from idp.oidc.claims import AskedClaims, Person
+from idp.oidc.claims import AllowedClaims, Person
 from idp.oidc.models import AccessToken, Grant
 from idp.oidc.people import PERSON_COLUMNS, read_person
 from idp.tokens import new_token, sha256_hex
@@ -21,7 +21,7 @@ class TokenHolder:
     person: Person
     client_id: str
     scope: str
-    claims: AskedClaims
+    claims: AllowedClaims
     dpop_jkt: str | None
 
 
@@ -65,5 +65,5 @@ def find_holder(token_hash: str, *, now: datetime) -> TokenHolder | None:
     if not rows:
         return None
     row = rows[0]
-    asked = AskedClaims.from_json(row.claims)
-    return TokenHolder(read_person(row), row.client_id, row.scope, asked, row.dpop_jkt)
+    allowed = AllowedClaims.from_json(row.claims)
+    return TokenHolder(read_person(row), row.client_id, row.scope, allowed, row.dpop_jkt)

@@ -14,7 +14,7 @@ from idp.login.models import BrowserSession
 from idp.login.sessions import LiveSession
 from idp.oidc.authorization import par
 from idp.oidc.authorization.authorize import AuthorizationRequest
-from idp.oidc.claims import AskedClaims
+from idp.oidc.claims import AllowedClaims
 from idp.oidc.models import AccessToken, Grant
 from idp.oidc.tokens.access_tokens import STORE_TOKEN
 from idp.oidc.tokens.granted import OFFLINE, Granted
@@ -195,7 +195,7 @@ def exchange_code(
         auth_time=row.auth_time,
         method=row.method,
         evidence_id=row.reference,
-        claims=AskedClaims.from_json(row.claims),
+        claims=AllowedClaims.from_json(row.claims),
     )
     return granted, secret
 

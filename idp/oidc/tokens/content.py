@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from idp.oidc import claims, encryption, people
-from idp.oidc.claims import AskedClaims
+from idp.oidc.claims import AllowedClaims
 from idp.oidc.clients.client import Client
 from idp.oidc.provider import Provider
 from idp.oidc.tokens.granted import Granted
@@ -144,7 +144,7 @@ def make_id_token(
 
 def _added_claims(provider: Provider, client: Client, granted: Granted, sub: str) -> dict[str, Any]:
     """The claims that scope and `claims` parameter add, as far as the client is still registered for them."""
-    names = set(AskedClaims.allowed(granted.claims, client).id_token)
+    names = set(AllowedClaims.of(granted.claims, client).id_token)
     for scope in client.scopes.intersection(granted.scope.split()):
         names.update(claims.SCOPE_CLAIMS_IN_ID_TOKEN.get(scope, ()))
     added: dict[str, Any] = {}

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from idp.oidc.claims import AskedClaims
+from idp.oidc.claims import AllowedClaims
 
 OFFLINE = "offline_access"  # the scope by which a grant outlives its session (OIDC Core §11)
 
@@ -23,4 +23,4 @@ class Granted:
     auth_time: datetime
     method: str | None
     evidence_id: str | None
-    claims: AskedClaims
+    claims: AllowedClaims

@@ -193,11 +193,11 @@ class RefreshGrant(BaseGrant, TokenEndpointMixin):  # type: ignore[misc]
             over = InvalidGrantError("this client may not have refresh tokens any more")
             raise entry_notes.about(over, client, "scope", f"openid {OFFLINE}")
         granted = _registered_scope(client, presented.granted).split()
-        asked = self.request.form.get("scope", "").split()
-        if not set(asked) <= set(granted):
+        requested = self.request.form.get("scope", "").split()
+        if not set(requested) <= set(granted):
             more = InvalidScopeError("scope holds more than was granted")
-            raise entry_notes.about(more, client, "scope", " ".join(asked))
-        return " ".join(scope for scope in granted if not asked or scope in asked)
+            raise entry_notes.about(more, client, "scope", " ".join(requested))
+        return " ".join(scope for scope in granted if not requested or scope in requested)
 
 
 class ClientGrant(BaseGrant, TokenEndpointMixin):  # type: ignore[misc]

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 from idp import audit
 from idp.db import db, execute_alone
-from idp.oidc.claims import AskedClaims
+from idp.oidc.claims import AllowedClaims
 from idp.oidc.models import AccessToken, Grant, RefreshToken
 from idp.oidc.tokens.access_tokens import STORE_TOKEN
 from idp.oidc.tokens.granted import Granted
@@ -217,7 +217,7 @@ def present(
         auth_time=row.auth_time,
         method=row.method,
         evidence_id=row.reference,
-        claims=AskedClaims.from_json(row.claims),
+        claims=AllowedClaims.from_json(row.claims),
     )
     repeated = row.used_at is not None
     presented = Presented(

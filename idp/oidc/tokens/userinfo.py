@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from idp.oidc import claims, encryption
-from idp.oidc.claims import AskedClaims
+from idp.oidc.claims import AllowedClaims
 from idp.oidc.clients.client import Client
 from idp.oidc.provider import Provider
 from idp.oidc.tokens import content as tokens
@@ -40,7 +40,7 @@ def _released_claims(provider: Provider, client: Client, holder: TokenHolder) ->
     Only what the client is still registered for counts: a token may be older than clients.yaml.
     """
     scopes = [scope for scope in holder.scope.split() if scope in client.scopes]
-    names = [*claims.claims_of_scopes(scopes), *AskedClaims.allowed(holder.claims, client).userinfo]
+    names = [*claims.claims_of_scopes(scopes), *AllowedClaims.of(holder.claims, client).userinfo]
     sub = claims.subject(client, holder.person.id, provider.subject_key)
     return {
         "sub": sub,

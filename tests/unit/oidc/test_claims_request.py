@@ -12,7 +12,7 @@ from idp.oidc import claims_request
 from idp.oidc.authorization import decision
 from idp.oidc.authorization.decision import AskLogin, Decision, Issue, Refuse
 from idp.oidc.authorization.parameters import MAX_PARAMETER
-from idp.oidc.claims import NUMBER_SCOPE, SWEDISH, AskedClaims
+from idp.oidc.claims import NUMBER_SCOPE, SWEDISH, AllowedClaims
 from idp.oidc.claims_request import ClaimsRequest, MalformedClaims, RequestedClaim
 from tests.unit.oidc.authorization.test_decide import BERTIL, EVENT
 from tests.unit.oidc.authorization.valid_request import ACR, ANNA, LOA3, client, parse, refused
@@ -102,12 +102,12 @@ def test_a_claims_request_with_one_thing_changed_is_refused(text: str) -> None:
 
 def test_the_claims_parameter_has_a_longest_length() -> None:
     longest = '{"id_token":{}}'.ljust(MAX_PARAMETER)
-    assert parse(claims=longest).claims == AskedClaims()
+    assert parse(claims=longest).claims == AllowedClaims()
     assert refused(claims=longest + " ").error == "invalid_request"
 
 
 def test_the_claims_parameter_comes_once() -> None:
-    assert parse(claims="{}").claims == AskedClaims()
+    assert parse(claims="{}").claims == AllowedClaims()
     assert refused(("claims", "{}"), claims="{}").error == "invalid_request"
 
 
@@ -120,7 +120,7 @@ def test_line_breaks_are_for_json_alone() -> None:
 # What a client may have
 
 
-def asked(*names: str, known: Any = None) -> AskedClaims:
+def asked(*names: str, known: Any = None) -> AllowedClaims:
     member = dict.fromkeys(names)
     text = json.dumps({"id_token": member, "userinfo": member})
     return parse(scope="openid", claims=text, known=known).claims
@@ -132,30 +132,30 @@ def test_a_request_without_the_parameter_keeps_no_claims() -> None:
 
 @pytest.mark.parametrize("claim", ["email", "name", "phone_number_verified"])
 def test_a_claim_needs_its_scope_in_the_entry_though_not_in_the_request(claim: str) -> None:
-    assert asked(claim) == AskedClaims((claim,), (claim,))
-    assert asked(claim, known=client(scope="openid")) == AskedClaims()
+    assert asked(claim) == AllowedClaims((claim,), (claim,))
+    assert asked(claim, known=client(scope="openid")) == AllowedClaims()
 
 
 def test_unknown_names_are_ignored_though_essential() -> None:
     text = '{"id_token": {"shoe_size": {"essential": true}, "email": null, "iss": null, "at_hash": null}}'
-    assert parse(claims=text).claims == AskedClaims(id_token=("email",))
+    assert parse(claims=text).claims == AllowedClaims(id_token=("email",))
 
 
 def test_claims_about_the_login_are_for_the_id_token() -> None:
     names = [SWEDISH + name for name in ("authnProvider", "deviceIp", "credentialValidFrom")]
-    assert asked("txn", *names) == AskedClaims(id_token=("txn", *names))
+    assert asked("txn", *names) == AllowedClaims(id_token=("txn", *names))
 
 
 @pytest.mark.parametrize("name", ["userSignature", "userCertificate", "authnEvidence"])
 def test_evidence_with_the_personal_number_needs_its_scope(name: str) -> None:
-    assert asked(SWEDISH + name) == AskedClaims()
+    assert asked(SWEDISH + name) == AllowedClaims()
     trusted = client(scope=f"openid {NUMBER_SCOPE}")
-    assert asked(SWEDISH + name, known=trusted) == AskedClaims(id_token=(SWEDISH + name,))
+    assert asked(SWEDISH + name, known=trusted) == AllowedClaims(id_token=(SWEDISH + name,))
 
 
 def test_a_grant_keeps_the_claims() -> None:
-    kept = AskedClaims(("email", "txn"), ("name",))
-    assert AskedClaims.from_json(json.loads(json.dumps(kept.to_json()))) == kept
+    kept = AllowedClaims(("email", "txn"), ("name",))
+    assert AllowedClaims.from_json(json.loads(json.dumps(kept.to_json()))) == kept
 
 
 def test_consent_covers_the_claims() -> None:
