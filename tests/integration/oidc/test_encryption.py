@@ -158,7 +158,7 @@ def test_a_client_without_a_fitting_key_gets_no_plain_answer_and_keeps_its_code(
     server.serve_keys(*encrypted.JWKS["keys"])
     clock.shift(59)
     assert fetched.exchange(code).error == "invalid_client_metadata"  # what was fetched is kept
-    PROVIDER.of(fetched.app).client_keys._kept.clear()
+    PROVIDER.of(fetched.app).client_keys._fetched.clear()
     tokens = fetched.exchange(code)
     assert opened(tokens.id_token, "ECDH-ES", "A128CBC-HS256")
     assert opened(userinfo(fetched, tokens.access_token).text, "ECDH-ES", "A128CBC-HS256")
@@ -170,7 +170,7 @@ def test_a_client_without_a_fitting_key_gets_no_plain_answer_and_keeps_its_code(
     again = fetched.refresh(tokens.refresh_token)
     assert again.status == 200, again
     server.serve_keys(*public("RS256")["keys"])
-    PROVIDER.of(fetched.app).client_keys._kept.clear()
+    PROVIDER.of(fetched.app).client_keys._fetched.clear()
     answer = userinfo(fetched, again.access_token)
     assert (answer.status_code, answer.get_json()["error"]) == (400, "invalid_client_metadata")
 
