@@ -1,4 +1,4 @@
-"""The RP API v6.0 as a WSGI application; who calls is told by the transport."""
+"""The RP API v6.0 as a WSGI application; the transport hands it the caller's certificate."""
 
 import json
 import time
@@ -48,7 +48,7 @@ ERRORS: dict[HttpFault, tuple[int, str, str]] = {
     HttpFault.IN_PROGRESS: (400, "alreadyInProgress", "Order already in progress for pno"),
     HttpFault.INVALID: (400, "invalidParameters", "No such order"),
 }
-"""Faults that are a JSON answer: status, errorCode, details."""
+"""The faults that answer with JSON: status, errorCode, details."""
 PAGES = {
     HttpFault.FORBIDDEN_HTML: 403,
     HttpFault.BAD_GATEWAY_HTML: 502,
@@ -58,11 +58,11 @@ PAGES = {
 
 
 class DroppedConnectionError(ConnectionError):
-    """The connection is to end without an answer."""
+    """A fault wants the connection to end without an answer."""
 
 
 class RpApi:
-    """The WSGI application. `sleep` is what a slow answer waits with, in seconds."""
+    """The WSGI application. A slow answer calls `sleep` with its seconds."""
 
     def __init__(
         self, orders: Orders, faults: Faults, *, sleep: Callable[[float], object] = time.sleep

@@ -17,13 +17,13 @@ from idp.bankid.simulator.validation import AuthRequest
 DISPLAY_NAME = x509.ObjectIdentifier("2.5.4.41")
 OTHER_ADDRESS = "203.0.113.77"
 CALLED_ADDRESS = "192.0.2.10"
-"""Where the app is during a call, when no browser tells an address."""
+"""The app's address during a call, for which no browser gives one."""
 DATE_ENDINGS: Mapping[Kind, str] = {"mobile": "Z", "file": "+00:00", "card": ""}
-"""What follows the issue date: BankID has been seen to write all three."""
+"""The endings of an issue date: BankID writes all three."""
 
 
 def display_name(relying_party: x509.Certificate) -> str:
-    """What the app calls a relying party: the name in its certificate (2.5.4.41), else its organisation."""
+    """The relying party's name in the app: that of its certificate (2.5.4.41), else its organisation."""
     for kind in (DISPLAY_NAME, x509.NameOID.ORGANIZATION_NAME, x509.NameOID.COMMON_NAME):
         for attribute in relying_party.subject.get_attributes_for_oid(kind):
             return str(attribute.value)
@@ -31,7 +31,7 @@ def display_name(relying_party: x509.Certificate) -> str:
 
 
 def make_completion(order: Order, now: datetime, *, pki: Pki, faults: Faults) -> dict[str, Any]:
-    """The completionData as the faults that are on make it; without any, it verifies."""
+    """The completionData, changed by the faults that are on. Without faults it verifies."""
     person, request = order.person, order.request
     if person is None or order.kind is None:
         raise ValueError("nobody has this order in the app")
@@ -88,7 +88,7 @@ def _device_address(order: Order, fault: str | None) -> str:
 
 
 def _hardware_id(person: Person, kind: str) -> str:
-    """The same for the same device: each person has one for each kind of BankID."""
+    """A value that stays the same for a device: each person has one device for each kind of BankID."""
     return hashlib.sha256(f"{person.personal_number} {kind}".encode()).hexdigest()[:40]
 
 

@@ -1,6 +1,6 @@
-"""What BankID's server adds to a completed order: the XML signature and the OCSP response.
+"""Makes the evidence of a completed order: the XML signature and the OCSP response.
 
-The XML is written as text that already is canonical, so that what is hashed and signed is what is sent.
+The XML is written in canonical form, so that the text that is hashed and signed is the text that is sent.
 """
 
 import hashlib
@@ -36,7 +36,7 @@ _KEYWORDS = {
 
 
 class Defect(StrEnum):
-    """One thing wrong in otherwise good evidence."""
+    """A single defect in evidence that is good otherwise."""
 
     BAD_DIGEST = "bad_digest"
     BAD_SIGNATURE = "bad_signature"
@@ -65,7 +65,7 @@ class Defect(StrEnum):
 
 @dataclass(frozen=True)
 class Algorithms:
-    """How a document is hashed and signed: the names in the XML, and what they stand for."""
+    """How a document is hashed and signed: the algorithms and their names in the XML."""
 
     signature: str
     digest: str
@@ -125,7 +125,7 @@ def make_evidence(
 
 
 def dn(subject: x509.Name) -> str:
-    """A certificate's name as `srvInfo` writes it: the most particular part first (RFC 4514)."""
+    """A certificate's name in srvInfo's form: the most specific part first (RFC 4514)."""
     parts = []
     for attribute in reversed(list(subject)):
         keyword = _KEYWORDS.get(attribute.oid, attribute.oid.dotted_string)
@@ -176,7 +176,7 @@ def key_info(certificates: Sequence[x509.Certificate]) -> str:
 
 
 def reference(uri: str, digest: bytes, algorithms: Algorithms = SHA256, kind: str | None = None) -> str:
-    """One reference of a signature: what is signed, by its digest."""
+    """One reference of a signature: the id and digest of a signed element."""
     written_kind = f' Type="{kind}"' if kind else ""
     return (
         f'<Reference{written_kind} URI="{uri}">'
@@ -230,7 +230,7 @@ def ocsp_response(
     now: datetime,
     status: ocsp.OCSPCertStatus = ocsp.OCSPCertStatus.GOOD,
 ) -> bytes:
-    """A responder's DER answer about a certificate, made at `now`; the nonce bare, as BankID writes it."""
+    """A responder's DER answer about a certificate, made at `now`, with the bare nonce that BankID writes."""
     now = now.replace(microsecond=0)
     revoked = status is ocsp.OCSPCertStatus.REVOKED
     builder = (
@@ -260,7 +260,7 @@ def b64(data: bytes) -> str:
 
 
 def _produced_at(response: ocsp.OCSPResponse, responder: Pair, now: datetime) -> bytes:
-    """The response as if made at `now`: the library writes the computer's time, which may be another."""
+    """The response dated `now`: the library always writes the computer's time."""
     written, wanted = (time.strftime("%Y%m%d%H%M%SZ").encode() for time in (response.produced_at_utc, now))
     body = response.tbs_response_bytes.replace(written, wanted, 1)  # it precedes the answer's own times
     signature = responder.key.sign(body, PKCS1v15(), hashes.SHA256())
@@ -336,7 +336,7 @@ def _ocsp_response(pki: Pki, signer: Pair, signature: str, *, now: datetime, def
         case Defect.NO_NONCE:
             nonce = None
         case Defect.WRONG_RESPONDER:
-            # An authority of the same name, but another key, vouches for the responder.
+            # An authority with the same name and another key issues the responder's certificate.
             other = Pair(issue_ca(issuer.subject, pki.key("stranger"), None), pki.key("stranger"))
             name = responder.certificate.subject
             responder = Pair(issue_responder(name, responder.key, other), responder.key)

@@ -13,7 +13,7 @@ NO = "no"
 
 
 class HttpFault(StrEnum):
-    """An answer of the RP API that is none, or says that something is wrong."""
+    """A defective or refusing answer of the RP API."""
 
     UNAUTHORIZED = "401"
     FORBIDDEN = "403"
@@ -33,7 +33,7 @@ class HttpFault(StrEnum):
 
 
 class Fault(StrEnum):
-    """What can be switched; `VALUES` lists the values of those that have a fixed choice."""
+    """The faults that can be switched on. `VALUES` lists the values of those with a fixed choice."""
 
     HTTP = "http"
     SLOW = "slow"
@@ -104,18 +104,18 @@ VALUES: Mapping[Fault, tuple[str, ...]] = {
     Fault.RISK: ("low", "moderate", "high", ABSENT),
     Fault.MRTD: ("yes", NO),
 }
-"""What the phone page offers."""
+"""The values that the phone page offers."""
 FREE = frozenset(
     {Fault.SLOW, Fault.SLOW_BODY, Fault.FAILED_HINT, Fault.PENDING_HINT, Fault.DEVICE_IP, Fault.RISK}
 )
-"""Faults that take other values too: seconds, codes that do not exist yet, any address."""
+"""The faults that take other values too: seconds, codes that do not exist yet, any address."""
 CALLS = ("auth", "sign", "phone/auth", "phone/sign", "collect", "cancel")
 MAX_SLOW_SECONDS = 120
 
 
 @dataclass(frozen=True)
 class Switch:
-    """A fault that is on: `left` times more (None: until it is switched off), on one call or on all."""
+    """A fault that is on, `left` times more (None: until it is switched off), for one call or for all."""
 
     fault: Fault
     value: str
@@ -144,7 +144,7 @@ class Faults:
             self._switches.append(switch)
 
     def take(self, fault: Fault, call: str | None = None) -> str | None:
-        """The value of this fault if it is on here, which counts as one time; None if it is not."""
+        """The value of this fault for this call, which uses it once; None if it is not on."""
         with self._lock:
             for place, switch in enumerate(self._switches):
                 if switch.fault is fault and switch.call in {None, call}:
@@ -156,7 +156,7 @@ class Faults:
         return None
 
     def active(self) -> list[Switch]:
-        """The faults that are on, in the order they will come."""
+        """The faults that are on, in the order in which they will happen."""
         with self._lock:
             return list(self._switches)
 

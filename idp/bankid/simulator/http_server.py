@@ -1,6 +1,6 @@
-"""A WSGI server for one process: a thread for each connection, connections kept, TLS if wanted.
+"""A WSGI server in one process: a thread for each connection, connections kept open, optionally TLS.
 
-It hands the client's certificate to the application, which the servers at hand do not offer.
+It hands the client's certificate to the application, which the servers among our dependencies do not do.
 """
 
 import socket
@@ -23,10 +23,10 @@ IDLE_SECONDS = 60
 """How long a connection may be silent."""
 HANDSHAKE_SECONDS = 10
 STOP_SECONDS = 0.05
-"""How often it looks whether to stop."""
+"""Seconds between two checks whether to stop."""
 MAX_REQUEST_BYTES = 1024 * 1024
 CLIENT_CERTIFICATE = "bankid_simulator.client_certificate"
-BODY_SECONDS = "X-Body-Seconds"  # from the application: within how long to write the body, bit by bit
+BODY_SECONDS = "X-Body-Seconds"  # set by the application: the seconds that writing the body takes
 """The key in the WSGI environ of the client's `x509.Certificate`."""
 
 
@@ -34,7 +34,7 @@ class Server(ThreadingHTTPServer):
     """Serves `app` on a host and port; port 0 takes a free one. Raises `OSError` if it cannot listen."""
 
     daemon_threads = True
-    block_on_close = False  # kept connections are ended with the process
+    block_on_close = False  # open connections end with the process
     request_queue_size = 512
 
     def __init__(
@@ -50,7 +50,7 @@ class Server(ThreadingHTTPServer):
         return int(self.server_address[1])
 
     def server_bind(self) -> None:
-        """Without the look-up of this machine's name, which may wait for a name server."""
+        """Bind without resolving this machine's name, which may wait for a name server."""
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.socket.bind(self.server_address)
         self.server_address = self.socket.getsockname()
@@ -65,7 +65,7 @@ class Server(ThreadingHTTPServer):
         self.server_close()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing of connections that others broke or that were broken on purpose."""
+        """Log no connections that the other side broke, or that a fault ended."""
         if not isinstance(sys.exception(), OSError):
             super().handle_error(request, client_address)
 
@@ -83,7 +83,7 @@ class Handler(BaseHTTPRequestHandler):
     certificate: x509.Certificate | None = None
 
     def setup(self) -> None:
-        """Shake hands here, in the connection's own thread: whoever is slow at it holds up nobody else."""
+        """Make the TLS handshake in the connection's own thread, where it delays no other connection."""
         if self.server.tls is not None:
             self.request.settimeout(HANDSHAKE_SECONDS)
             self.request = self.server.tls.wrap_socket(self.request, server_side=True)
@@ -97,7 +97,7 @@ class Handler(BaseHTTPRequestHandler):
             self.request.close()
 
     def _serve(self) -> None:
-        """Answer one request. The body is read whole, so that the next request is found after it."""
+        """Answer one request. Its whole body is read, because the next request begins after it."""
         length = self.headers.get("Content-Length", "0")
         if "Transfer-Encoding" in self.headers or not length.isdecimal() or int(length) > MAX_REQUEST_BYTES:
             self.close_connection = True
@@ -121,7 +121,7 @@ class Handler(BaseHTTPRequestHandler):
             self._write_bit_by_bit(content, float(seconds))
 
     def _write_bit_by_bit(self, content: bytes, seconds: float) -> None:
-        """Write the body in ten pieces, within so many seconds."""
+        """Write the body in ten pieces that take so many seconds together."""
         size = len(content) // 10 + 1
         for start in range(0, len(content), size):
             self.wfile.write(content[start : start + size])
@@ -160,4 +160,4 @@ class Handler(BaseHTTPRequestHandler):
         return environ
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name is the base class's
-        """Say nothing of requests that went well."""
+        """Log no successful requests."""

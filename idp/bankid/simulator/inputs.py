@@ -1,4 +1,4 @@
-"""What a person gives the app: a code read off a screen, a launch link, a security code."""
+"""A person's input to the app: a scanned QR code, a launch link, a security code."""
 
 import re
 from urllib.parse import parse_qs, urlsplit
@@ -16,7 +16,7 @@ TOKEN = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 class NotACodeError(Exception):
-    """What was entered is not six digits."""
+    """The entered code is not six digits."""
 
 
 def read_text(orders: Orders, text: str, person: Person, kind: Kind) -> Order:
@@ -32,7 +32,7 @@ def read_text(orders: Orders, text: str, person: Person, kind: Kind) -> Order:
 
 
 def launch_redirect(value: str | None) -> str | None:
-    """Where a launch link's `redirect` leads; `null` is BankID's word for nowhere."""
+    """The address in a launch link's `redirect`; None for BankID's `null`."""
     return None if value in {None, "", "null"} else value
 
 

@@ -18,16 +18,16 @@ STRONG = re.compile(r"\*([^*]+)\*")
 ESCAPED = re.compile(r"\\([\\*#|+-])")
 CELL, HEAD_CELL = Markup("<td>{}</td>"), Markup("<th>{}</th>")
 PRIVATE_USE = 0xE000
-"""Escaped characters wait here, outside what the patterns look for."""
+"""Escaped characters are moved here, where no pattern matches them."""
 
 
 def as_plain(text: str) -> Markup:
-    """The text as it is, line by line."""
+    """The unformatted text, line by line."""
     return Markup("<p>{}</p>").format(Markup("<br>").join(text.splitlines()))
 
 
 def as_markdown(text: str) -> Markup:
-    """The text with its formatting. Whatever looks like HTML stays text."""
+    """The text with its formatting. HTML in it stays text."""
     hidden = ESCAPED.sub(lambda found: chr(PRIVATE_USE + ord(found[1])), text)
     return Markup("").join(
         _block(kind, list(lines)) for kind, lines in groupby(hidden.splitlines(), key=_kind)
@@ -59,7 +59,7 @@ def _block(kind: str, lines: list[str]) -> Markup:
 def _heading(line: str) -> Markup:
     found = HEADING.fullmatch(line)
     assert found is not None
-    level = len(found[1]) + 2  # below the page's own
+    level = len(found[1]) + 2  # one level below the page's own headings
     return Markup("<h{0}>{1}</h{0}>").format(level, _inline(found[2]))
 
 

@@ -1,4 +1,4 @@
-"""One order as it is at a moment, and what the time does to it."""
+"""The state of one order at a moment, and how time changes it."""
 
 import hashlib
 import hmac
@@ -31,7 +31,7 @@ def _new_token() -> str:
 
 
 class Status(StrEnum):
-    """What `/collect` says of an order."""
+    """The status of an order in /collect."""
 
     PENDING = "pending"
     FAILED = "failed"
@@ -39,7 +39,7 @@ class Status(StrEnum):
 
 
 class OpenedBy(StrEnum):
-    """How the app got hold of an order."""
+    """How the app got an order."""
 
     QR = "qr"
     AUTOSTART = "autostart"
@@ -48,7 +48,7 @@ class OpenedBy(StrEnum):
 
 @dataclass(frozen=True)
 class Order:
-    """One order as it is at a moment. Times are aware; `number` is its name on the phone page."""
+    """One order at a moment. Times are aware; `number` identifies it on the phone page."""
 
     number: int
     request: StartRequest
@@ -83,7 +83,7 @@ class Order:
 
     @property
     def return_url(self) -> str | None:
-        """Where the app goes afterwards; only orders opened on the same device have such a place.
+        """The address that the app opens afterwards; None unless it was opened on the same device.
 
         The order's own place wins over the launch link's, which is the older way.
         """
@@ -93,7 +93,7 @@ class Order:
 
     @property
     def first_hint(self) -> str:
-        """What a person is asked for first, once the order is theirs."""
+        """The first hint once a person has the order."""
         return USER_MRTD if self.request.requirement.mrtd else USER_SIGN
 
     def qr(self, elapsed: int) -> str:
@@ -116,7 +116,7 @@ class Order:
         return replace(self, status=Status.FAILED, hint_code=hint_code, ended_at=now)
 
     def is_collectable(self, now: datetime) -> bool:
-        """Whether the relying party may still hear of it: a result is kept for a while, and told once."""
+        """Whether /collect still answers for it: a result is kept for minutes, and handed out once."""
         if self.is_gone:
             return False
         kept = COMPLETE_KEPT if self.status is Status.COMPLETE else FAILED_KEPT

@@ -1,4 +1,4 @@
-"""Orders from their start to their end: who may do what when.
+"""Orders from their start to their end: which call and which action is allowed when.
 
 The relying party starts, collects and cancels; the app opens, signs and refuses. One `Orders` serves
 many threads of one process.
@@ -34,15 +34,15 @@ CODE_TRIES = 3
 
 
 class UnknownOrderError(Exception):
-    """The relying party has no such order, or not any more: 400 invalidParameters."""
+    """The relying party does not have this order, or no longer has it: 400 invalidParameters."""
 
 
 class AlreadyInProgressError(Exception):
-    """The person of a new order has one open, which is ended: 400 alreadyInProgress."""
+    """The person of a new order has one open, which ends now: 400 alreadyInProgress."""
 
 
 class Refusal(StrEnum):
-    """Why the app refuses what it is asked to do."""
+    """The reasons for which the app refuses an action."""
 
     NOT_A_CODE = "not_a_code"
     UNKNOWN_ORDER = "unknown_order"
@@ -56,7 +56,7 @@ class Refusal(StrEnum):
 
 
 class RefusedError(Exception):
-    """The app does not do it; the order is as it was."""
+    """The app refuses an action; the order is unchanged."""
 
     def __init__(self, reason: Refusal) -> None:
         super().__init__(reason)
@@ -106,7 +106,7 @@ class Orders:
             return self._put(order)
 
     def peek(self, order_ref: str, relying_party: x509.Certificate) -> Order:
-        """The order as the relying party would hear of it now. Raises `UnknownOrderError`."""
+        """The order as /collect would report it now. Raises `UnknownOrderError`."""
         with self._lock:
             now = self._now()
             order = self._current(self._by_ref.get(order_ref), now)
@@ -124,7 +124,7 @@ class Orders:
             return order
 
     def cancel(self, order_ref: str, relying_party: x509.Certificate) -> None:
-        """Take back a pending order. Raises `UnknownOrderError`, also for one that has ended."""
+        """Cancel a pending order. Raises `UnknownOrderError`, also for an order that has ended."""
         with self._lock:
             order = self.peek(order_ref, relying_party)
             if order.status is not Status.PENDING:
@@ -177,7 +177,7 @@ class Orders:
             return self._choose(order, person, kind, now)
 
     def choose(self, number: int, person: Person, kind: Kind = "mobile") -> Order:
-        """An order that was opened without a person, now with one."""
+        """The order, which was opened without a person, with this person."""
         with self._lock:
             now = self._now()
             order = self._pending(number, now)
@@ -186,7 +186,7 @@ class Orders:
             return self._choose(order, person, kind, now)
 
     def answer(self, number: int) -> Order:
-        """The order of a call, open in the app: the person is to confirm that the call is real."""
+        """The order of a call, open in the app, which asks the person whether the call is real."""
         with self._lock:
             now = self._now()
             order = self._pending(number, now)
@@ -196,7 +196,7 @@ class Orders:
             return self._open_with(opened, "mobile", USER_CALL_CONFIRM, now)
 
     def confirm_call(self, number: int) -> Order:
-        """The order of a call that its person says is real."""
+        """The order of a call, after its person has confirmed that the call is real."""
         with self._lock:
             order = self._pending(number, self._now())
             if order.hint_code != USER_CALL_CONFIRM:
@@ -204,7 +204,7 @@ class Orders:
             return self._put(replace(order, hint_code=order.first_hint))
 
     def step(self, number: int, hint_code: str, *, mrtd: bool | None = None) -> Order:
-        """An open order with another pending hint, `mrtd` telling how the reading of a document went."""
+        """An open order with another pending hint; `mrtd` is the result of reading a document."""
         with self._lock:
             order = self._pending(number, self._now())
             if order.opened_at is None:
@@ -212,14 +212,14 @@ class Orders:
             return self._put(replace(order, hint_code=hint_code, mrtd=order.mrtd if mrtd is None else mrtd))
 
     def approve(self, number: int) -> Order:
-        """The order complete: the person has entered the right code."""
+        """The completed order, after the person has entered the right code."""
         with self._lock:
             now = self._now()
             order = self._pending(number, now)
             if order.person is None or order.opened_at is None:
                 raise RefusedError(Refusal.NOT_NOW)
             order = self._put(replace(order, hint_code=PROCESSING))
-        # Keys may have to be made for a signature, and nobody else should wait for that.
+        # Outside the lock: a signature may need new keys, which takes time.
         completion = self._complete(order, now)
         with self._lock:
             order = self._pending(number, self._now())
@@ -227,7 +227,7 @@ class Orders:
             return self._put(done)
 
     def enter_wrong_code(self, number: int) -> Order:
-        """The order after a wrong code; the third one ends it."""
+        """The order after a wrong code. The third one ends it."""
         with self._lock:
             now = self._now()
             order = self._pending(number, now)
@@ -242,7 +242,7 @@ class Orders:
             now = self._now()
             return self._put(self._pending(number, now).failed(hint_code, now))
 
-    # Looking
+    # Queries
 
     def get(self, number: int) -> Order:
         """The order with this number. Raises `RefusedError`."""
@@ -317,7 +317,7 @@ class Orders:
         return self._open_with(replace(order, person=person), kind, order.first_hint, now)
 
     def _open_with(self, order: Order, kind: Kind, hint_code: str, now: datetime) -> Order:
-        """The order shown to its person, or failed when this kind of BankID is not what was asked for."""
+        """The order, shown to its person; failed if another kind of BankID was asked for."""
         order = replace(order, kind=kind, hint_code=hint_code)
         if not matches_policy(self._policies[kind], order.request.requirement.certificatePolicies):
             order = order.failed("notSupportedByUserApp", now)
@@ -340,5 +340,5 @@ class Orders:
 
 
 def _is_count(text: str) -> bool:
-    """Whether it is a whole number in decimal ASCII without padding."""
+    """Whether the text is a whole number in decimal ASCII without padding."""
     return text.isascii() and text.isdigit() and len(text) <= 6 and str(int(text)) == text

@@ -1,11 +1,11 @@
-"""The simulator's test persons: numbers that Skatteverket publishes for tests, so nobody's."""
+"""The simulator's test persons. Their numbers, which Skatteverket publishes for tests, belong to nobody."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Person:
-    """Somebody with a BankID. `personal_number` is 12 digits, `name` is as the bank spells it."""
+    """A person with a BankID. `personal_number` has 12 digits, `name` is in the bank's spelling."""
 
     personal_number: str
     name: str
@@ -20,7 +20,7 @@ OTHER_BANK = "SIMULATOR Testbank B AB (publ)"
 PEOPLE = (
     Person("189001019802", "Anna Åkesson", "Anna", "Åkesson", BANK),
     Person("199001012385", "Björn Öberg", "Björn", "Öberg", BANK),
-    # Some banks spell in capitals and give every first name.
+    # Some banks write names in capitals, with every first name.
     Person("200211242383", "KARL ERIK MAGNUS LINDSTRÖM", "KARL ERIK MAGNUS", "LINDSTRÖM", OTHER_BANK),
     Person("191212121212", "Tolvan Tolvansson", "Tolvan", "Tolvansson", BANK),
     Person("201701012393", "Elsa von Test", "Elsa", "von Test", OTHER_BANK),

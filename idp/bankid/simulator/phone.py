@@ -1,4 +1,4 @@
-"""The phone page: plays the person with the BankID app, in a browser."""
+"""The phone page: plays a person with the BankID app, in a browser."""
 
 import re
 from typing import Any
@@ -62,7 +62,7 @@ def create_app(orders: Orders, faults: Faults) -> Flask:
 
     @app.before_request
     def refuse_other_sites() -> None:
-        # Whoever reaches this machine's ports from another site's page shall not play the person.
+        # A page of another site that reaches this machine's ports must not play the person.
         if request.method == "POST" and _is_from_another_site():
             abort(403)
 
@@ -124,7 +124,7 @@ def home() -> str:
 
 @blueprint.post("/read")
 def read() -> BaseResponse:
-    """Scan the QR text, or open the launch link, that was pasted."""
+    """Scan the pasted QR text, or open the pasted launch link."""
     try:
         order = read_text(_orders(), request.form.get("text", ""), _person(), _kind())
     except RefusedError as error:
@@ -134,7 +134,7 @@ def read() -> BaseResponse:
 
 @blueprint.get("/open")
 def launch() -> BaseResponse:
-    """Where a launch link leads: opens the app, and then asks who is using it.
+    """The target of a launch link: opens the app, which then asks who uses it.
 
     A GET that changes something, because a tap on the link is what starts the app.
     """
@@ -148,7 +148,7 @@ def launch() -> BaseResponse:
 
 @blueprint.get("/orders/<int:number>")
 def show(number: int) -> str:
-    """One order, with what can be done to it now."""
+    """One order, with the actions that are possible now."""
     try:
         order = _orders().get(number)
     except RefusedError:
@@ -206,7 +206,7 @@ def _act(orders: Orders, order: Order, action: str) -> None:
 
 @blueprint.get("/faults")
 def show_faults() -> str:
-    """The faults that are on, and those there are."""
+    """The faults that are on, and all that can be switched on."""
     return render_template("faults.html", active=_faults().active(), values=VALUES, calls=CALLS)
 
 
@@ -227,7 +227,7 @@ def switch_faults() -> BaseResponse:
     return _to(url_for("phone.show_faults"))
 
 
-# What pages are made of
+# Parts of pages
 
 
 def _person() -> Person:
@@ -287,7 +287,7 @@ def _dashed(personal_number: str) -> str:
 
 
 def _link(url: str | None) -> str | None:
-    """The address if it may be a link: also another app's, but nothing that runs or reads here."""
+    """The address if it may become a link: another app's too, but no script and no local file."""
     if url is None or not SCHEME.fullmatch(url.lower()) or url.lower().startswith(NEVER_LINKED):
         return None
     return url

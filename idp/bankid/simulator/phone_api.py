@@ -59,14 +59,14 @@ def scan() -> Response:
 
 @blueprint.post("/open")
 def open_token() -> Response:
-    """Open `autostart_token` as `personal_number`, or as nobody yet when that is left out."""
+    """Open `autostart_token` as `personal_number`, or without a person if that is left out."""
     person = _person() if "personal_number" in _body() else None
     return jsonify(_view(_orders().open(_text("autostart_token"), person, _kind())))
 
 
 @blueprint.post("/choose")
 def choose() -> Response:
-    """Be `personal_number` in the app that `order` was opened in as nobody."""
+    """Become `personal_number` in the app that has opened `order` without a person."""
     return jsonify(_view(_orders().choose(_number(), _person(), _kind())))
 
 
@@ -78,13 +78,13 @@ def answer() -> Response:
 
 @blueprint.post("/confirm")
 def confirm() -> Response:
-    """Say that the call to `personal_number` is real."""
+    """Confirm that the call to `personal_number` is real."""
     return jsonify(_view(_orders().confirm_call(_own_order().number)))
 
 
 @blueprint.post("/step")
 def step() -> Response:
-    """Show `hint_code` as the order's pending hint; `mrtd` tells how reading a document went."""
+    """Show `hint_code` as the order's pending hint; `mrtd` is the result of reading a document."""
     mrtd = _body().get("mrtd")
     if mrtd not in {None, True, False}:
         _mistake("mrtd: true or false")
@@ -147,7 +147,7 @@ def switch_fault() -> Response:
     return list_faults()
 
 
-# What calls are made of
+# Parts of calls
 
 
 @blueprint.errorhandler(RefusedError)
@@ -161,7 +161,7 @@ def on_mistake(error: HTTPException) -> Response:
 
 
 def _view(order: Order) -> dict[str, Any]:
-    """What the app shows of an order, and what has become of it."""
+    """An order as the app shows it, and its status."""
     return {
         "order": order.number,
         "status": order.status,

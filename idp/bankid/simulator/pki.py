@@ -1,4 +1,4 @@
-"""The simulator's certificates: two roots, as BankID has, and all that stands below them.
+"""The simulator's certificates: two roots, as BankID has, and the certificates below them.
 
 Keys are made once in a folder and kept there, for RSA keys take a tenth of a second each. Every name says
 SIMULATOR, so that nothing made here can be taken for BankID's own.
@@ -107,7 +107,7 @@ class Pki:
 
     @classmethod
     def make(cls, directory: Path) -> "Pki":
-        """The certificates of a folder, made if they are not there yet."""
+        """The certificates of a folder, which are made if they are missing."""
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         pki = cls(directory)
         if not (directory / "rp.p12").exists():  # the last to be written
@@ -116,7 +116,7 @@ class Pki:
 
     @classmethod
     def load(cls, directory: Path) -> "Pki":
-        """The certificates of a folder; raises `FileNotFoundError` if none were made there."""
+        """The certificates of a folder. Raises `FileNotFoundError` if none were made there."""
         if not (directory / "rp.p12").exists():
             raise FileNotFoundError(f"{directory}: no simulator certificates here")
         return cls(directory)
@@ -148,7 +148,7 @@ class Pki:
         held = self._users.get((person, kind, func))
         if held is not None and _is_valid(held.certificate, now):
             return held
-        # Yesterday's: what is told of an hour ago must not be older than the certificate after midnight.
+        # From yesterday on: a login shortly after midnight may be dated an hour back.
         issued = self.issue_user_certificate(person, kind, func, since=_midnight(now - timedelta(days=1)))
         self._users[person, kind, func] = issued
         return issued
@@ -191,13 +191,13 @@ class Pki:
         return Pair(_issue(subject, key, issuer, extensions, since=since, until=since + _USER_LIFETIME), key)
 
     def key(self, file_name: str) -> rsa.RSAPrivateKey:
-        """A private key of the folder, made the first time it is asked for."""
+        """A private key of the folder, made at its first use."""
         path = self.directory / f"{file_name}.key"
         if path.exists():
             loaded = serialization.load_pem_private_key(
                 path.read_bytes(),
                 None,
-                unsafe_skip_rsa_key_validation=True,  # ours, and the check takes as long as making one
+                unsafe_skip_rsa_key_validation=True,  # our own: a check takes as long as making one
             )
             assert isinstance(loaded, rsa.RSAPrivateKey)
             return loaded
@@ -272,7 +272,7 @@ class Pki:
 
 
 def issue_ca(subject: x509.Name, key: rsa.RSAPrivateKey, issuer: Pair | None) -> x509.Certificate:
-    """A certificate authority's certificate; without an issuer it signs itself, as roots do."""
+    """A certificate authority's certificate; without an issuer a self-signed root."""
     extensions: list[tuple[x509.ExtensionType, bool]] = [
         (x509.BasicConstraints(ca=True, path_length=None), True),
         (_key_usage(key_cert_sign=True, crl_sign=True), True),
@@ -283,7 +283,7 @@ def issue_ca(subject: x509.Name, key: rsa.RSAPrivateKey, issuer: Pair | None) ->
 
 
 def issue_responder(subject: x509.Name, key: rsa.RSAPrivateKey, issuer: Pair) -> x509.Certificate:
-    """The certificate of somebody who answers OCSP for `issuer`."""
+    """The certificate of an OCSP responder of `issuer`."""
     extensions: list[tuple[x509.ExtensionType, bool]] = [
         (_key_usage(digital_signature=True), True),
         (x509.ExtendedKeyUsage([ExtendedKeyUsageOID.OCSP_SIGNING]), True),
@@ -361,7 +361,7 @@ def _midnight(now: datetime) -> datetime:
 
 
 def _write_private(path: Path, content: bytes) -> None:
-    """Write a secret whole and for its owner only: a reader meets all of it or nothing."""
+    """Write a secret atomically, readable by its owner only."""
     descriptor, temporary = tempfile.mkstemp(prefix=".", dir=path.parent)  # 0600 from the first byte
     with open(descriptor, "wb") as file:
         file.write(content)

@@ -103,7 +103,7 @@ def run(
 
 
 def _tls(pki: Pki) -> ssl.SSLContext:
-    """A context that lets in only those whose certificate the relying parties' CA issued."""
+    """A context that accepts only clients with a certificate of the relying parties' CA."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.load_cert_chain(pki.directory / "ssl-server.pem", pki.directory / "ssl-server.key")
@@ -118,7 +118,7 @@ def _named(host: str) -> str:
 
 
 def _write(path: Path, text: str) -> None:
-    """Write a file whole: a reader meets all of it or what was there before."""
+    """Write a file atomically: a reader gets the whole file or the one before."""
     temporary = path.with_name(f".{path.name}.new")
     temporary.write_text(text, encoding="utf-8")
     temporary.replace(path)

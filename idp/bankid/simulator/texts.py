@@ -1,4 +1,4 @@
-"""What the phone page says, in Swedish and English."""
+"""The texts of the phone page, in Swedish and English."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""What a relying party may ask for: the requests of the RP API, checked as BankID checks them.
+"""The requests of the RP API v6.0, checked as BankID checks them.
 
 Field names are those of the wire. All length limits count the encoded string (RP API v6.0).
 """
@@ -21,7 +21,7 @@ DOMAIN = r"^[0-9a-z.-]{3,253}$"
 PERSONAL_NUMBER = r"^[0-9]{12}$"
 POLICY = re.compile(r"[0-9]+(?:\.[0-9]+)+")
 WILDCARD_POSITION = 5
-"""The first component of a policy that may be `*`, counted from one."""
+"""The number of the first component of a policy that may be `*`, from one."""
 
 
 class InvalidParametersError(Exception):
@@ -64,7 +64,7 @@ def _policy(value: str) -> str:
 
 
 def matches_policy(policy: str, wanted: list[str] | None) -> bool:
-    """Whether a certificate policy is among those asked for; with none asked for, every one is."""
+    """Whether a certificate policy is accepted; every one is if none was asked for."""
     return wanted is None or any(
         re.fullmatch(re.escape(pattern).replace(r"\*", r"[0-9.]+"), policy) for pattern in wanted
     )
@@ -82,7 +82,7 @@ DeviceIdentifier = Annotated[str, Field(min_length=1, max_length=64)]
 
 
 class Message(BaseModel):
-    """A JSON object without members of other names, whose types are exactly these."""
+    """A JSON object with these members only, each of exactly its type."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
@@ -134,7 +134,7 @@ class App(SomeMember):
 
 
 class StartRequest(Message):
-    """What every start of an order has in common."""
+    """The members that every start of an order has."""
 
     userVisibleData: str | None = None
     userNonVisibleData: str | None = None
@@ -178,7 +178,7 @@ class SignRequest(AuthRequest):
 
 
 class PhoneAuthRequest(StartRequest):
-    """`/phone/auth`: during a call, so there is no device to start the app on."""
+    """`/phone/auth`: an order during a call, without a device that starts the app."""
 
     userVisibleData: ShortText | None = None
     userNonVisibleData: ShortData | None = None
