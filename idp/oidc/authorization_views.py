@@ -87,7 +87,7 @@ def consent(uid: str) -> BaseResponse:
     if request.method == "POST" and request.form.get("answer") == "deny":
         if not consents.deny_consent(user_id, client.client_id, uid, now=utcnow()):
             return journey.over_page(interactions.InteractionOver("answered", client.client_id))
-        return _refuse(AuthorizationError(auth_request.to, "access_denied", "the person said no"))
+        return _refuse(AuthorizationError(auth_request.to, "access_denied", "the person declined"))
     allow_form_to(auth_request.to.redirect_uri)
     page = render_template(
         "oidc/consent.html",

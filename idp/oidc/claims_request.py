@@ -57,7 +57,7 @@ def parse(text: str) -> ClaimsRequest:
 def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        raise MalformedClaims("names a member twice")
+        raise MalformedClaims("has the same member twice")
     return found
 
 
@@ -78,15 +78,15 @@ def _requested_claim(spec: Any) -> RequestedClaim:
     if spec is None:
         return RequestedClaim()
     if not isinstance(spec, dict):
-        raise MalformedClaims("asks for a claim with neither null nor an object")
+        raise MalformedClaims("asks for a claim by a value that is neither null nor an object")
     essential = spec.get("essential", False)
     if not isinstance(essential, bool):
-        raise MalformedClaims("holds an essential that is neither true nor false")
+        raise MalformedClaims("has an essential that is neither true nor false")
     if "value" in spec and "values" in spec:
-        raise MalformedClaims("holds value and values for the same claim")
+        raise MalformedClaims("has both value and values for one claim")
     values = [spec["value"]] if "value" in spec else spec.get("values", [])
     if not isinstance(values, list) or (not values and "values" in spec):
-        raise MalformedClaims("holds values that are no list of at least one")
+        raise MalformedClaims("has values that are not a list of at least one")
     if not all(isinstance(value, Value) for value in values):
-        raise MalformedClaims("holds a value that is not text, a number, true or false")
+        raise MalformedClaims("has a value that is not text, a number, true or false")
     return RequestedClaim(essential, tuple(values))

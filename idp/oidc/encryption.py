@@ -35,7 +35,7 @@ def find_recipient_key(keys: ClientKeys, client: Client, alg: str, now: datetime
     except KeysUnavailable:
         raise ClientKeysUnavailable from None
     if not suited:
-        raise entry_notes.about_keys(NoKey(f"none of the client's keys can be encrypted to by {alg}"), client)
+        raise entry_notes.about_keys(NoKey(f"none of the client's keys suits {alg}"), client)
     # A key for encryption alone goes before one that also signs; among equals the first in the set.
     return min(suited, key=lambda key: len(key.uses))
 

@@ -33,7 +33,7 @@ def _read_hint(token: str, client: Client) -> Hint:
     """
     found = verify_id_token(token)
     if found.get("iss") != provider().issuer or found.get("aud") != client.client_id:
-        raise ValueError("issued by or to somebody else")
+        raise ValueError("another issuer or audience")
     subject = str(found["sub"])
     user_id = UUID(subject) if UUID_TEXT.fullmatch(subject) else sessions.person_of(str(found["sid"]))
     return Hint(subject, user_id, active=user_id is None or people.find_person(user_id) is not None)

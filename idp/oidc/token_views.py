@@ -67,7 +67,7 @@ def userinfo() -> Response:
         if found is None or client is None:
             return refuse(401, "invalid_token", "the access token is unknown, expired or revoked")
         if found.dpop_jkt != (proof.jkt if proof else None):
-            return _dpop_error(401, "invalid_token", "the access token is bound to another key, or to none")
+            return _dpop_error(401, "invalid_token", "the access token is not bound to this key")
         if proof is not None:
             dpop.claim_proof(proof)
     except OAuth2Error as error:
@@ -198,7 +198,7 @@ def push() -> Response:
         return _refuse_push(client, error.error, error.detail, entry_notes.of(error))
     except BadRedirectUri as error:
         log.warning("redirect_uri_refused", client_id=client.client_id, detail=str(error))
-        return _refuse_push(client, "invalid_request", "redirect_uri is not a registered one, given once")
+        return _refuse_push(client, "invalid_request", "redirect_uri must be a registered one, given once")
     request_uri = par.push(client.client_id, parameters, now=now)
     answer = {"request_uri": request_uri, "expires_in": par.LIFETIME_SECONDS}
     return Response(json.dumps(answer), status=201, mimetype="application/json", headers=NO_STORE)

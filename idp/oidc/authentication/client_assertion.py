@@ -46,7 +46,7 @@ def check_assertion(claims: Mapping[str, Any], *, audiences: Collection[str], no
     named = claims.get("aud")
     named = named if isinstance(named, list) else [named]
     if not named or not all(isinstance(name, str) and name in audiences for name in named):
-        raise ValueError("must have the issuer as aud, and nobody else")
+        raise ValueError("must have an aud that names only this provider")
     expires_at = _time(claims, "exp")
     issued_at, not_before = _time(claims, "iat"), _time(claims, "nbf")
     if expires_at is None:
@@ -54,9 +54,9 @@ def check_assertion(claims: Mapping[str, Any], *, audiences: Collection[str], no
     if now >= expires_at + SKEW:
         raise ValueError("has expired")
     if expires_at > now + MAX_LIFETIME + SKEW or (issued_at and expires_at > issued_at + MAX_LIFETIME):
-        raise ValueError("must live for 10 minutes at most")
+        raise ValueError("must expire within 10 minutes")
     if any(moment and moment > now + SKEW for moment in (issued_at, not_before)):
-        raise ValueError("is of the future")
+        raise ValueError("has an iat or nbf in the future")
     jti = claims.get("jti")
     if not isinstance(jti, str) or not jti:
         raise ValueError("must have a jti")
@@ -78,5 +78,5 @@ def _time(claims: Mapping[str, Any], name: str) -> datetime | None:
     if name not in claims:
         return None
     if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < _LATEST:
-        raise ValueError(f"must have seconds since 1970 as {name}")
+        raise ValueError(f"must have a number of seconds since 1970 as {name}")
     return datetime.fromtimestamp(value, UTC)

@@ -61,7 +61,7 @@ class TooManyClientTries(_RetryLater):
     status_code = 429
 
     def __init__(self, wait_seconds: int) -> None:
-        super().__init__("too many failed client authentications, wait before the next", wait_seconds)
+        super().__init__("too many failed client authentications: wait before the next one", wait_seconds)
 
 
 class ClientKeysUnavailable(_RetryLater):
@@ -120,7 +120,7 @@ def _by_secret(
     """The client of a secret in the header or in the form, or a public client by its client_id."""
     if authorization is not None:
         if "client_secret" in form:
-            raise InvalidRequestError("the client authenticates in more than one way")
+            raise InvalidRequestError("the client authenticates by more than one method")
         client_id, secret = _basic(authorization)
         if form.get("client_id", client_id) != client_id:
             raise InvalidRequestError("client_id differs from the one in the Authorization header")
@@ -139,7 +139,7 @@ def _by_assertion(
 ) -> tuple[Client, str]:
     """The client that signed the form's assertion (RFC 7523 §2.2)."""
     if authorization is not None or "client_secret" in form:
-        raise InvalidRequestError("the client authenticates in more than one way")
+        raise InvalidRequestError("the client authenticates by more than one method")
     for name in ASSERTION_FIELDS:
         if name not in form:
             raise InvalidRequestError(f"{name} is missing")
@@ -192,7 +192,7 @@ def _basic(authorization: str) -> tuple[str, str]:
     """Client id and secret of HTTP Basic, each form-urlencoded (RFC 6749 §2.3.1)."""
     scheme, _, value = authorization.partition(" ")
     if scheme.lower() != "basic":
-        raise InvalidClient("the Authorization header is not Basic")
+        raise InvalidClient("the Authorization header must be Basic")
     try:
         client_id, separator, secret = b64decode(value.strip(), validate=True).decode().partition(":")
     except (Base64Error, UnicodeDecodeError, ValueError):

@@ -147,7 +147,7 @@ def _key(found: Unverified) -> ClientKey:
     try:
         key = client_jwks.read_key(found.jwk)
     except ValueError as error:
-        raise ValueError(f"has an unfit jwk: {error}") from None
+        raise ValueError(f"has an unusable jwk, which {error}") from None
     if not key.suits(found.alg):
         raise ValueError("has an alg that does not suit its jwk")
     return replace(key, kid=found.kid)  # the only key: a kid has nothing to choose
@@ -161,13 +161,13 @@ def _check_claims(claims: Mapping[str, Any], method: str, url: str, now: datetim
     if claims.get("htm") != method:
         raise ValueError("must have the method of its request as htm")
     if not isinstance(claims.get("htu"), str) or _normalised(claims["htu"]) != _normalised(url):
-        raise ValueError("must have the address of its request as htu")
+        raise ValueError("must have the URL of its request as htu")
     if not isinstance(issued_at, int | float) or isinstance(issued_at, bool):
-        raise ValueError("must have seconds since 1970 as iat")
+        raise ValueError("must have a number of seconds since 1970 as iat")
     moment = now.timestamp()
     # Written as a condition to hold, because NaN is neither greater nor smaller than anything.
     if not moment - MAX_AGE.total_seconds() < issued_at <= moment + MAX_AHEAD.total_seconds():
-        raise ValueError("must be made when it is sent: its iat is too old, or of the future")
+        raise ValueError("must be new: its iat is too old or in the future")
     return jti, issued_at
 
 
@@ -177,9 +177,9 @@ def _normalised(url: str) -> tuple[str, str, int | None, str]:
         parts = urlsplit(url)
         port = parts.port
     except ValueError:
-        raise ValueError("has an htu that is no address") from None
+        raise ValueError("has an htu that is not a URL") from None
     if parts.username is not None or not parts.hostname:
-        raise ValueError("has an htu that is no address")
+        raise ValueError("has an htu that is not a URL")
     path = _ESCAPED.sub(_unescaped, parts.path) or "/"
     port = _DEFAULT_PORTS.get(parts.scheme) if port is None else port
     return parts.scheme, parts.hostname, port, path

@@ -143,7 +143,7 @@ def parse(sent: Iterable[tuple[str, str]], context: RequestContext) -> Authoriza
     if request_uri.startswith(PUSHED_URN):
         # The client_id beside it is required, all else is ignored (RFC 9126 §4).
         if "request_uri" in found.repeated or "request" in found.parameters:
-            raise BadAuthorizationRequest("request_uri is given more than once, or beside a request object")
+            raise BadAuthorizationRequest("request_uri must be given once, without a request object")
         pushed = context.find_pushed(request_uri, client)
         return _read(Sent(pushed.parameters), client, context, pushed=pushed.hash)
     request = _read_sent(found, client, context)
@@ -161,11 +161,11 @@ def parse_pushed(
     """The request that an authenticated client pushes (RFC 9126 §2.1), checked as `parse` does."""
     found = parameters.collect(sent)
     if "request_uri" in found.parameters:
-        raise BadAuthorizationRequest("a pushed request holds no request_uri")
+        raise BadAuthorizationRequest("a pushed request must not contain request_uri")
     # A request object holds the client_id itself: it need not be beside it too (RFC 9126 §3).
     left_out = client.client_id if "request" in found.parameters else None
     if found.parameters.get("client_id", left_out) != client.client_id or "client_id" in found.repeated:
-        raise BadAuthorizationRequest("client_id is missing, or not the one of the authenticated client")
+        raise BadAuthorizationRequest("client_id is missing, or is not that of the authenticated client")
     return _read_sent(found, client, context)
 
 
@@ -206,7 +206,7 @@ def _read_sent(sent: Sent, client: Client, context: RequestContext) -> Authoriza
     try:
         sent.check()
         if "request_uri" in sent.parameters:
-            raise RequestError("invalid_request", "request and request_uri do not go together")
+            raise RequestError("invalid_request", "request and request_uri must not be given together")
         opened = context.open_request(sent.parameters["request"], client)
         for name in ("client_id", "response_type"):
             if sent.parameters.get(name, opened.get(name)) != opened.get(name):
@@ -271,13 +271,13 @@ def _read_checked(to: ReturnTo, given: Mapping[str, str], context: RequestContex
         raise RequestError("registration_not_supported", "registration is not supported")
     if not client.check_grant_type("authorization_code"):
         error = RequestError(
-            "unauthorized_client", "this client is not registered for the authorization code"
+            "unauthorized_client", "this client is not registered for the grant authorization_code"
         )
         raise entry_notes.about(error, client, "grant_types", "authorization_code")
     if "response_type" not in given:
         raise RequestError("invalid_request", "response_type is missing")
     if given["response_type"] != "code":
-        raise RequestError("unsupported_response_type", "the only response_type is code")
+        raise RequestError("unsupported_response_type", "response_type must be code")
     if given.get("response_mode", "query") not in RESPONSE_MODES:
         raise RequestError("invalid_request", "response_mode must be query or form_post")
     requested_claims = _claims(given)
@@ -312,7 +312,7 @@ def _scope(client: Client, given: Mapping[str, str]) -> str:
     """The known scopes among those requested, in their order; others are ignored (OIDC Core §3.1.2.1)."""
     requested = list(dict.fromkeys(given.get("scope", "").split()))
     if "openid" not in requested:
-        raise RequestError("invalid_scope", "scope must hold openid")
+        raise RequestError("invalid_scope", "scope must contain openid")
     known = [name for name in requested if name in SCOPE_CLAIMS]
     for name in known:
         if name not in client.scopes:
@@ -331,7 +331,7 @@ def _code_challenge(client: Client, given: Mapping[str, str]) -> str | None:
     method = given.get("code_challenge_method")
     if challenge is None:
         if method is not None:
-            raise RequestError("invalid_request", "code_challenge_method without code_challenge")
+            raise RequestError("invalid_request", "code_challenge_method is given without code_challenge")
         if client.require_pkce:
             error = RequestError("invalid_request", "PKCE is required: send code_challenge with method S256")
             raise entry_notes.about(error, client, "require_pkce")

@@ -52,9 +52,9 @@ def decide(
     """
     silent = "none" in request.prompt
     if event is None or not request.requirement.satisfied_by(event):
-        return Refuse("login_required", "nobody is logged in as required") if silent else AskLogin()
+        return Refuse("login_required", "no session meets the request") if silent else AskLogin()
     if request.subjects and subject not in request.subjects:
-        return Refuse("login_required", "somebody else is logged in than the request names")
+        return Refuse("login_required", "the person who is logged in is not the one that the request names")
     if not may_use(request.client, company):
         return Refuse("access_denied", "this person may not use this client")
     if _needs_consent(request, consented_at):

@@ -46,7 +46,7 @@ def bind_to_key(parameters: Mapping[str, str], jkt: str | None) -> Mapping[str, 
     if jkt is None:
         return parameters
     if parameters.get("dpop_jkt", jkt) != jkt:
-        raise InvalidProof("is made with another key than that of dpop_jkt")
+        raise InvalidProof("is signed with a key other than that of dpop_jkt")
     return {**parameters, "dpop_jkt": jkt}
 
 

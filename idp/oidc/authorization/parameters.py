@@ -52,7 +52,7 @@ class Sent:
             raise RequestError("invalid_request", f"{min(self.repeated)} is given more than once")
         for name, value in self.parameters.items():
             if is_malformed(name, value):
-                raise RequestError("invalid_request", f"{name} is too long or holds control characters")
+                raise RequestError("invalid_request", f"{name} is too long or contains control characters")
 
 
 def collect(pairs: Iterable[tuple[str, str]]) -> Sent:

@@ -69,15 +69,15 @@ def _check(claims: Mapping[str, Any], client: Client, audiences: Collection[str]
     audience = claims.get("aud")
     named = audience if isinstance(audience, list) else [audience]
     if claims.get("iss") != client.client_id:
-        raise ValueError("has an iss that is not the client_id")
+        raise ValueError("has an iss other than the client_id")
     if not any(isinstance(name, str) and name in audiences for name in named):
-        raise ValueError("has an aud that is not this provider")
+        raise ValueError("has an aud other than this provider")
     if claims.get("client_id") != client.client_id:
-        raise ValueError("holds no client_id, or another one than its sender's")
+        raise ValueError("has no client_id, or one other than its sender's")
     if claims.get("sub") == client.client_id:
-        raise ValueError("could pass for client authentication: leave out sub")  # RFC 9101 §10.8
+        raise ValueError("must not have the client_id as sub")  # RFC 9101 §10.8
     if "request" in claims or "request_uri" in claims:
-        raise ValueError("holds request or request_uri")
+        raise ValueError("must not contain request or request_uri")
     if "exp" in claims and moment >= _number(claims, "exp"):
         raise ValueError("has expired")
     if "nbf" in claims and moment < _number(claims, "nbf") - CLOCK_SKEW_SECONDS:
@@ -101,4 +101,4 @@ def _text(name: str, value: Any) -> str:
         return json.dumps(value)
     if name == "max_age" and isinstance(value, int) and not isinstance(value, bool):
         return str(value)
-    raise ValueError(f"holds a {name} of the wrong type")
+    raise ValueError(f"has a {name} of the wrong type")

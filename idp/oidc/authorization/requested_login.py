@@ -41,9 +41,9 @@ def prompt(parameters: Mapping[str, str]) -> frozenset[str]:
     """The values of `prompt` (OIDC Core §3.1.2.1). Raises `RequestError`."""
     values = frozenset(parameters.get("prompt", "").split())
     if not values <= set(PROMPTS):
-        raise RequestError("invalid_request", "prompt holds an unknown value")
+        raise RequestError("invalid_request", "prompt contains an unknown value")
     if "none" in values and len(values) > 1:
-        raise RequestError("invalid_request", "prompt none goes with no other value")
+        raise RequestError("invalid_request", "prompt none must not be combined with another value")
     return values
 
 
@@ -70,7 +70,7 @@ def requested_person(
             "invalid_request", "id_token_hint is not an ID token issued to this client"
         ) from None
     if not hint.active:
-        raise RequestError("login_required", "the person of the id_token_hint cannot log in any more")
+        raise RequestError("login_required", "the person of the id_token_hint can no longer log in")
     different = RequestError("login_required", "id_token_hint and claims name different people")
     if hint.user_id is None:
         if subjects and hint.subject not in subjects:
@@ -122,7 +122,7 @@ def _subjects(client: Client, requested_claims: ClaimsRequest) -> tuple[str, ...
     if client.subject_type == "public":
         found = tuple(value for value in found if UUID_TEXT.fullmatch(value))
     if values and not found:
-        raise RequestError("login_required", "no account has the sub that claims asks for")
+        raise RequestError("login_required", "no account has the sub that the claims parameter asks for")
     return found
 
 
@@ -136,7 +136,7 @@ def _methods(client: Client, parameters: Mapping[str, str], acrs: Mapping[str, s
         return tuple(client.login_methods)
     if requested not in client.login_methods or requested not in acrs:
         error = RequestError(
-            "unmet_authentication_requirements", "no login method of this client goes by that authnProvider"
+            "unmet_authentication_requirements", "this client has no login method with that authnProvider"
         )
         raise entry_notes.about(error, client, "login_methods", requested)
     return (requested,)
@@ -154,7 +154,8 @@ def _acr_values(
     if claim.essential and claim.values:
         if not reachable_values:
             error = RequestError(
-                "unmet_authentication_requirements", "no login method reaches the essential acr"
+                "unmet_authentication_requirements",
+                "no login method reaches the essential acr",
             )
             raise entry_notes.about(error, client, "login_methods", claim.values)
         return reachable_values

@@ -45,12 +45,12 @@ def parse(text: str) -> UserMessage | None:
         if name != "message":
             continue
         if separator and not _LANGUAGE_TAG.fullmatch(language):
-            raise MalformedMessage("names a language by something that is no language tag")
+            raise MalformedMessage("has a member whose language is not a language tag")
         if language.lower() in texts:
-            raise MalformedMessage("names a language twice")
+            raise MalformedMessage("has two messages in one language")
         texts[language.lower()] = _text(value)
     if not 1 <= len(texts) <= MAX_LANGUAGES:
-        raise MalformedMessage(f"must hold 1 to {MAX_LANGUAGES} messages")
+        raise MalformedMessage(f"must contain 1 to {MAX_LANGUAGES} messages")
     known = MIME_TYPES.get(mime_type.lower().replace(" ", "").removesuffix(";charset=utf-8"))
     return UserMessage(texts, known) if known else None
 
@@ -68,14 +68,14 @@ def _text(value: Any) -> str:
     text = text.replace("\r\n", "\n")
     # Control and format characters could hide or turn round the text beside them.
     if not text.strip() or any(category(letter) in _UNFIT and letter != "\n" for letter in text):
-        raise MalformedMessage("has a message of characters that cannot be shown")
+        raise MalformedMessage("has a message with characters that cannot be shown")
     return text
 
 
 def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        raise MalformedMessage("names a member twice")
+        raise MalformedMessage("has the same member twice")
     return found
 
 

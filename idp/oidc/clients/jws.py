@@ -40,14 +40,14 @@ def read(token: str, *, algs: Collection[str], typs: Collection[str]) -> Unverif
         claims = json.loads(urlsafe_b64decode(payload_part))
         signature = urlsafe_b64decode(signature_part)
     except (ValueError, RecursionError):
-        raise ValueError("is no compact JWT") from None
+        raise ValueError("is not a compact JWT") from None
     if not isinstance(header, dict) or not isinstance(claims, dict):
-        raise ValueError("is no compact JWT")
+        raise ValueError("is not a compact JWT")
     alg, kid, typ = (header.get(name) for name in ("alg", "kid", "typ"))
     if not isinstance(alg, str) or alg not in algs:
         raise ValueError(f"must have an alg of {', '.join(algs)}")
     if "crit" in header or header.get("b64", True) is not True:
-        raise ValueError("has a crit header, which nobody here understands")
+        raise ValueError("has a crit header, which is not supported")
     if not isinstance(kid, str | None) or not isinstance(typ, str | None):
         raise ValueError("has a header of the wrong type")
     if typ is not None and typ.lower().removeprefix("application/") not in typs:

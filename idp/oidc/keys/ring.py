@@ -107,9 +107,9 @@ class KeyRing:
         try:
             header = json.loads(urlsafe_b64decode(token.encode("ascii").split(b".")[0]))
         except (ValueError, RecursionError):
-            raise ValueError("is no compact JWE") from None
+            raise ValueError("is not a compact JWE") from None
         if not isinstance(header, dict):
-            raise ValueError("is no compact JWE")
+            raise ValueError("is not a compact JWE")
         alg, enc, kid = (header.get(name) for name in ("alg", "enc", "kid"))
         if alg not in DECRYPTION_ALGS or enc not in CONTENT_ENCS:
             known = ", ".join(DECRYPTION_ALGS), " or ".join(CONTENT_ENCS)
@@ -121,7 +121,7 @@ class KeyRing:
         current = self._current()
         key = current.active.get(alg) if kid is None else current.by_kid.get(str(kid))
         if key is None or key.alg != alg:
-            raise ValueError(f"is encrypted to no {alg} key of ours")
+            raise ValueError(f"is not encrypted to one of our {alg} keys")
         try:
             found = decrypt_compact(token, key.key, algorithms=[alg, enc])
             return (found.plaintext or b"").decode("ascii")
@@ -217,7 +217,7 @@ def _verified(token: str, keys: Mapping[str, ProviderKey | PastKey], typ: str | 
         header = json.loads(urlsafe_b64decode(header_part))
         payload, signature = urlsafe_b64decode(payload_part), urlsafe_b64decode(signature_part)
     except (ValueError, RecursionError):
-        raise ValueError("the token is no compact JWS") from None
+        raise ValueError("the token is not a compact JWS") from None
     if not isinstance(header, dict) or header.keys() != {"alg", "kid", "typ"}:
         raise ValueError("the token's header is not one of ours")
     kid = header["kid"]

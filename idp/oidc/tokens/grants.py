@@ -190,12 +190,12 @@ class RefreshGrant(BaseGrant, TokenEndpointMixin):  # type: ignore[misc]
         client: Client = self.request.client
         _refuse_if_over(client, presented.granted, presented.company)
         if not {"openid", OFFLINE} <= client.scopes:
-            over = InvalidGrantError("this client may not have refresh tokens any more")
+            over = InvalidGrantError("this client may no longer have refresh tokens")
             raise entry_notes.about(over, client, "scope", f"openid {OFFLINE}")
         granted = _registered_scope(client, presented.granted).split()
         requested = self.request.form.get("scope", "").split()
         if not set(requested) <= set(granted):
-            more = InvalidScopeError("scope holds more than was granted")
+            more = InvalidScopeError("scope contains more than was granted")
             raise entry_notes.about(more, client, "scope", " ".join(requested))
         return " ".join(scope for scope in granted if not requested or scope in requested)
 
@@ -211,7 +211,7 @@ class ClientGrant(BaseGrant, TokenEndpointMixin):  # type: ignore[misc]
         """Authenticate the client. Each scope is about a person, so none can be requested."""
         self.request.client = _client_for(self)
         if "scope" in self.request.form:
-            raise InvalidScopeError("a client by itself can have no scope")
+            raise InvalidScopeError("a client without a person must not ask for a scope")
 
     def create_token_response(self) -> TokenResponse:
         """The access token alone (RFC 6749 §4.4.3)."""
@@ -240,10 +240,10 @@ def _refuse_if_over(client: Client, granted: Granted, company: str | None) -> No
     clients.yaml as it is now counts, not as it was when the person logged in.
     """
     if client.companies and company not in client.companies:
-        over = InvalidGrantError("this person may not use this client any more")
+        over = InvalidGrantError("this person may no longer use this client")
         raise entry_notes.about(over, client, "companies", company)
     if granted.method is not None and granted.method not in client.login_methods:
-        over = InvalidGrantError("the login was by a method that this client does not take any more")
+        over = InvalidGrantError("the login was by a method that this client no longer accepts")
         raise entry_notes.about(over, client, "login_methods", granted.method)
 
 

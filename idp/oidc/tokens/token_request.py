@@ -65,6 +65,6 @@ def read_form(pairs: list[tuple[str, str]]) -> dict[str, str]:
         if name in form:
             raise InvalidRequestError("a parameter is given more than once")
         if CONTROL.search(value):
-            raise InvalidRequestError("a parameter holds control characters or is no UTF-8")
+            raise InvalidRequestError("a parameter contains control characters or is not UTF-8")
         form[name] = value
     return {name: value for name, value in form.items() if value}

@@ -75,8 +75,8 @@ def test_the_kid_may_be_left_out_and_the_next_key_be_used(ring: KeyRing) -> None
     ("changes", "words"),
     [
         ({"enc": "A128CBC-HS256"}, "must be encrypted by one of"),
-        ({"alg": "RSA-OAEP"}, "to no RSA-OAEP key of ours"),
-        ({"kid": "unknown"}, "to no RSA-OAEP-256 key of ours"),
+        ({"alg": "RSA-OAEP"}, "not encrypted to one of our RSA-OAEP keys"),
+        ({"kid": "unknown"}, "not encrypted to one of our RSA-OAEP-256 keys"),
         ({"zip": "DEF"}, "may have in its JWE header only"),
         ({"jku": "https://evil.example/"}, "may have in its JWE header only"),
         ({"cty": "json"}, "must have a signed JWT inside"),
@@ -92,7 +92,7 @@ def test_a_jwe_with_one_thing_changed_is_refused(ring: KeyRing, changes: dict[st
 
 def test_a_signing_key_opens_nothing(ring: KeyRing) -> None:
     jwk = {**published(ring, "RS256").as_dict(), "use": "enc", "alg": "RSA-OAEP-256"}
-    with pytest.raises(ValueError, match="key of ours"):
+    with pytest.raises(ValueError, match="to one of our"):
         ring.decrypt(encrypted(RSAKey.import_key(jwk)))
 
 
@@ -124,7 +124,7 @@ def test_another_recipients_token_and_a_changed_one_look_the_same(ring: KeyRing)
 
 @pytest.mark.parametrize("token", ["", "....", "å....", "e30....", "W10....", "W1tb" * 3000])
 def test_a_text_that_is_not_a_jwe_is_refused(ring: KeyRing, token: str) -> None:
-    with pytest.raises(ValueError, match=r"is no compact JWE|must be encrypted by"):
+    with pytest.raises(ValueError, match=r"is not a compact JWE|must be encrypted by"):
         ring.decrypt(token)
 
 
@@ -145,5 +145,5 @@ def test_rotation_keeps_what_apps_may_still_encrypt_to(tmp_path: Path) -> None:
     assert line.endswith("active, decrypts RSA-OAEP")
     assert ring.decrypt(encrypted(old, alg="RSA-OAEP")) == INNER
     moment += DAY
-    with pytest.raises(ValueError, match="key of ours"):
+    with pytest.raises(ValueError, match="to one of our"):
         ring.decrypt(encrypted(old, alg="RSA-OAEP"))
