@@ -7,6 +7,7 @@ from typing import Any
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
+from idp.bankid.simulator.evidence import Defect
 from idp.bankid.simulator.faults import FAILED_HINTS
 from idp.bankid.simulator.people import PEOPLE, Person
 from tests.factories import PASSWORD, make_client
@@ -38,10 +39,6 @@ CLIENTS = {
     ),
 }
 BJORN, NOBODY, SEVERAL, DISABLED = PEOPLE[1], PEOPLE[2], PEOPLE[3], PEOPLE[4]
-DEFECTS = (
-    *("bad_digest", "bad_signature", "foreign_root", "expired_leaf", "revoked", "old_ocsp", "wrong_nonce"),
-    *("swapped_person", "other_policy", "other_visible_text", "other_relying_party", "doctype"),
-)
 
 
 def cases(world: World) -> Cases:
@@ -181,7 +178,7 @@ def _failures(world: World) -> Cases:
         yield f"failed, {hint}: poll", partial(poll, visitor)
         world.phone.no_faults()
         yield f"failed, {hint}: page", partial(show, visitor)
-    for defect in DEFECTS:
+    for defect in Defect:
         visitor, _ = visit(world)
         world.phone.fault("evidence", defect)
         approve(world)

@@ -4,6 +4,7 @@ from functools import partial
 
 from werkzeug.test import TestResponse
 
+from idp.bankid.setup import BANKID
 from idp.bankid.simulator.faults import HttpFault
 from tests.factories import make_client
 from tests.fakes.relying_party import HTTPS
@@ -41,12 +42,30 @@ def cases(world: World) -> Cases:
         world.phone.fault("http", fault, 1, "cancel")
         yield f"cancel, {fault}", partial(visitor.post, page, "cancel")
         world.phone.no_faults()
+    yield from _all_places_taken(world)
     yield from _limits(world)
     yield from _long_silence(world)
 
 
 def _start(world: World) -> TestResponse:
     return visit(world)[1]
+
+
+def _all_places_taken(world: World) -> Cases:
+    """As many calls to BankID at once as there may be."""
+    world.clock.shift(60)
+    visitor, _ = visit(world)
+    calls, taken = BANKID.of(world.app).calls, 0
+    while calls.acquire(blocking=False):
+        taken += 1
+    try:
+        yield "no place for a call: start", partial(_start, world)
+        world.clock.shift(2)
+        yield "no place for a call: poll", partial(poll, visitor)
+    finally:
+        for _ in range(taken):
+            calls.release()
+    yield "a place for a call again: start", partial(_start, world)
 
 
 def _limits(world: World) -> Cases:

@@ -24,6 +24,7 @@ def make_key_client(**changes: Any) -> dict[str, Any]:
     return make_client(**{"token_endpoint_auth_method": "private_key_jwt", "client_secrets": None, **changes})
 
 
+ES256 = public("ES256")["keys"][0]
 CLIENTS = {
     "portal": make_client(grant_types=GRANTS),
     "other": make_client(grant_types=GRANTS),
@@ -33,6 +34,7 @@ CLIENTS = {
     "pinned": make_key_client(
         grant_types=GRANTS, jwks=public("RS256", kid=None), token_endpoint_auth_signing_alg="PS256"
     ),
+    "twins": make_key_client(grant_types=GRANTS, jwks={"keys": [ES256, {**ES256, "kid": "twin"}]}),
     "elsewhere": make_key_client(grant_types=GRANTS, jwks_uri="http://127.0.0.1:9/jwks"),
 }
 
@@ -189,6 +191,8 @@ def cases(world: World) -> Cases:
     others = {
         "one alg": sign(claims("pinned"), alg="PS256", header={"kid": None}),
         "one alg, by another": sign(claims("pinned"), alg="RS256", header={"kid": None}),
+        "one of two keys": sign(claims("twins")),
+        "either of two keys": sign(claims("twins"), header={"kid": None}),
         "keys that cannot be fetched": sign(claims("elsewhere")),
         "keys that cannot be fetched, expired": sign(claims("elsewhere", exp=1)),
     }

@@ -1,6 +1,7 @@
 """The authorization endpoint: refused because of who is, or is not, logged in (OIDC Core §3.1.2.3)."""
 
 import json
+from base64 import urlsafe_b64decode
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -31,6 +32,22 @@ CLIENTS = {
     "signed": make_client(**at("signed"), userinfo_signed_response_alg="ES256"),
     "bankid-only": make_client(**at("bankid-only"), login_methods=["bankid"]),
 }
+
+
+HEADERS: dict[str, dict[str, Any]] = {
+    "another alg": {"alg": "ES256"},
+    "an unknown kid": {"kid": "x"},
+    "a kid that is a number": {"kid": 1},
+    "another typ": {"typ": "at+jwt"},
+    "crit": {"crit": ["exp"]},
+    "a long header": {"kid": "x" * 5000},
+}
+
+
+def _header(token: str) -> dict[str, Any]:
+    part = token.partition(".")[0]
+    found: dict[str, Any] = json.loads(urlsafe_b64decode(part + "=" * (-len(part) % 4)))
+    return found
 
 
 def silent(world: World, client_id: str = "portal", **changes: Any) -> TestResponse:
@@ -100,6 +117,10 @@ def _hints(world: World) -> Cases:
     yield "hint in order", partial(hinted, id_token_hint=tokens.id_token)
     yield "hint with its signature cut", partial(hinted, id_token_hint=f"{header}.{payload}.{signature[:-4]}")
     yield "hint with alg none", partial(hinted, id_token_hint=f"{unsigned}.{payload}.")
+    for name, changes in HEADERS.items():
+        said = base64url(json.dumps({**_header(tokens.id_token), **changes}).encode())
+        hint = f"{said}.{payload}.{signature}"
+        yield f"hint with {name}", partial(hinted, id_token_hint=hint)
     yield "hint that is an access token", partial(hinted, id_token_hint=tokens.access_token)
     apis, their_tokens = world.tokens("apis")
     yield (

@@ -70,6 +70,27 @@ def proofs(path: str, **valid: Any) -> dict[str, str]:
         "alg of another key": {"alg": "RS256"},
         "crit": {"crit": ["exp"]},
     }
+    public = KEYS["ES256"].as_dict(private=False)
+    small = {"kty": "RSA", "n": "AQAB" * 40, "e": "AQAB"}
+    jwks: dict[str, Any] = {
+        "text": "x",
+        "a list": [public],
+        "empty": {},
+        "of an unknown kind": {**public, "kty": "XX"},
+        "of an unknown curve": {**public, "crv": "secp256k1"},
+        "without a coordinate": {name: value for name, value in public.items() if name != "y"},
+        "with another coordinate": {**public, "y": public["x"]},
+        "with a coordinate that is a number": {**public, "y": 1},
+        "of a small RSA key": small,
+        "of an RSA key without an exponent": {**KEYS["RS256"].as_dict(private=False), "e": "AA"},
+        "of an RSA key in other letters": {**KEYS["RS256"].as_dict(private=False), "n": "å"},
+        "of X25519": {"kty": "OKP", "crv": "X25519", "x": KEYS["EdDSA"].as_dict(private=False)["x"]},
+        "for nothing": {**public, "key_ops": []},
+        "of an unknown use": {**public, "use": "x"},
+        "for another alg": {**public, "alg": "ES384"},
+        "with an empty kid": {**public, "kid": ""},
+    }
+    headers |= {f"jwk {name}": {"jwk": jwk} for name, jwk in jwks.items()}
     found |= {name: sign(good(), header=changes) for name, changes in headers.items()}
     cut = sign(good()).rpartition(".")[0]
     return found | {

@@ -1,5 +1,6 @@
 """Request objects, in the browser's request and pushed (RFC 9101, OIDC Core §6.1)."""
 
+import json
 import time
 from collections.abc import Iterator
 from functools import partial
@@ -9,6 +10,7 @@ from joserfc import jwe
 from joserfc.jwk import ECKey, RSAKey
 from werkzeug.test import TestResponse
 
+from idp.tokens import base64url
 from tests.conftest import ISSUER
 from tests.factories import make_client
 from tests.fakes import assertions
@@ -127,6 +129,21 @@ def objects(rp: RelyingParty) -> Iterator[tuple[str, str]]:
     yield "too long", sign(facts(rp, filling="x" * 18_000))
 
 
+JWE_HEADERS: dict[str, Any] = {
+    "header that is a list": [],
+    "alg dir": {"alg": "dir", "enc": "A128GCM"},
+    "alg missing": {"enc": "A128GCM"},
+    "enc unknown": {"alg": "RSA-OAEP", "enc": "A192GCM"},
+    "zip": {"alg": "RSA-OAEP", "enc": "A128GCM", "zip": "DEF"},
+    "kid a number": {"alg": "RSA-OAEP", "enc": "A128GCM", "kid": 1},
+}
+
+
+def with_header(token: str, header: Any) -> str:
+    """A JWE whose header says something else."""
+    return base64url(json.dumps(header).encode()) + "." + token.partition(".")[2]
+
+
 def encrypted_objects(rp: RelyingParty) -> Iterator[tuple[str, str]]:
     valid = sign(facts(rp))
     yield "encrypted, nothing changed", encrypted(rp, valid)
@@ -136,6 +153,10 @@ def encrypted_objects(rp: RelyingParty) -> Iterator[tuple[str, str]]:
     yield "encrypted twice", encrypted(rp, encrypted(rp, valid))
     yield "encrypted by an alg that is not announced", encrypted(rp, valid, alg="RSA-OAEP-256")
     yield "encrypted, cut", encrypted(rp, valid)[:-8]
+    yield "encrypted, kid unknown", encrypted(rp, valid, kid="x")
+    yield "encrypted, cty of something else", encrypted(rp, valid, cty="text")
+    for name, header in JWE_HEADERS.items():
+        yield f"encrypted, {name}", with_header(encrypted(rp, valid), header)
     yield "five parts of nothing", "a.b.c.d.e"
 
 
