@@ -9,6 +9,7 @@ from idp.account import activity
 from idp.clock import utcnow
 from idp.i18n import moment
 from idp.login import guard
+from idp.login.sessions import LiveSession
 from idp.oidc import consents
 from idp.oidc.claims import SCOPE_TEXTS
 
@@ -17,9 +18,7 @@ blueprint = Blueprint("activity", __name__, url_prefix="/account")
 
 @blueprint.post("/sessions/<uuid:session_id>/end")
 @guard.login_required
-def end_session(session_id: UUID) -> Response:
-    live = guard.current_session()
-    assert live is not None
+def end_session(live: LiveSession, session_id: UUID) -> Response:
     activity.end_session(live, session_id, now=utcnow())
     if session_id != live.id:
         return redirect(url_for("account.index", _anchor="sessions"), 303)
@@ -31,18 +30,14 @@ def end_session(session_id: UUID) -> Response:
 
 @blueprint.post("/sessions/end-others")
 @guard.login_required
-def end_others() -> Response:
-    live = guard.current_session()
-    assert live is not None
+def end_others(live: LiveSession) -> Response:
     activity.end_others(live, now=utcnow())
     return redirect(url_for("account.index", _anchor="sessions"), 303)
 
 
 @blueprint.get("/history")
 @guard.login_required
-def history() -> Response:
-    live = guard.current_session()
-    assert live is not None
+def history(live: LiveSession) -> Response:
     happenings = [
         {
             "at": moment(one.at),
@@ -59,9 +54,7 @@ def history() -> Response:
 
 @blueprint.get("/apps")
 @guard.login_required
-def apps() -> Response:
-    live = guard.current_session()
-    assert live is not None
+def apps(live: LiveSession) -> Response:
     shared = [
         {
             "client_id": one.client_id,
@@ -76,9 +69,7 @@ def apps() -> Response:
 
 @blueprint.post("/apps/revoke")
 @guard.login_required
-def revoke() -> Response:
-    live = guard.current_session()
-    assert live is not None
+def revoke(live: LiveSession) -> Response:
     client_id = request.form.get("client_id", "").replace("\0", "")  # PostgreSQL refuses to look for a NUL
     consents.revoke_consent(live.event.user_id, client_id, now=utcnow())
     return redirect(url_for("activity.apps"), 303)

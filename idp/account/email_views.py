@@ -9,6 +9,7 @@ from idp.account.email_change import LinkOver, OpenLink
 from idp.clock import utcnow
 from idp.extensions import current_settings
 from idp.login import guard
+from idp.login.sessions import LiveSession
 
 blueprint = Blueprint("email_change", __name__)
 
@@ -42,9 +43,7 @@ def confirmed() -> Response:
 
 @blueprint.post("/account/email/withdraw")
 @guard.login_required
-def withdraw() -> Response:
+def withdraw(live: LiveSession) -> Response:
     """Keep the old address."""
-    live = guard.current_session()
-    assert live is not None
     email_change.withdraw(live.event.user_id, now=utcnow())
     return redirect(url_for("account.index"), 303)

@@ -34,9 +34,8 @@ class LinkingOver(Exception):
 
 @blueprint.post("/account/bankid")
 @guard.login_required
-def begin() -> BaseResponse:
+def begin(live: LiveSession) -> BaseResponse:
     """Begin to link: `device` (this, other) says where the app is. An old login is renewed first."""
-    live = _live()
     device = "this" if request.form.get("device") == "this" else "other"
     if not guard.is_fresh(live):
         return guard.log_in_again(live, return_endpoint=linking.ENDPOINT, kept=linking.kept(live, device))
@@ -124,9 +123,8 @@ def confirm(live: LiveSession, interaction: Interaction) -> BaseResponse:
 
 @blueprint.route("/account/bankid/unlink", methods=["GET", "POST"])
 @guard.login_required
-def unlink() -> BaseResponse:
+def unlink(live: LiveSession) -> BaseResponse:
     """Ask, then take the BankID away. Somebody without a password is shown how to get one first."""
-    live = _live()
     linked = bankid_links.state(live.event.user_id, keys=NUMBER_KEYS.current())
     user = accounts.find(live.event.user_id)
     if linked is None or user is None:
@@ -145,12 +143,6 @@ def unlink() -> BaseResponse:
         account_url=_section_url(),
     )
     return make_response(page)
-
-
-def _live() -> LiveSession:
-    live = guard.current_session()
-    assert live is not None
-    return live
 
 
 def _load(uid: str, live: LiveSession) -> Interaction:

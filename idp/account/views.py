@@ -32,9 +32,8 @@ BUSY_SECONDS = 5
 
 @blueprint.get("/account")
 @guard.login_required
-def index() -> Response:
+def index(live: LiveSession) -> Response:
     """The page as it is stored."""
-    live = _live()
     before = _details(live)
     saved = "account_saved" in session and session.pop("account_saved")
     apps, has_number = _apps(live), NUMBER_KEYS.find() is not None
@@ -61,9 +60,8 @@ def save() -> Response:
 
 
 @guard.login_required
-def _save() -> Response:
+def _save(live: LiveSession) -> Response:
     """Save, but ask for a recent login first where it changes how the person logs in."""
-    live = _live()
     before = _details(live)
     form = _form(live, before, request.form)
     if form.seen_version != before.version:
@@ -135,13 +133,12 @@ def resume(uid: str) -> Response:
 
 @blueprint.get("/account/start")
 @guard.login_required
-def landing() -> Response:
+def landing(live: LiveSession) -> Response:
     """Where a direct login leads: the relying app of the person's choice, else Mina uppgifter.
 
     Browsers apply form-action to every redirect after a form, and the login form's page did not know the app:
     so they, who ask for HTML, get a page that goes on by itself.
     """
-    live = _live()
     chosen = _details(live).choices.start_page
     client = PROVIDER.current().clients.get(chosen) if chosen else None
     address = start_page.address(client, company=live.company, issuer=current_settings().issuer)
@@ -250,9 +247,3 @@ def _close(uid: str) -> None:
 
 def _details(live: LiveSession) -> Details:
     return service.details(live.event.user_id, keys=NUMBER_KEYS.find(), now=utcnow())
-
-
-def _live() -> LiveSession:
-    live = guard.current_session()
-    assert live is not None
-    return live

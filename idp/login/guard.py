@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from datetime import timedelta
 from functools import wraps
-from typing import Any, ParamSpec
+from typing import Any, Concatenate, ParamSpec
 from uuid import UUID
 
 from flask import current_app, g, redirect, request, url_for
@@ -91,15 +91,19 @@ def session_needed() -> SessionNeeded:
     return SessionNeeded(path or url_for("login.direct"))
 
 
-def login_required(view: Callable[P, Any]) -> Callable[P, Any]:
-    """Let only somebody who is logged in see a page of ours; others log in first and come back to it."""
+def login_required(view: Callable[Concatenate[LiveSession, P], Any]) -> Callable[P, Any]:
+    """Show a page of ours to people who are logged in; everybody else logs in first and comes back to it.
+
+    The view gets the session in force as its first argument. Raises `SessionNeeded` for a form that was sent
+    after the session had ended.
+    """
 
     @wraps(view)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> Any:
         live = current_session()
         if live is not None:
             i18n.prefer(live.locale)
-            return view(*args, **kwargs)
+            return view(live, *args, **kwargs)
         if request.method != "GET":
             raise session_needed()
         return log_in_first(return_endpoint=request.endpoint or "account.index", kept={})
