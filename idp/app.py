@@ -25,7 +25,6 @@ from idp.account import activity_views, email_change, email_views, linking_views
 from idp.account import views as account_views
 from idp.admin import views as admin_views
 from idp.audit import AuditRow
-from idp.bankid import launch
 from idp.bankid import method as bankid_method
 from idp.bankid import views as bankid_views
 from idp.bankid.api import named_certificates
@@ -55,6 +54,7 @@ from idp.password import views as password_views
 from idp.ratelimit import LIMITER, RateLimiter
 from idp.reference import request_facts
 from idp.templating import LanguageEnvironment
+from idp.user_agent import recognise
 from idp.users import accounts, bankid_links
 from idp.users import mails as user_mails
 from idp.users.mails import Notice
@@ -286,7 +286,7 @@ def _tell_of_new_method(
 ) -> None:
     user = accounts.find(user_id)
     if user is not None:
-        notice = Notice(current_settings(), address, launch.detect(user_agent).described)
+        notice = Notice(current_settings(), address, recognise(user_agent).described)
         user_mails.queue_method_notice(user, methods.named(method).in_words, notice=notice, now=now)
 
 

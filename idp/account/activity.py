@@ -3,6 +3,7 @@
 from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from ipaddress import IPv6Address, ip_address, ip_network
 from itertools import groupby, islice
 from operator import attrgetter
@@ -12,7 +13,7 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from idp import audit
-from idp.account import device, sentences
+from idp.account import sentences
 from idp.audit import AuditRow
 from idp.clock import utcnow
 from idp.config import SessionSettings
@@ -25,6 +26,7 @@ from idp.login.models import BrowserSession
 from idp.login.sessions import LiveSession
 from idp.oidc import consents, revocation
 from idp.oidc.provider import PROVIDER
+from idp.user_agent import Device, recognise
 
 MAX_SESSIONS = 50
 MAX_EVENTS = 50
@@ -201,12 +203,19 @@ def _happening(row: sa.Row[Any], times: int, *, in_a_row: bool) -> Happening:
     )
 
 
+@lru_cache(maxsize=1000)
+def _recognise(user_agent: str) -> Device:
+    """What `recognise` says, remembered: a page of sessions shows few headers, each many times."""
+    return recognise(user_agent)
+
+
 def device_name(user_agent: str | None) -> str:
     """Browser and system in words."""
-    found = device.recognise(user_agent)
-    if found.browser and found.system:
-        return gettext("%(browser)s på %(system)s", browser=found.browser, system=found.system)
-    return found.browser or found.system or gettext("Okänd enhet")
+    found = _recognise(user_agent or "")
+    browser, system = found.browser_name, found.system_name
+    if browser and system:
+        return gettext("%(browser)s på %(system)s", browser=browser, system=system)
+    return browser or system or gettext("Okänd enhet")
 
 
 def place_name(address: str | None) -> str | None:

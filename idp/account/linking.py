@@ -18,6 +18,7 @@ from idp.login.guard import FRESH_LOGIN
 from idp.login.models import Interaction
 from idp.login.requirement import AuthnRequirement
 from idp.login.sessions import LiveSession
+from idp.user_agent import Device
 from idp.users import bankid_links
 from idp.users.mails import Notice
 from idp.users.personal_number import PersonalNumber
@@ -41,12 +42,12 @@ class Proposal:
     replaces: bankid_links.LinkState | None
 
 
-def facts(user_id: UUID, *, keys: PersonalNumberKeys | None, device: launch.Device) -> dict[str, Any]:
+def facts(user_id: UUID, *, keys: PersonalNumberKeys | None, device: Device) -> dict[str, Any]:
     """What `account/_bankid.html` shows. Without keys, BankID is off and there is no section."""
     if keys is None:
         return {"bankid": None}
     linked = bankid_links.state(user_id, keys=keys)
-    choice = device.first_choice
+    choice = launch.first_choice(device)
     return {
         "bankid": {
             "name": linked.name if linked else None,

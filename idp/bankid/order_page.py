@@ -25,6 +25,7 @@ from idp.extensions import current_settings
 from idp.login import this_browser
 from idp.ratelimit import LIMITER
 from idp.tokens import new_token
+from idp.user_agent import Device, DeviceKind, recognise
 from idp.users.mails import Notice
 from idp.web.proxies import address_key
 
@@ -73,7 +74,7 @@ def show(place: Place, finish: Callable[[Order], BaseResponse | None]) -> BaseRe
         answer = finish(order)
         if answer is not None:
             return answer
-    first_choice = device().first_choice
+    first_choice = launch.first_choice(device())
     if order is None and wanted is None and first_choice is launch.FirstChoice.ASK:
         return _message_page(place, messages.RfaId.RFA20, status=200, state="choose")
     default = "autostart" if first_choice is launch.FirstChoice.SAME_DEVICE else "qr"
@@ -154,9 +155,9 @@ def notice() -> Notice:
     return Notice(current_settings(), address=request.remote_addr, device=device().described)
 
 
-def device() -> launch.Device:
+def device() -> Device:
     """The device of this request, from its headers and what the script of an earlier page found out."""
-    return launch.detect(
+    return recognise(
         request.user_agent.string, brands=request.headers.get("Sec-CH-UA", ""), touch="touch" in session
     )
 
@@ -170,7 +171,7 @@ def _rendered(place: Place, status: int, **facts: Any) -> Response:
         "this": url_for(place.page_endpoint, uid=place.uid, device="this"),
         "other": url_for(place.page_endpoint, uid=place.uid, device="other"),
     }
-    on_phone = device().kind is launch.DeviceKind.PHONE
+    on_phone = device().kind is DeviceKind.PHONE
     return make_response(
         render_template(place.template, urls=urls, on_phone=on_phone, **facts, **place.facts()), status
     )
@@ -214,7 +215,7 @@ def _new_order(place: Place, started_by: str) -> NewOrder:
         device_identifier=session["device_id"],
         referring_domain=urlsplit(current_settings().issuer).hostname or "",
         started_by=started_by,
-        device=here.page_device,
+        device=launch.page_device(here),
         return_url=lambda nonce: launch.return_url(here, page_url, nonce),
         terms=place.terms,
         personal_number=place.personal_number,
