@@ -12,11 +12,12 @@ from urllib.parse import urlsplit
 
 import httpcore2
 
+from idp.addresses import IPAddress, without_mapping
+
 STEP_SECONDS = 3.0  # to connect, and for each read and write
 TOTAL_SECONDS = 5.0  # from the connection to the last byte; a look-up in DNS has the system's own limit
 MAX_BYTES = 64 * 1024
 
-IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 Resolver = Callable[[str, int], Iterable[str]]
 
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
@@ -116,8 +117,9 @@ def is_public(ip: IPAddress) -> bool:
 
     An IPv6 address that stands for an IPv4 one (mapped, NAT64, 6to4) is judged by that.
     """
+    ip = without_mapping(ip)
     if isinstance(ip, ipaddress.IPv6Address):
-        if ip.ipv4_mapped or ip in _NAT64:
+        if ip in _NAT64:
             return is_public(ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF))
         if ip.is_site_local or (ip.sixtofour and not is_public(ip.sixtofour)):
             return False

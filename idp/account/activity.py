@@ -4,7 +4,7 @@ from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
-from ipaddress import IPv6Address, ip_address, ip_network
+from ipaddress import IPv6Network
 from itertools import groupby, islice
 from operator import attrgetter
 from typing import Any
@@ -14,6 +14,7 @@ import sqlalchemy as sa
 
 from idp import audit
 from idp.account import sentences
+from idp.addresses import line_of, read_address
 from idp.audit import AuditRow
 from idp.clock import utcnow
 from idp.config import SessionSettings
@@ -220,15 +221,11 @@ def device_name(user_agent: str | None) -> str:
 
 def place_name(address: str | None) -> str | None:
     """The address as people meet it: of IPv6 the part that stands for the line, not the device."""
-    try:
-        ip = ip_address(address or "")
-    except ValueError:
+    ip = read_address(address)
+    if ip is None:
         return None
-    if isinstance(ip, IPv6Address):
-        if ip.ipv4_mapped:
-            return str(ip.ipv4_mapped)
-        return f"{ip_network((ip, 64), strict=False).network_address}…"
-    return str(ip)
+    line = line_of(ip)
+    return f"{line.network_address}…" if isinstance(line, IPv6Network) else str(line)
 
 
 def app_name(client_id: str) -> str:

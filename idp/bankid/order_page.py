@@ -11,6 +11,7 @@ from flask import Response, make_response, redirect, render_template, request, s
 from werkzeug.wrappers import Response as BaseResponse
 
 from idp import audit, i18n
+from idp.addresses import address_key
 from idp.bankid import launch, order_result, qr, service
 from idp.bankid.api import messages
 from idp.bankid.models import OUTSTANDING, RENEWING, UNREACHABLE, Order
@@ -27,7 +28,6 @@ from idp.ratelimit import LIMITER
 from idp.tokens import new_token
 from idp.user_agent import Device, DeviceKind, recognise
 from idp.users.mails import Notice
-from idp.web.proxies import address_key
 
 MODES = {"this": "autostart", "other": "qr"}
 

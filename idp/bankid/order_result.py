@@ -1,6 +1,5 @@
 """The result of a completed order: whom it proves, whether it counts in this browser, and its one use."""
 
-import ipaddress
 import json
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -9,6 +8,7 @@ from uuid import UUID
 import sqlalchemy as sa
 import structlog
 
+from idp.addresses import read_address
 from idp.bankid.models import RESULT_PURPOSE, Evidence, Order
 from idp.bankid.setup import BankId
 from idp.bankid.terms import NO_DEMANDS, Terms
@@ -82,12 +82,8 @@ def _may_be_elsewhere(order: Order, person: VerifiedPerson) -> bool:
 
 def _plain_address(literal: str | None) -> str | None:
     """An address in one spelling: IPv6 has many, and an IPv4 address may stand inside one."""
-    try:
-        address = ipaddress.ip_address(literal or "")
-    except ValueError:
-        return literal
-    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-    return str(mapped or address)
+    ip = read_address(literal)
+    return str(ip) if ip else literal
 
 
 def claim(

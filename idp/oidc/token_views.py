@@ -8,6 +8,7 @@ from authlib.oauth2.base import OAuth2Error
 from authlib.oauth2.rfc6749.errors import InvalidRequestError
 from flask import Response, request
 
+from idp.addresses import address_key
 from idp.clock import utcnow
 from idp.oidc.authentication import client_auth, dpop
 from idp.oidc.authentication.client_auth import InvalidClient
@@ -23,7 +24,6 @@ from idp.oidc.tokens import userinfo as userinfo_answer
 from idp.oidc.tokens.server import NO_STORE, TOKEN_SERVER, TokenServer
 from idp.oidc.tokens.token_request import TokenRequest, read_form
 from idp.web.forms import form_pairs
-from idp.web.proxies import address_key
 
 log = structlog.get_logger("idp.oidc")
 DPOP_PATHS = frozenset({"/token", "/userinfo", "/par"})

@@ -6,6 +6,7 @@ from flask import Blueprint, make_response, redirect, render_template, request, 
 from werkzeug.wrappers import Response
 
 from idp import i18n
+from idp.addresses import address_key
 from idp.clock import utcnow
 from idp.errors import TooManyTries
 from idp.extensions import current_settings
@@ -20,7 +21,6 @@ from idp.password.hashing import HASHER
 from idp.password.reset import LinkOver
 from idp.ratelimit import LIMITER
 from idp.users.fields import email_key
-from idp.web.proxies import address_key
 
 blueprint = Blueprint("password", __name__)
 MAX_TYPED = 1000

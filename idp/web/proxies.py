@@ -4,6 +4,7 @@ import ipaddress
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from idp.addresses import read_address
 from idp.config import IPNetwork
 
 if TYPE_CHECKING:
@@ -31,13 +32,10 @@ class TrustedProxies:
         return answer
 
     def _trusts(self, address: str) -> bool:
-        try:
-            ip = ipaddress.ip_address(address)
-        except ValueError:
-            return False
-        if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped:
-            ip = ip.ipv4_mapped  # how a socket that listens on both names an IPv4 peer
-        return any(ip.version == network.version and ip in network for network in self._networks)
+        ip = read_address(address)
+        return ip is not None and any(
+            ip.version == network.version and ip in network for network in self._networks
+        )
 
 
 def _address(hop: str) -> str | None:
@@ -45,16 +43,3 @@ def _address(hop: str) -> str | None:
         return str(ipaddress.ip_address(hop))
     except ValueError:
         return None
-
-
-def address_key(address: str | None) -> str:
-    """What counts as one address for limits: an IPv4 address, or an IPv6 /64, which one line owns."""
-    try:
-        ip = ipaddress.ip_address(address or "")
-    except ValueError:
-        return "unknown"
-    if isinstance(ip, ipaddress.IPv6Address):
-        if ip.ipv4_mapped:
-            return str(ip.ipv4_mapped)
-        return str(ipaddress.ip_network((ip, 64), strict=False))
-    return str(ip)

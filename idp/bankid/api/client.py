@@ -13,6 +13,7 @@ from typing import Any, Literal
 import httpx2
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from idp.addresses import without_mapping
 from idp.bankid.api.answers import (
     BankIdError,
     Collected,
@@ -260,10 +261,7 @@ def _encoded(name: str, data: bytes | None, longest: int) -> str | None:
 
 def _address(literal: str) -> str:
     """The address as BankID accepts it: IPv4 also where it came inside IPv6, without a zone."""
-    address = ipaddress.ip_address(literal)
-    if isinstance(address, ipaddress.IPv6Address):
-        if address.ipv4_mapped:
-            return str(address.ipv4_mapped)
-        if address.scope_id:
-            raise ValueError("endUserIp must be an address without zone")
+    address = without_mapping(ipaddress.ip_address(literal))
+    if isinstance(address, ipaddress.IPv6Address) and address.scope_id:
+        raise ValueError("endUserIp must be an address without zone")
     return str(address)

@@ -14,13 +14,13 @@ from time_machine import Traveller
 from werkzeug.test import TestResponse
 
 from idp import audit
+from idp.addresses import address_key
 from idp.app import create_app
 from idp.config import Settings
 from idp.db import db
 from idp.errors import TooManyTries
 from idp.password.hashing import HASHER
 from idp.ratelimit import LIMITER, RateLimiter
-from idp.web.proxies import address_key
 from tests.factories import PASSWORD, make_user
 from tests.fakes.hash_work import count_hashes
 from tests.fakes.redis import PrivateRedis
