@@ -1,9 +1,10 @@
 """The `claims` parameter: claims requested one by one, and their values (OIDC Core §5.5). Pure."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, NoReturn
+from typing import Any
+
+from idp.strict_json import MalformedJson, read_object
 
 Value = str | int | float | bool
 
@@ -40,29 +41,12 @@ def parse(text: str) -> ClaimsRequest:
     Unknown members are ignored.
     """
     try:
-        found = json.loads(text, object_pairs_hook=_without_repeats, parse_constant=_refuse_constant)
-    except MalformedClaims:
-        raise
-    except RecursionError:
-        raise MalformedClaims("is nested too deep") from None
-    except ValueError:  # also a number of too many digits
-        raise MalformedClaims("is not JSON") from None
-    if not isinstance(found, dict):
-        raise MalformedClaims("is not a JSON object")
+        found = read_object(text)
+    except MalformedJson as error:
+        raise MalformedClaims(str(error)) from None
     return ClaimsRequest(
         id_token=_requested_claims(found, "id_token"), userinfo=_requested_claims(found, "userinfo")
     )
-
-
-def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise MalformedClaims("has the same member twice")
-    return found
-
-
-def _refuse_constant(_name: str) -> NoReturn:
-    raise MalformedClaims("is not JSON")
 
 
 def _requested_claims(found: dict[str, Any], name: str) -> dict[str, RequestedClaim]:

@@ -1,13 +1,13 @@
 """The userMessage parameter (Swedish request parameter extensions §2.1), from JSON to `UserMessage`. Pure."""
 
-import json
 import re
 from base64 import b64decode
 from binascii import Error as Base64Error
-from typing import Any, NoReturn, get_args
+from typing import Any, get_args
 from unicodedata import category
 
 from idp.login.user_message import MimeType, UserMessage
+from idp.strict_json import MalformedJson, read_object
 
 MIME_TYPES: dict[str, MimeType] = {name: name for name in get_args(MimeType)}
 MAX_BYTES = 1000  # of UTF-8; BankID shows 1125, and our own line with the client's name comes before it
@@ -29,13 +29,9 @@ def parse(text: str) -> UserMessage | None:
     None when its MIME type is not shown. Unknown members are ignored. Raises `MalformedMessage`.
     """
     try:
-        found = json.loads(text, object_pairs_hook=_without_repeats, parse_constant=_refuse_constant)
-    except MalformedMessage:
-        raise
-    except (ValueError, RecursionError):
-        raise MalformedMessage("is not JSON") from None
-    if not isinstance(found, dict):
-        raise MalformedMessage("is not a JSON object")
+        found = read_object(text)
+    except MalformedJson as error:
+        raise MalformedMessage(str(error)) from None
     mime_type = found.get("mime_type", "text/plain")
     if not isinstance(mime_type, str):
         raise MalformedMessage("has a mime_type that is not text")
@@ -70,14 +66,3 @@ def _text(value: Any) -> str:
     if not text.strip() or any(category(letter) in _UNFIT and letter != "\n" for letter in text):
         raise MalformedMessage("has a message with characters that cannot be shown")
     return text
-
-
-def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise MalformedMessage("has the same member twice")
-    return found
-
-
-def _refuse_constant(_name: str) -> NoReturn:
-    raise MalformedMessage("is not JSON")
