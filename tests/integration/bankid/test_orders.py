@@ -301,6 +301,7 @@ def test_logging_in_by_email_ends_the_order(
     assert not is_gone(phone)
     answered = rp.submit(form, email="anna@example.se", password=PASSWORD)
     assert "code" in rp.answer(rp.follow(answered))
+    visitor.settle()
     assert is_gone(phone)
     assert visitor.poll()["state"] == "gone"
 
