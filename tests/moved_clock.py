@@ -10,7 +10,8 @@ than now for a program. Half of the choices are moments at which dates tend to b
 midnight (here, in Sweden or in UTC) that begins a month, a year or a leap day, and when Swedish time changes.
 
 Tests marked `browser`, `servers` or `real_clock` keep the machine's date, for what they meet has it too:
-processes of their own, whose clock nobody in here moves. They run in the chosen zone as all others.
+processes of their own, whose clock nobody in here moves, and times of writing. They run in the chosen zone as
+all others.
 """
 
 import os

@@ -153,6 +153,7 @@ def test_refresh_reads_a_file_that_looks_the_same(file: File) -> None:
     assert reports.client_name == "Reporting"
 
 
+@pytest.mark.real_clock
 def test_an_unchanged_file_is_not_read_again(file: File, monkeypatch: pytest.MonkeyPatch) -> None:
     later = time.time_ns() + 1_000_000_000
     monkeypatch.setattr(time, "time_ns", lambda: later)

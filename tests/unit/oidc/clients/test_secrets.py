@@ -106,7 +106,7 @@ def test_a_client_with_one_secret_left_has_not_expired(tmp_path: Path) -> None:
     assert expired_clients(load(tmp_path, changed(line, other + line)), NOW) is None
 
 
-@pytest.mark.parametrize(("last_day", "note"), [("2999-06-30", False), ("2026-05-31", True)])
+@pytest.mark.parametrize(("last_day", "note"), [("2999-06-30", False), ("2000-05-31", True)])
 def test_the_check_command_notes_expired_secrets(tmp_path: Path, last_day: str, note: bool) -> None:
     load(tmp_path, changed("2027-06-30", last_day))
     result = CliRunner().invoke(main, ["clients", "check", str(tmp_path / "clients.yaml")])
