@@ -4,6 +4,7 @@ import re
 import unicodedata
 from binascii import b2a_qp
 from dataclasses import dataclass
+from datetime import datetime
 from email.utils import formataddr, formatdate, parseaddr
 from functools import lru_cache
 from textwrap import TextWrapper
@@ -11,6 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import idna
+from babel.dates import format_datetime
 from flask import Flask
 from flask_mail import Mail, Message, sanitize_address, sanitize_subject
 from jinja2 import StrictUndefined
@@ -82,6 +84,15 @@ _name_and_address = lru_cache(maxsize=100)(parseaddr)
 
 
 @dataclass(frozen=True)
+class Recipient:
+    """Who gets a mail: the address, the name, and the language (`sv`, `en`) that it is written in."""
+
+    email: str
+    name: str
+    locale: str
+
+
+@dataclass(frozen=True)
 class Forms:
     """The environments that make a template's two forms; they keep what they have compiled."""
 
@@ -90,43 +101,49 @@ class Forms:
 
 
 def compose(
-    template: str, *, to: str, to_name: str, locale: str, settings: Settings, **facts: Any
+    template: str, to: Recipient, *, settings: Settings, at: datetime | None = None, **facts: Any
 ) -> OutgoingMail:
     """The mail that `templates/mail/<template>.html` makes of the facts, with the brand's footer.
 
+    `at` is when something happened: the template has it as `when`, in words and on Swedish clocks.
     Needs an application, but no request. The template has a block `subject` and a block `body`, which it
     writes with the macros of `m` (paragraph, fact, link): they are there for text and for HTML. Raises
     `ValueError` for an address that is none.
     """
-    local, _, domain = to.rpartition("@")
-    if not local or not domain or _one_line(to) != to or " " in to:
+    local, _, domain = to.email.rpartition("@")
+    if not local or not domain or _one_line(to.email) != to.email or " " in to.email:
         raise ValueError("a mail needs an address")
     brand = settings.brand
-    with i18n.written_in(locale):
+    with i18n.written_in(to.locale):
         subject, text, html = _render(
             template,
             {
                 **facts,
-                "to": to,
-                "to_name": to_name,
-                "locale": locale,
+                **({"when": _in_words(at, to.locale)} if at else {}),
+                "to": to.email,
+                "to_name": to.name,
+                "locale": to.locale,
                 "issuer": settings.issuer,
                 "brand": brand,
-                "slogan": brand.in_language("slogan", locale),
+                "slogan": brand.in_language("slogan", to.locale),
             },
         )
     address = f"{local}@{domain if domain.isascii() else idna.encode(domain).decode()}"
     message = _Message(
         subject=subject,
-        recipients=[(_one_line(to_name), address if local.isascii() else "")],
+        recipients=[(_one_line(to.name), address if local.isascii() else "")],
         body=text,
         html=html,
         sender=formataddr(sender(settings)),
         reply_to=brand.support_email or None,
-        extra_headers={"Auto-Submitted": "auto-generated", "Content-Language": locale},  # RFC 3834 §5
+        extra_headers={"Auto-Submitted": "auto-generated", "Content-Language": to.locale},  # RFC 3834 §5
     )
     message.msgId = f"<{new_token()}@{urlsplit(settings.issuer).hostname}>"
     return OutgoingMail(address, message.written(address))
+
+
+def _in_words(at: datetime, locale: str) -> str:
+    return format_datetime(at, "long", tzinfo=i18n.SWEDISH_TIME, locale=locale)
 
 
 FORMS: Slot[Forms] = Slot("mail")

@@ -1,7 +1,7 @@
 """Giving an account another e-mail address: its owner asks, a link mailed to the new address does it."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -13,6 +13,7 @@ from idp.account.models import EmailChange
 from idp.config import Settings
 from idp.db import db
 from idp.errors import TooManyTries
+from idp.mail import Recipient
 from idp.outbox import Urgency
 from idp.ratelimit import RateLimiter
 from idp.tokens import new_hex_token, sha256_hex
@@ -35,16 +36,6 @@ class LinkOver(Exception):
 
 
 @dataclass(frozen=True)
-class Person:
-    """Who asks, as the mails call them."""
-
-    user_id: UUID
-    email: str
-    name: str
-    locale: str
-
-
-@dataclass(frozen=True)
 class OpenLink:
     """A link that may be used: the address it confirms, and the account's present one and language."""
 
@@ -55,18 +46,20 @@ class OpenLink:
     locale: str
 
 
-def count(person: Person, email: str, *, limiter: RateLimiter, now: datetime) -> None:
+def count(user_id: UUID, email: str, *, limiter: RateLimiter, now: datetime) -> None:
     """Count one wish for the address, per account and per address. Raises `TooManyTries`, audited."""
-    for key in (f"from:{person.user_id}", f"to:{sha256_hex(fields.email_key(email))[:24]}"):
+    for key in (f"from:{user_id}", f"to:{sha256_hex(fields.email_key(email))[:24]}"):
         try:
             limiter.hit(LIMIT, key)
         except TooManyTries:
-            audit.record(audit.Event.EMAIL_CHANGE_LIMITED, now=now, user_id=person.user_id)
+            audit.record(audit.Event.EMAIL_CHANGE_LIMITED, now=now, user_id=user_id)
             db.session.commit()
             raise
 
 
-def ask(person: Person, email: str, *, address: str | None, settings: Settings, now: datetime) -> None:
+def ask(
+    user_id: UUID, owner: Recipient, email: str, *, address: str | None, settings: Settings, now: datetime
+) -> None:
     """Mail a link to the new address and tell the old one; voids the link before. The caller commits.
 
     An address that another account has gets a mail too, without a link: whoever asks sees no difference.
@@ -75,47 +68,43 @@ def ask(person: Person, email: str, *, address: str | None, settings: Settings, 
     # One at a time for an account, and a form filled in before would replace this wish unseen.
     db.session.execute(
         sa.update(User)
-        .where(User.id == person.user_id)
+        .where(User.id == user_id)
         .values(version=User.version + 1)
         .execution_options(synchronize_session=False)
     )
-    db.session.execute(sa.delete(EmailChange).where(EmailChange.user_id == person.user_id))
+    db.session.execute(sa.delete(EmailChange).where(EmailChange.user_id == user_id))
     db.session.add(
         EmailChange(
-            user_id=person.user_id,
+            user_id=user_id,
             token_hash=sha256_hex(token),
             email=email,
-            old_key=fields.email_key(person.email),
+            old_key=fields.email_key(owner.email),
             created_at=now,
             expires_at=now + LIFETIME,
         )
     )
     other = accounts.find_by_email(email)
-    if other is None or other.id == person.user_id:
+    if other is None or other.id == user_id:
         to_new = mails.confirm_address(
-            email,
-            person.name,
-            person.locale,
-            old=person.email,
+            replace(owner, email=email),
+            old=owner.email,
             token=token,
             lifetime=LIFETIME,
             settings=settings,
         )
     else:
-        to_new = mails.address_taken(other.email, other.name, other.locale, settings=settings)
-    to_old = mails.change_asked(
-        person.email, person.name, person.locale, new=email, now=now, address=address, settings=settings
-    )
+        to_new = mails.address_taken(other.recipient, settings=settings)
+    to_old = mails.change_asked(owner, new=email, now=now, address=address, settings=settings)
     outbox.queue(
         to_new,
         now=now,
         kind=KIND,
-        user_id=person.user_id,
+        user_id=user_id,
         urgency=Urgency.WAITED_FOR,
         useful_until=now + LIFETIME,
     )
-    outbox.queue(to_old, now=now, kind=NOTICE_KIND, user_id=person.user_id)
-    audit.record(audit.Event.EMAIL_CHANGE_ASKED, now=now, user_id=person.user_id)
+    outbox.queue(to_old, now=now, kind=NOTICE_KIND, user_id=user_id)
+    audit.record(audit.Event.EMAIL_CHANGE_ASKED, now=now, user_id=user_id)
 
 
 def open_link(token: str, *, now: datetime) -> OpenLink:
@@ -174,9 +163,7 @@ def confirm(link: OpenLink, *, address: str | None, settings: Settings, now: dat
         raise LinkOver("unknown")
     audit.record(audit.Event.EMAIL_CHANGED, now=now, user_id=claimed.user_id)
     notice = mails.changed(
-        before.email,
-        before.name,
-        before.locale,
+        Recipient(before.email, before.name, before.locale),
         new=claimed.email,
         now=now,
         address=address,

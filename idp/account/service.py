@@ -10,12 +10,12 @@ import sqlalchemy as sa
 
 from idp import audit, outbox
 from idp.account import email_change
-from idp.account.email_change import Person
 from idp.account.models import EmailChange
 from idp.config import Settings
 from idp.crypto import PersonalNumberKeys
 from idp.db import db, execute_alone
 from idp.login import sessions
+from idp.mail import Recipient
 from idp.password import mails as password_mails
 from idp.password.hashing import PasswordHasher
 from idp.password.reset import NOTICE_KIND
@@ -138,11 +138,11 @@ def save(
     ends the other sessions; a new address waits for its link. Raises `ChangedMeanwhile`, `TooManyTries` for
     wishes for new addresses, and `Busy`.
     """
-    person = Person(before.user_id, before.email, wanted.profile.name, before.choices.locale)
+    owner = Recipient(before.email, wanted.profile.name, before.choices.locale)
     new_hash = hasher.hash(wanted.password) if wanted.password is not None else None
     accounts.hold(before.user_id, version=before.version)  # after the hash, which takes long
     if wanted.email is not None:
-        email_change.count(person, wanted.email, limiter=limiter, now=now)
+        email_change.count(before.user_id, wanted.email, limiter=limiter, now=now)
     if wanted.profile != before.profile:
         accounts.update_profile(before.user_id, wanted.profile, version=before.version, now=now)
     if keys is not None and wanted.number is not Keep.AS_IT_IS:
@@ -150,16 +150,23 @@ def save(
     handle = None
     if new_hash is not None:
         handle = _change_password(
-            person, new_hash, session_id=session_id, address=address, settings=settings, now=now
+            before.user_id,
+            owner,
+            new_hash,
+            session_id=session_id,
+            address=address,
+            settings=settings,
+            now=now,
         )
     if wanted.email is not None:
-        email_change.ask(person, wanted.email, address=address, settings=settings, now=now)
+        email_change.ask(before.user_id, owner, wanted.email, address=address, settings=settings, now=now)
     db.session.commit()
     return handle
 
 
 def _change_password(
-    person: Person,
+    user_id: UUID,
+    owner: Recipient,
     new_hash: str,
     *,
     session_id: UUID,
@@ -167,19 +174,17 @@ def _change_password(
     settings: Settings,
     now: datetime,
 ) -> str:
-    if not accounts.set_password(person.user_id, new_hash, proven=None, now=now):
+    if not accounts.set_password(user_id, new_hash, proven=None, now=now):
         db.session.rollback()
         raise ChangedMeanwhile
-    audit.record(audit.Event.PASSWORD_CHANGED, now=now, user_id=person.user_id, by="account page")
-    handle = sessions.end_others(person.user_id, keep=session_id, now=now, reason="password changed")
+    audit.record(audit.Event.PASSWORD_CHANGED, now=now, user_id=user_id, by="account page")
+    handle = sessions.end_others(user_id, keep=session_id, now=now, reason="password changed")
     notice = password_mails.password_notice(
-        person.email,
-        person.name,
-        person.locale,
+        owner,
         now=now,
         address=address,
         settings=settings,
         one_is_left=True,
     )
-    outbox.queue(notice, now=now, kind=NOTICE_KIND, user_id=person.user_id)
+    outbox.queue(notice, now=now, kind=NOTICE_KIND, user_id=user_id)
     return handle

@@ -1,7 +1,7 @@
 """What a company's administrators do with its users. Nobody else's are there for them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -223,14 +223,14 @@ def _take_turn(admin: Administrator) -> None:
 
 
 def _change_email(admin: Administrator, target: User, email: str, settings: Settings, now: datetime) -> None:
-    user_id, old_email, name, locale = target.id, target.email, target.name, target.locale
+    user_id, old = target.id, target.recipient
     if not accounts.set_email(user_id, email, instead_of=target.email_key, verified=False, now=now):
         raise ChangedMeanwhile
     audit.record(audit.Event.EMAIL_CHANGED, now=now, user_id=user_id, administrator=admin.id)
     sessions.end_all_of(user_id, now=now, reason="e-mail address changed by an administrator")
-    for to in (old_email, email):
+    for to in (old, replace(old, email=email)):
         notice = mails.address_changed(
-            to, name, locale, old=old_email, new=email, by=admin.name, now=now, settings=settings
+            to, old=old.email, new=email, by=admin.name, now=now, settings=settings
         )
         outbox.queue(notice, now=now, kind=EMAIL_NOTICE_KIND, user_id=user_id)
 
@@ -241,9 +241,7 @@ def _tell_of_details(
     fields = [label for name, label in TOLD.items() if getattr(target, name) != before[name]]
     if fields and target.notices:
         told = mails.details_changed(
-            target.email,
-            target.name,
-            target.locale,
+            target.recipient,
             fields=fields,
             by=admin.name,
             now=now,
@@ -257,9 +255,7 @@ def _tell_of_access(
 ) -> None:
     if target.notices:
         told = mails.access_changed(
-            target.email,
-            target.name,
-            target.locale,
+            target.recipient,
             is_open=is_open,
             by=admin.name,
             now=now,

@@ -2,24 +2,18 @@
 
 from datetime import datetime
 from urllib.parse import urlencode
-from zoneinfo import ZoneInfo
-
-from babel.dates import format_datetime
 
 from idp import mail
 from idp.config import Settings
-from idp.i18n import TIME_ZONE
-from idp.mail import OutgoingMail
+from idp.mail import OutgoingMail, Recipient
 
 
-def reset_link(to: str, to_name: str, locale: str, *, token: str, settings: Settings) -> OutgoingMail:
+def reset_link(to: Recipient, *, token: str, settings: Settings) -> OutgoingMail:
     """The mail with the link; the address in it is for password managers and decides nothing."""
-    link = f"{settings.issuer}/password/reset/{token}?{urlencode({'email': to})}"
+    link = f"{settings.issuer}/password/reset/{token}?{urlencode({'email': to.email})}"
     return mail.compose(
         "reset",
-        to=to,
-        to_name=to_name,
-        locale=locale,
+        to,
         settings=settings,
         link=link,
         minutes=settings.reset.link_minutes,
@@ -27,9 +21,7 @@ def reset_link(to: str, to_name: str, locale: str, *, token: str, settings: Sett
 
 
 def password_notice(
-    to: str,
-    to_name: str,
-    locale: str,
+    to: Recipient,
     *,
     now: datetime,
     address: str | None,
@@ -42,11 +34,9 @@ def password_notice(
     """
     return mail.compose(
         "notice_password",
-        to=to,
-        to_name=to_name,
-        locale=locale,
+        to,
         settings=settings,
-        when=format_datetime(now, "long", tzinfo=ZoneInfo(TIME_ZONE), locale=locale),
+        at=now,
         address=address,
         one_is_left=one_is_left,
     )

@@ -14,19 +14,21 @@ from idp.config import Settings
 from idp.db import db
 from idp.errors import TooManyTries
 from idp.login import sessions
-from idp.mail import OutgoingMail
+from idp.mail import OutgoingMail, Recipient
 from idp.outbox import Urgency
 from idp.password import mails
 from idp.password.hashing import PasswordHasher
 from idp.password.models import ResetLink
 from idp.ratelimit import RateLimiter
 from idp.tokens import new_hex_token, sha256_hex
-from idp.users import accounts, fields
+from idp.users import accounts
+from idp.users.fields import email_key
 from idp.users.models import Status, User
 
 TOKEN = re.compile(r"[0-9a-f]{64}")
 LINK_KIND = "password_reset"
 NOTICE_KIND = "password_notice"
+NOBODY = Recipient("nobody@example.com", "Nobody Nowhere", "sv")
 
 
 class LinkOver(Exception):
@@ -43,23 +45,13 @@ class OpenLink:
 
     token_hash: str
     user_id: UUID
-    email: str
-    name: str
+    recipient: Recipient
     company: str
-    locale: str
 
     @property
     def own_data(self) -> tuple[str, ...]:
         """What a password of this person should not be made of."""
-        return (self.email, self.name, self.company)
-
-
-@dataclass(frozen=True)
-class _Recipient:
-    user_id: UUID
-    email: str
-    name: str
-    locale: str
+        return (self.recipient.email, self.recipient.name, self.company)
 
 
 def ask(
@@ -82,18 +74,16 @@ def ask(
             return
     user = accounts.find_by_email(email)
     active = user is not None and user.is_active
-    recipient = _Recipient(uuid4(), "nobody@example.com", "Nobody Nowhere", "sv")
+    user_id, recipient = uuid4(), NOBODY
     if user is not None and active:
-        recipient = _Recipient(user.id, user.email, user.name, user.locale)
+        user_id, recipient = user.id, user.recipient
     token = new_hex_token()
-    outgoing = mails.reset_link(
-        recipient.email, recipient.name, recipient.locale, token=token, settings=settings
-    )
+    outgoing = mails.reset_link(recipient, token=token, settings=settings)
     audit.record(audit.Event.PASSWORD_RESET_ASKED, now=now, user_id=user.id if user else None, mailed=active)
     db.session.flush()  # begins the transaction, without which SQLite would take the savepoint for one
     savepoint = db.session.begin_nested()
     try:
-        _store(recipient, token, outgoing, settings=settings, now=now)
+        _store(user_id, recipient, token, outgoing, settings=settings, now=now)
     except IntegrityError:
         active = False  # the same account asked at the same moment, and has got that link
     if active:
@@ -122,7 +112,7 @@ def open_link(token: str, *, now: datetime) -> OpenLink:
         raise LinkOver("used")
     if link.expires_at <= now:
         raise LinkOver("expired")
-    return OpenLink(token_hash, user.id, user.email, user.name, user.company.name, user.locale)
+    return OpenLink(token_hash, user.id, user.recipient, user.company.name)
 
 
 def choose_password(
@@ -140,29 +130,33 @@ def choose_password(
     `Busy`, which leaves it unused.
     """
     new_hash = hasher.hash(password)
-    email_key = _claim(link.token_hash, now)
-    if email_key is None or not accounts.set_password(link.user_id, new_hash, proven=email_key, now=now):
+    proven = _claim(link.token_hash, now)
+    if proven is None or not accounts.set_password(link.user_id, new_hash, proven=proven, now=now):
         db.session.rollback()
         raise LinkOver("used")
     audit.record(audit.Event.PASSWORD_CHANGED, now=now, user_id=link.user_id, by="reset link")
     sessions.end_all_of(link.user_id, now=now, reason="password changed")
-    notice = mails.password_notice(
-        link.email, link.name, link.locale, now=now, address=address, settings=settings
-    )
+    notice = mails.password_notice(link.recipient, now=now, address=address, settings=settings)
     outbox.queue(notice, now=now, kind=NOTICE_KIND, user_id=link.user_id)
     db.session.commit()
 
 
 def _store(
-    recipient: _Recipient, token: str, outgoing: OutgoingMail, *, settings: Settings, now: datetime
+    user_id: UUID,
+    recipient: Recipient,
+    token: str,
+    outgoing: OutgoingMail,
+    *,
+    settings: Settings,
+    now: datetime,
 ) -> None:
     expires_at = now + timedelta(minutes=settings.reset.link_minutes)
-    db.session.execute(sa.delete(ResetLink).where(ResetLink.user_id == recipient.user_id))
+    db.session.execute(sa.delete(ResetLink).where(ResetLink.user_id == user_id))
     db.session.add(
         ResetLink(
             token_hash=sha256_hex(token),
-            user_id=recipient.user_id,
-            email_key=fields.email_key(recipient.email),
+            user_id=user_id,
+            email_key=email_key(recipient.email),
             created_at=now,
             expires_at=expires_at,
         )
@@ -171,7 +165,7 @@ def _store(
         outgoing,
         now=now,
         kind=LINK_KIND,
-        user_id=recipient.user_id,
+        user_id=user_id,
         urgency=Urgency.WAITED_FOR,
         useful_until=expires_at,
     )

@@ -120,10 +120,10 @@ def choose(token: str) -> Response:
 
 def _choose(token: str) -> Response:
     link = reset.open_link(token, now=utcnow())
-    i18n.prefer(link.locale)
+    i18n.prefer(link.recipient.locale)
     form = NewPasswordForm((*link.own_data, current_settings().brand.name))
     if request.method != "POST" or not form.validate():
-        page = render_template("password/new.html", form=form, email=link.email)
+        page = render_template("password/new.html", form=form, email=link.recipient.email)
         return make_response(page, 400 if request.method == "POST" else 200)
     reset.choose_password(
         link,
@@ -134,7 +134,7 @@ def _choose(token: str) -> Response:
         now=utcnow(),
     )
     this_browser.value()  # makes the cookie last, which notes the account as known
-    this_browser.note_known(this_browser.account_key(email_key(link.email)))
+    this_browser.note_known(this_browser.account_key(email_key(link.recipient.email)))
     session["password_changed"] = True
     return redirect(_login_url(session.pop("reset_for", None)), 303)
 

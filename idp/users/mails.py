@@ -4,15 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
-from zoneinfo import ZoneInfo
 
-from babel.dates import format_datetime
 from flask_babel import LazyString
 
 from idp import mail, outbox
 from idp.config import Settings
-from idp.i18n import TIME_ZONE
-from idp.mail import OutgoingMail
+from idp.mail import OutgoingMail, Recipient
 from idp.outbox import Urgency
 from idp.users.models import User
 
@@ -35,26 +32,24 @@ class Notice:
 
 def queue_welcome(user: User, *, settings: Settings, now: datetime) -> None:
     """Put the welcome mail in the caller's transaction. It holds neither password nor token."""
-    welcome = _welcome(user.email, user.name, user.locale, settings)
+    welcome = _welcome(user.recipient, settings)
     outbox.queue(welcome, now=now, kind=WELCOME_KIND, user_id=user.id, urgency=Urgency.LATER)
 
 
 def queue_welcomes(people: Sequence[Mapping[str, Any]], *, settings: Settings, now: datetime) -> None:
     """The same for many people, by their rows of the table."""
     welcomes = [
-        (_welcome(person["email"], person["name"], person["locale"], settings), person["id"])
+        (_welcome(Recipient(person["email"], person["name"], person["locale"]), settings), person["id"])
         for person in people
     ]
     outbox.queue_many(welcomes, now=now, kind=WELCOME_KIND)
 
 
-def _welcome(email: str, name: str, locale: str, settings: Settings) -> OutgoingMail:
-    own_words = settings.brand.in_language("welcome", locale)
+def _welcome(to: Recipient, settings: Settings) -> OutgoingMail:
+    own_words = settings.brand.in_language("welcome", to.locale)
     return mail.compose(
         "welcome",
-        to=email,
-        to_name=name,
-        locale=locale,
+        to,
         settings=settings,
         paragraphs=[line.strip() for line in own_words.splitlines() if line.strip()],
     )
@@ -66,12 +61,10 @@ def queue_bankid_notice(
     """Tell the owner what happened to the account's BankID, in the caller's transaction. No link logs in."""
     told = mail.compose(
         "notice_bankid",
-        to=owner.email,
-        to_name=owner.name,
-        locale=owner.locale,
+        owner.recipient,
         settings=notice.settings,
         change=change,
-        when=format_datetime(now, "long", tzinfo=ZoneInfo(TIME_ZONE), locale=owner.locale),
+        at=now,
         address=notice.address,
         device=notice.device,
     )
@@ -85,12 +78,10 @@ def queue_method_notice(owner: User, in_words: LazyString, *, notice: Notice, no
     """
     told = mail.compose(
         "notice_method",
-        to=owner.email,
-        to_name=owner.name,
-        locale=owner.locale,
+        owner.recipient,
         settings=notice.settings,
         in_words=in_words,
-        when=format_datetime(now, "long", tzinfo=ZoneInfo(TIME_ZONE), locale=owner.locale),
+        at=now,
         address=notice.address,
         device=notice.device,
     )

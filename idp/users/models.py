@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from idp.db import Base
+from idp.mail import Recipient
 from idp.users.sorting import MAX_KEY, key_of
 
 MAX_PASSWORD_HASH = 255
@@ -77,6 +78,11 @@ class User(Base):
     @property
     def is_active(self) -> bool:
         return self.status == Status.ACTIVE.value
+
+    @property
+    def recipient(self) -> Recipient:
+        """The person as mails address them."""
+        return Recipient(self.email, self.name, self.locale)
 
 
 IS_ACTIVE = User.__table__.c.status.is_not_distinct_from(Status.ACTIVE.value)

@@ -14,7 +14,7 @@ from flask import Flask
 from idp import mail
 from idp.app import create_tool_app
 from idp.config import ConfigError, Settings
-from idp.mail import OutgoingMail
+from idp.mail import OutgoingMail, Recipient
 
 ENVIRON = {
     "IDP_ISSUER": "https://login.example.se",
@@ -70,7 +70,8 @@ def welcome(app: Flask, *, given: Settings | None = None, **changes: Any) -> Out
     facts: dict[str, Any] = {"to": "anna@example.se", "to_name": "Anna Åsén", "locale": "sv"}
     facts |= {"paragraphs": ["Vi hörs på måndag."]} | changes
     assert app
-    return mail.compose("welcome", settings=given or settings(), **facts)
+    to = Recipient(facts.pop("to"), facts.pop("to_name"), facts.pop("locale"))
+    return mail.compose("welcome", to, settings=given or settings(), **facts)
 
 
 def parsed(composed: OutgoingMail) -> EmailMessage:
@@ -156,7 +157,7 @@ def test_a_footer_holds_what_is_set(app: Flask) -> None:
 
 def test_a_forgotten_fact_is_an_error(app: Flask) -> None:
     with app.app_context(), pytest.raises(Exception, match="'paragraphs' is undefined"):
-        mail.compose("welcome", to="anna@example.se", to_name="Anna", locale="sv", settings=settings())
+        mail.compose("welcome", Recipient("anna@example.se", "Anna", "sv"), settings=settings())
 
 
 # Headers

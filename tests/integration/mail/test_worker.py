@@ -27,7 +27,7 @@ from idp.clock import utcnow
 from idp.config import Settings
 from idp.db import db
 from idp.extensions import SETTINGS
-from idp.mail import OutgoingMail, compose
+from idp.mail import OutgoingMail, Recipient, compose
 from idp.outbox import QueuedMail
 from tests.conftest import DATABASES
 from tests.fakes.smtp import MailServer
@@ -106,9 +106,7 @@ def given_up() -> list[dict[str, Any]]:
 def test_a_mail_arrives_as_it_was_composed(inside: Flask, tmp_path: Path) -> None:
     composed = compose(
         "welcome",
-        to="åsa@exempelå.se",
-        to_name="Åsa",
-        locale="sv",
+        Recipient("åsa@exempelå.se", "Åsa", "sv"),
         settings=SETTINGS.of(inside),
         paragraphs=["." + "å" * 2000, "."],
     )
