@@ -112,3 +112,13 @@ def stored(app: Flask, user_id: str) -> dict[str, Any]:
     with app.app_context():
         user = db.session.get_one(User, UUID(user_id))
         return {column.name: getattr(user, column.name) for column in User.__table__.columns}
+
+
+NEW = {
+    "name": "Nils Ny",
+    "title": "",
+    "email": "nils@example.se",
+    "phone": "",
+    "locale": "sv",
+    "role": "user",
+}

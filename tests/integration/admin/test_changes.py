@@ -1,6 +1,5 @@
 """What administrators do to their company's users, and what comes of it."""
 
-from threading import Barrier, Thread
 from typing import Any
 from uuid import UUID
 
@@ -9,32 +8,18 @@ from flask import Flask
 from time_machine import Traveller
 
 from idp import outbox
-from idp.admin import service
-from idp.admin.service import Details
 from idp.audit import newest
 from idp.clock import utcnow
-from idp.config import Settings
 from idp.crypto import NUMBER_KEYS, PersonalNumberKeys
 from idp.db import db
-from idp.errors import NotFound
-from idp.extensions import SETTINGS
 from idp.users.accounts import find_by_email
-from idp.users.models import BankIdLink, Role, User
+from idp.users.models import BankIdLink, User
 from tests.factories import PASSWORD
 from tests.fakes.outbox import queued
 from tests.fakes.relying_party import RelyingParty
 from tests.fakes.reset_pages import link, logs_in, text_of
 from tests.integration.account.conftest import KEYS
-from tests.integration.admin.conftest import ADMIN, COLLEAGUE, Company, Person, stored
-
-NEW = {
-    "name": "Nils Ny",
-    "title": "",
-    "email": "nils@example.se",
-    "phone": "",
-    "locale": "sv",
-    "role": "user",
-}
+from tests.integration.admin.conftest import COLLEAGUE, NEW, Company, Person, stored
 
 
 def audited(app: Flask, user_id: str) -> list[tuple[str, str, Any]]:
@@ -340,117 +325,3 @@ def test_the_welcome_is_sent_again_within_limits(app: Flask, admin: Person, comp
         assert admin.post(f"/admin/users/{company.colleague}/welcome").status_code == 303
     assert len(queued(app, "welcome")) == 5
     assert ("user.welcomed", "administrator", company.admin) in audited(app, company.colleague)
-
-
-# A login that is not recent
-
-
-@pytest.mark.parametrize("changes", [{"email": "ny@example.se"}, {"role": "company_admin"}])
-def test_changes_of_access_need_a_recent_login(
-    app: Flask, admin: Person, company: Company, clock: Traveller, changes: dict[str, str]
-) -> None:
-    before = stored(app, company.colleague)
-    clock.shift(16 * 60)
-    login_page = admin.follow(admin.save(company.colleague, name="Anna Ny", **changes))
-    assert 'id="login-form"' in login_page.text
-    assert stored(app, company.colleague) == before
-    page = admin.follow(admin.post(login_page.request.path, email=ADMIN, password=PASSWORD))
-    assert 'id="admin-resumed"' in page.text
-    assert "Anna Ny" in page.text
-    assert stored(app, company.colleague) == before, "saved by the person, not by coming back"
-    fields = {**admin.filled(company.colleague), "name": "Anna Ny", **changes}
-    assert admin.post(f"/admin/users/{company.colleague}", **fields).status_code == 303
-    assert stored(app, company.colleague)["name"] == "Anna Ny"
-
-
-@pytest.mark.parametrize("action", ["disable", "unlink"])
-def test_disabling_and_unlinking_need_a_recent_login(
-    app: Flask, admin: Person, company: Company, clock: Traveller, action: str
-) -> None:
-    clock.shift(16 * 60)
-    path = f"/admin/users/{company.colleague}/{action}"
-    for response in (admin.get(path), admin.post(path)):
-        assert 'id="login-form"' in admin.follow(response).text
-    assert stored(app, company.colleague)["status"] == "active"
-
-
-def test_a_new_administrator_needs_a_recent_login(app: Flask, admin: Person, clock: Traveller) -> None:
-    clock.shift(16 * 60)
-    login_page = admin.follow(admin.post("/admin/users/new", **{**NEW, "role": "company_admin"}))
-    assert 'id="login-form"' in login_page.text
-    page = admin.follow(admin.post(login_page.request.path, email=ADMIN, password=PASSWORD))
-    assert "nils@example.se" in page.text
-    with app.app_context():
-        assert find_by_email("nils@example.se") is None
-
-
-def test_other_details_need_no_recent_login(
-    app: Flask, admin: Person, company: Company, clock: Traveller
-) -> None:
-    clock.shift(16 * 60)
-    assert admin.save(company.colleague, name="Anna Ny").location == f"/admin/users/{company.colleague}"
-    assert stored(app, company.colleague)["name"] == "Anna Ny"
-
-
-# The last administrator
-
-
-def test_two_administrators_demoting_each_other_leave_one(
-    environ: dict[str, str], app: Flask, company: Company
-) -> None:
-    if app.config["SQLALCHEMY_DATABASE_URI"].startswith("sqlite"):
-        pytest.skip("an in-memory database is one connection's")
-    settings = Settings.from_environ(environ)
-    pair = (company.admin, company.second_admin)
-    for _ in range(3):
-        answers: list[str] = []
-        start = Barrier(2)
-
-        def demote(actor: str, target: str, start: Barrier = start, answers: list[str] = answers) -> None:
-            with app.app_context():
-                who = service.administrator(UUID(actor))
-                version = service.user(who, UUID(target)).version if who else 0
-                db.session.rollback()
-                start.wait()
-                assert who is not None
-                details = Details("Namn", None, None, "sv", role=Role.USER)
-                try:
-                    service.update(
-                        who, UUID(target), details, version=version, settings=settings, now=utcnow()
-                    )
-                    answers.append("done")
-                except NotFound:
-                    answers.append("not found")
-                db.session.remove()
-
-        threads = [Thread(target=demote, args=each) for each in (pair, pair[::-1])]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        assert sorted(answers) == ["done", "not found"]
-        roles = {user_id: stored(app, user_id)["role"] for user_id in pair}
-        assert sorted(roles.values()) == ["company_admin", "user"]
-        with app.app_context():
-            found = find_by_email(stored(app, next(one for one in pair if roles[one] == "user"))["email"])
-            assert found is not None
-            found.role = Role.COMPANY_ADMIN.value
-            db.session.commit()
-
-
-def test_an_administrator_demoted_meanwhile_demotes_nobody(app: Flask, company: Company) -> None:
-    with app.app_context():
-        berit, cesar = (service.administrator(UUID(one)) for one in (company.admin, company.second_admin))
-        assert berit is not None
-        assert cesar is not None
-        settings = SETTINGS.of(app)
-        details = Details("Namn", None, None, "sv", role=Role.USER)
-        service.update(berit, cesar.id, details, version=0, settings=settings, now=utcnow())
-        for attempt in (
-            lambda: service.update(cesar, berit.id, details, version=0, settings=settings, now=utcnow()),
-            lambda: service.disable(cesar, berit.id, settings=settings, now=utcnow()),
-            lambda: service.disable(berit, berit.id, settings=settings, now=utcnow()),
-        ):
-            with pytest.raises(NotFound):
-                attempt()
-    assert stored(app, company.admin)["role"] == "company_admin"

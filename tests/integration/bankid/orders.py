@@ -67,3 +67,13 @@ def open_on_phone(app: Flask, visitor: BankIdVisitor, user_agent: str = IPHONE) 
     """The page of an order for the app on the same device, and its autostart token."""
     page = visitor.open(headers={"User-Agent": user_agent})
     return page, newest_order(app).autostart_token
+
+
+def states(app: Flask) -> list[str]:
+    with app.app_context():
+        return list(db.session.scalars(sa.select(Order.state).order_by(Order.started_at)))
+
+
+def is_gone(phone: Phone) -> bool:
+    """Whether the newest order has been taken back at BankID."""
+    return bool(phone.orders()[0]["is_gone"])

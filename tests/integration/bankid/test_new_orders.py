@@ -21,16 +21,21 @@ from idp.crypto import Sealer
 from idp.db import db
 from idp.users.personal_number import PersonalNumber
 from tests.fakes.relying_party import HTTPS, RelyingParty
+from tests.integration.bankid.browsers import nonce_of
 from tests.integration.bankid.conftest import KEYS, BankIdVisitor, Calls, Phone
-from tests.integration.bankid.orders import due, newest_order, open_on_phone, qr_text, scan_and_approve
-from tests.integration.bankid.test_binding import nonce_of
-from tests.integration.bankid.test_orders import states
+from tests.integration.bankid.orders import (
+    due,
+    newest_order,
+    open_on_phone,
+    qr_text,
+    scan_and_approve,
+    states,
+)
 from tests.integration.bankid.test_outage import logged
 
 on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 on_postgresql = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 pytestmark = pytest.mark.usefixtures("linked")
-
 IPAD = (
     "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) "
     "Version/19.0 Safari/605.1.15"

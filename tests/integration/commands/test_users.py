@@ -1,17 +1,13 @@
-"""`idp companies`, `idp users` and `idp audit`: what they do, and what they say about bad input."""
+"""`idp users`: what its commands do, and how they refuse bad input."""
 
 import json
-import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import bcrypt
 import pytest
-import sqlalchemy as sa
 from flask import Flask
-from sqlalchemy.engine import Engine
 
 from idp import audit
 from idp.account import email_change
@@ -20,16 +16,15 @@ from idp.clock import utcnow
 from idp.crypto import PersonalNumberKeys
 from idp.db import db
 from idp.extensions import SETTINGS
-from idp.users import accounts, bankid_links
-from idp.users.models import Company, User
+from idp.users import bankid_links
+from idp.users.models import User
 from idp.users.personal_number import PersonalNumber
 from tests.factories import PASSWORD
 from tests.fakes.relying_party import RelyingParty
+from tests.integration.commands.outcomes import ANNA, Run, count, refused, said, user_of
 
-Run = Callable[..., Any]
 BCRYPT = bcrypt.hashpw(PASSWORD.encode(), b"$2b$04$abcdefghijklmnopqrstuu").decode().replace("$2b$", "$2y$")
 KEYS = "k1:MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
-ANNA = ("users", "add", "anna@example.se", "--name", "Anna Åsén", "--company", "Exempel AB")
 
 
 @pytest.fixture
@@ -38,90 +33,9 @@ def database_url(tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def company(app: Flask, run: Run) -> str:
-    """Exempel AB, in a database with its tables."""
-    assert said(run("companies", "add", "Exempel AB")) == "added Exempel AB"
-    return "Exempel AB"
-
-
-def said(result: Any) -> str:
-    """What a command that went well printed."""
-    assert result.exit_code == 0, result.output
-    assert result.exception is None
-    return str(result.stdout).strip()
-
-
-def refused(result: Any) -> list[str]:
-    """The problems that a command ended with, and nothing worse than that."""
-    assert result.exit_code == 1, result.output
-    assert isinstance(result.exception, SystemExit), result.exception
-    assert result.stdout == ""
-    lines = [line for line in result.stderr.splitlines() if not line.startswith("{")]
-    assert lines
-    assert all(line.startswith("error: ") for line in lines), result.stderr
-    return [line.removeprefix("error: ") for line in lines]
-
-
-def user_of(app: Flask, email: str = "anna@example.se") -> User:
-    with app.app_context():
-        user = accounts.find_by_email(email)
-        assert user is not None
-        return user
-
-
-def count(app: Flask, model: Any) -> int:
-    with app.app_context():
-        return db.session.scalar(sa.select(sa.func.count()).select_from(model)) or 0
-
-
-@pytest.fixture
 def users_table(app: Flask, company: str) -> Callable[[], int]:
     """The number of users there are, beside Exempel AB."""
     return lambda: count(app, User)
-
-
-# Companies
-
-
-@pytest.mark.parametrize("number", ["556677-8899", "5566778899", " 5566778899 "])
-def test_companies_are_added_and_listed(app: Flask, run: Run, number: str) -> None:
-    assert said(run("companies", "list")) == "no companies: add one with `idp companies add NAME`"
-    assert json.loads(said(run("companies", "list", "--json"))) == []
-    assert said(run("companies", "add", "Exempel  AB ", "--org-number", number)) == "added Exempel AB"
-    said(run("companies", "add", "Övrigt & Söner"))
-    assert json.loads(said(run("companies", "list", "--json"))) == [
-        {"name": "Exempel AB", "org_number": "5566778899", "users": 0},
-        {"name": "Övrigt & Söner", "org_number": None, "users": 0},
-    ]
-    table = said(run("companies", "list")).splitlines()
-    assert table[0].split() == ["name", "org_number", "users"]
-    assert table[1].split() == ["Exempel", "AB", "5566778899", "0"]
-
-
-@pytest.mark.parametrize(
-    ("arguments", "problem"),
-    [
-        (["Exempel AB"], "there is already a company 'Exempel AB'"),
-        ([""], "company name is empty"),
-        (["  "], "company name is empty"),
-        (["x" * 201], "company name is longer than 200 characters"),
-        (["a\x07b"], "company name contains control characters"),
-        (["a\udcffb"], "company name contains control characters"),
-        (["Ny AB", "--org-number", "556677-8898"], "is not ten digits with a correct check digit"),
-        (["Ny AB", "--org-number", "556677-889"], "is not ten digits"),
-        (["Ny AB", "--org-number", ""], "is not ten digits"),
-        (["Ny AB", "--org-number", "٥٥٦٦٧٧٨٨٩٩"], "is not ten digits"),
-    ],
-)
-def test_a_bad_company_is_refused(
-    app: Flask, run: Run, company: str, arguments: list[str], problem: str
-) -> None:
-    (told,) = refused(run("companies", "add", *arguments))
-    assert problem in told
-    assert count(app, Company) == 1
-
-
-# Users
 
 
 def test_a_user_is_added_with_a_password(app: Flask, run: Run, company: str, rp: RelyingParty) -> None:
@@ -362,126 +276,3 @@ def test_disabling_by_command_ends_the_sessions_in_the_database(
     said(run("users", "enable", "anna@example.se"))
     assert rp.userinfo(tokens.access_token).status_code == 401
     assert 'id="login-form"' in rp.follow(rp.authorize()).text
-
-
-# Audit
-
-
-def test_the_audit_is_listed(run: Run, company: str, rp: RelyingParty) -> None:
-    said(run(*ANNA, "--password-stdin", stdin=PASSWORD))
-    rp.log_in(password="fel")
-    rp.log_in()
-    rows = json.loads(said(run("audit", "list", "--json")))
-    assert [row["event"] for row in rows][:3] == ["login.succeeded", "login.failed", "user.created"]
-    assert rows[1]["detail"] == {"method": "password"}
-    assert rows[1]["address"] == "127.0.0.1"
-    assert len(rows[1]["reference"]) == 10
-    assert len(json.loads(said(run("audit", "list", "--limit", "2", "--json")))) == 2
-    failed = json.loads(said(run("audit", "list", "--event", "login.failed", "--json")))
-    assert [row["event"] for row in failed] == ["login.failed"]
-    assert "login.failed" in said(run("audit", "list"))
-    assert said(run("audit", "list", "--event", "key.retired")) == "no events"
-    assert refused(run("audit", "list", "--user", "x@example.se")) == [
-        "there is no user with the address x@example.se"
-    ]
-
-
-# Databases that do not serve
-
-
-def test_a_database_without_tables_is_told_what_to_run(run: Run) -> None:
-    (told,) = refused(run("users", "list"))
-    assert "no such table" in told
-    assert "idp db upgrade" in told
-
-
-def test_a_postgresql_without_tables_is_told_what_to_run(
-    run: Run, postgres: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("IDP_DATABASE_URL", postgres.create_database("without_tables"))
-    (told,) = refused(run("users", "list"))
-    assert 'relation "users" does not exist' in told
-    assert "idp db upgrade" in told
-
-
-def test_a_database_that_does_not_answer_is_named(
-    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("IDP_DATABASE_URL", f"postgresql://idp:hemligt-0815@/idp?host={tmp_path}")
-    (told,) = refused(run("users", "list"))
-    assert told.startswith("the database: ")
-    assert "hemligt-0815" not in told
-
-
-def test_a_database_file_that_cannot_be_made_is_named(
-    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "file").write_text("")
-    monkeypatch.setenv("IDP_DATABASE_URL", f"sqlite:///{tmp_path}/file/idp.sqlite3")
-    (told,) = refused(run("users", "list"))
-    assert told.startswith("IDP_DATABASE_URL: cannot create")
-
-
-def test_a_file_that_is_no_database_is_named(
-    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "text").write_text("no database at all, but text of some length\n" * 50)
-    monkeypatch.setenv("IDP_DATABASE_URL", f"sqlite:///{tmp_path}/text")
-    (told,) = refused(run("users", "list"))
-    assert "file is not a database" in told
-    assert (tmp_path / "text").read_text().startswith("no database at all")
-
-
-@pytest.fixture
-def impatient() -> Iterator[None]:
-    """A locked SQLite database is waited for a moment only."""
-
-    def hurry(connection: Any, _record: object) -> None:
-        if isinstance(connection, sqlite3.Connection):
-            connection.execute("PRAGMA busy_timeout=20").close()
-
-    sa.event.listen(Engine, "connect", hurry)
-    yield
-    sa.event.remove(Engine, "connect", hurry)
-
-
-@pytest.mark.usefixtures("impatient")
-@pytest.mark.parametrize(
-    "arguments", [ANNA, ("companies", "add", "Nytt AB"), ("users", "disable", "bo@example.se")]
-)
-def test_a_locked_database_is_named_and_nothing_is_half_written(
-    app: Flask, run: Run, tmp_path: Path, company: str, arguments: tuple[str, ...]
-) -> None:
-    said(run("users", "add", "bo@example.se", "--name", "Bo", "--company", company))
-    before = len(json.loads(said(run("audit", "list", "--json"))))
-    locker = sqlite3.connect(tmp_path / "idp.sqlite3", isolation_level=None)
-    locker.execute("BEGIN IMMEDIATE")
-    (told,) = refused(run(*arguments))
-    assert told == "the database: database is locked"
-    locker.execute("ROLLBACK")
-    locker.close()
-    assert (count(app, User), count(app, Company)) == (1, 1)
-    assert len(json.loads(said(run("audit", "list", "--json")))) == before
-
-
-# The env file
-
-
-def test_settings_come_from_a_file_and_the_environment_wins(
-    run: Run, company: str, tmp_path: Path, environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    env_file = tmp_path / "idp.env"
-    env_file.write_text(
-        "IDP_SECRET_KEY=abcdefgh01234567abcdefgh$01234567\nIDP_DATABASE_URL=sqlite:////no/x\n"
-    )
-    monkeypatch.delenv("IDP_SECRET_KEY")
-    (told,) = refused(run("companies", "list"))
-    assert told == "IDP_SECRET_KEY is missing"
-    assert "Exempel AB" in said(run("--env-file", str(env_file), "companies", "list"))
-
-
-def test_an_env_file_that_is_no_text_is_named(run: Run, tmp_path: Path) -> None:
-    env_file = tmp_path / "idp.env"
-    env_file.write_bytes(b"IDP_ISSUER=\xff\xfe\n")
-    (told,) = refused(run("--env-file", str(env_file), "companies", "list"))
-    assert "UTF-8" in told

@@ -126,3 +126,8 @@ def phone(simulator: Simulator) -> Iterator[Phone]:
     anna = Phone(simulator.phone_url)
     yield anna
     anna.http.close()
+
+
+def error(response: httpx2.Response) -> tuple[int, str]:
+    assert response.headers["Content-Type"].startswith("application/json")
+    return response.status_code, response.json()["errorCode"]

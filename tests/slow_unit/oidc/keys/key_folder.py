@@ -13,14 +13,8 @@ from idp.oidc.keys.ring import KeyRing
 from idp.oidc.keys.rotation import PUBLISHED_SECONDS
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
-
-
 LATER = NOW + timedelta(seconds=PUBLISHED_SECONDS)
-
-
 PRIVATE_MEMBERS = {"d", "p", "q", "dp", "dq", "qi", "oth", "k"}
-
-
 Change = Callable[[dict[str, Any]], object]
 
 

@@ -22,17 +22,9 @@ from idp.tokens import s256_challenge
 from tests.factories import NOON, make_client
 
 ISSUER = "https://login.example.se"
-
-
 ANNA = UUID("11111111-1111-4111-8111-111111111111")
-
-
 ACR = f"{ISSUER}/acr/password"
-
-
 LOA3 = "urn:acr:loa3"
-
-
 VALID = {
     "client_id": "portal",
     "redirect_uri": "https://portal.example.se/cb",
@@ -43,11 +35,7 @@ VALID = {
     "code_challenge": s256_challenge("v" * 43),
     "code_challenge_method": "S256",
 }
-
-
 PUSHED_URI = f"{authorize.PUSHED_URN}one"
-
-
 HINTS = {
     "annas": Hint(str(ANNA), ANNA),
     "nobodys": Hint(str(ANNA), ANNA, active=False),

@@ -11,14 +11,8 @@ from idp.oidc.clients.client import Client
 from idp.oidc.clients.registry import load_clients
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
-
-
 SECRET = "kUbV6Yt0r3o-XxM1cN8sQeJ5aZpLw2dG7hTfRiB4uEy"
-
-
 HASH = hashlib.sha256(SECRET.encode()).hexdigest()
-
-
 VALID = f"""\
 version: 1
 defaults:

@@ -21,9 +21,6 @@ from tests.integration.oidc.logout.backchannel.post import HOUR, Post, log_out
 Run = Callable[..., Any]
 
 
-# Whatever ends a session
-
-
 def by_the_app(rp: RelyingParty) -> None:
     log_out(rp, rp.tokens().id_token)
 

@@ -13,14 +13,8 @@ from idp.oidc.models import AccessToken
 from tests.fakes.relying_party import HTTPS, RelyingParty, Tokens
 
 SCOPE = "openid profile email offline_access"
-
-
 GRANTS = ["authorization_code", "refresh_token"]
-
-
 DAY = 24 * 3600
-
-
 on_sqlite_only = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 
