@@ -181,6 +181,7 @@ def _log_in(waiting: Waiting, order: Order, person: VerifiedPerson, account: Use
     """Claim the order and log in. The login's time is that of the completion (OIDC Core §2, auth_time)."""
     now = utcnow()
     completed_at = order.finished_at or now
+    guard.current_session()  # noted as used while no change waits for its commit: SQLite has one writer
     if not order_result.claim(order, state="used", user_id=account.id, now=now):
         db.session.rollback()
         return redirect(url_for("bankid.login", uid=waiting.uid), 303)
