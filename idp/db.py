@@ -2,7 +2,9 @@
 
 import sqlite3
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 from uuid import UUID
 from weakref import WeakKeyDictionary
@@ -11,12 +13,15 @@ import psycopg
 import sqlalchemy as sa
 from flask import current_app
 from flask_sqlalchemy import SQLAlchemy
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Dialect, Engine
 from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.orm import DeclarativeBase, registry
 from sqlalchemy.pool import Pool
+from sqlalchemy.sql.dml import ReturningUpdate
+from sqlalchemy.sql.visitors import iterate
 
-from idp.prepared import AloneEngine
+from idp.prepared import AloneEngine, Row, row_maker
 
 CONSTRAINT_NAMES = {
     "ix": "ix_%(column_0_label)s",
@@ -60,31 +65,138 @@ class Base(DeclarativeBase):
 
 
 db = SQLAlchemy(model_class=Base)
-_autocommitting: WeakKeyDictionary[Engine, Engine] = WeakKeyDictionary()
-_alone: WeakKeyDictionary[Engine, AloneEngine] = WeakKeyDictionary()
 
 
-def execute_alone(statement: sa.Executable, parameters: Mapping[str, Any]) -> Sequence[Any]:
+def execute_alone(statement: sa.Executable, parameters: Mapping[str, Any], row: type[Row]) -> Sequence[Row]:
     """The rows of one statement that is a transaction by itself: committed when this returns.
+
+    `row` is a NamedTuple or dataclass of the statement's columns, in their order; else `TypeError` is raised.
 
     Without BEGIN and COMMIT around it, it takes one round trip instead of three: for the statements of
     every login flow. Never call it while the session holds uncommitted changes: it does not see them,
-    and on SQLite it would wait for them.
+    and on SQLite it would wait for them. The tests fail where that happens.
+
+    No parameter of an UPDATE has the name of a column of the table that is updated: SQLAlchemy would set the
+    column to it, without a word where the UPDATE is part of another statement. It has a `b_` before it then.
     """
+    rows: Sequence[Row] = _alone().execute(statement, parameters, row)
+    return rows
+
+
+def write_alone(statement: sa.Executable, parameters: Mapping[str, Any]) -> int:
+    """As `execute_alone`, for a statement that answers nothing: how many rows it wrote."""
+    written: int = _alone().execute(statement, parameters)
+    return written
+
+
+@dataclass(frozen=True)
+class Insertion:
+    """A new row beside one that is found: for each column a parameter, or a column of what is found."""
+
+    into: sa.Table
+    values: Mapping[str, sa.ColumnElement[Any]]
+
+
+class InsertAndSelect:
+    """A query, or an UPDATE that returns what it claims, and what is inserted for each row found.
+
+    Raises `ValueError` for a parameter that SQLAlchemy would set a column of the UPDATE to (`execute_alone`).
+    """
+
+    def __init__(self, find: sa.Select[Any] | ReturningUpdate[Any], *insertions: Insertion) -> None:
+        self.find, self.insertions = find, insertions
+        found = find.cte("found")
+        self.at_once = sa.select(found)
+        for place, insertion in enumerate(insertions):
+            values = [
+                sa.bindparam(value.key, type_=insertion.into.c[name].type)
+                if isinstance(value, sa.BindParameter)
+                else found.c[str(value.key)]
+                for name, value in insertion.values.items()
+            ]
+            insert = sa.insert(insertion.into).from_select(list(insertion.values), sa.select(*values))
+            self.at_once = self.at_once.add_cte(insert.cte(f"inserted_{place}"))
+        if isinstance(find, sa.Update):
+            names = {one.key for one in iterate(self.at_once) if isinstance(one, sa.BindParameter)}
+            if clashes := names.intersection(find.table.columns.keys()):
+                raise ValueError(f"parameters have names of columns of {find.table}: {sorted(clashes)}")
+
+
+def insert_and_select(
+    statement: InsertAndSelect, parameters: Mapping[str, Any], row: type[Row]
+) -> Sequence[Row]:
+    """The rows found, stored with all that is inserted for them: both or neither, when this returns.
+
+    In PostgreSQL, where a query may write, this is one statement. The rules of `execute_alone` hold.
+    """
+    if db.engine.dialect.name == "postgresql":
+        return execute_alone(statement.at_once, parameters, row)
+    with db.engine.begin() as connection:
+        result = connection.execute(statement.find, parameters)
+        make_row = row_maker(row, list(result.keys()))
+        found = result.mappings().all()
+        for insertion in statement.insertions:
+            for one in found:
+                values = {
+                    name: parameters[value.key]
+                    if isinstance(value, sa.BindParameter)
+                    else one[str(value.key)]
+                    for name, value in insertion.values.items()
+                }
+                connection.execute(sa.insert(insertion.into), values)
+    return [make_row(tuple(one.values())) for one in found]
+
+
+def insert_ignoring(table: sa.Table) -> sa.Insert:
+    """An INSERT that does nothing where its row is there already; the same one for each table every time."""
+    return _insert_ignoring(table, db.engine.dialect.name)
+
+
+@cache
+def _insert_ignoring(table: sa.Table, dialect: str) -> sa.Insert:
+    insert = postgresql.insert if dialect == "postgresql" else sqlite.insert
+    return insert(table).on_conflict_do_nothing()
+
+
+def server_time() -> datetime | None:
+    """What the database server's clock shows; None where there is no server."""
+    if db.engine.dialect.name != "postgresql":
+        return None
+    shown: datetime | None = db.session.scalar(sa.text("SELECT now()"))
+    return shown
+
+
+class _Autocommitting:
+    """What `AloneEngine` is for PostgreSQL, for SQLite: SQLAlchemy's own way."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine.execution_options(isolation_level="AUTOCOMMIT", preserve_rowcount=True)
+
+    def execute(
+        self, statement: sa.Executable, parameters: Mapping[str, Any], row: type[Any] | None = None
+    ) -> Any:
+        with self._engine.connect() as connection:
+            result = connection.execute(statement, parameters)
+            if row is None:
+                return result.rowcount
+            make_row = row_maker(row, list(result.keys()))
+            return [make_row(values) for values in result]
+
+
+_known: WeakKeyDictionary[Engine, AloneEngine | _Autocommitting] = WeakKeyDictionary()
+
+
+def _alone() -> AloneEngine | _Autocommitting:
+    """What statements are executed alone with, in the application at hand."""
     engine = db.engine
-    if engine.dialect.name == "postgresql":
-        alone = _alone.get(engine)
-        if alone is None:
-            options = current_app.config["SQLALCHEMY_ENGINE_OPTIONS"]
-            alone = _alone[engine] = AloneEngine(engine, options)
-        return alone.execute(statement, parameters)
-    autocommitting = _autocommitting.get(engine)
-    if autocommitting is None:
-        autocommitting = engine.execution_options(isolation_level="AUTOCOMMIT")
-        _autocommitting[engine] = autocommitting
-    with autocommitting.connect() as connection:
-        result = connection.execute(statement, parameters)
-        return result.all() if result.returns_rows else ()
+    known = _known.get(engine)
+    if known is None:
+        if engine.dialect.name == "postgresql":
+            known = AloneEngine(engine, current_app.config["SQLALCHEMY_ENGINE_OPTIONS"])
+        else:
+            known = _Autocommitting(engine)
+        _known[engine] = known
+    return known
 
 
 @sa.event.listens_for(Engine, "connect")

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
 from idp import mail, outbox
@@ -14,7 +13,7 @@ from idp.bankid.api import named_certificates
 from idp.bankid.api.environment import SetupError
 from idp.config import ConfigError, Settings
 from idp.crypto import PersonalNumberKeys
-from idp.db import db
+from idp.db import db, server_time
 from idp.mail_transport import Trouble, transport
 from idp.oidc.clients.registry import expired_clients
 from idp.oidc.keys.ring import KeyRing
@@ -62,15 +61,14 @@ def _database(settings: Settings, now: datetime) -> Finding:
             behind = migrations_behind()
             if behind:
                 return Finding("database", "error", behind)
-            if db.engine.dialect.name == "postgresql":
-                there: datetime | None = db.session.scalar(sa.text("SELECT now()"))
-                if there is not None and abs(there - now) > CLOCK_TOLERANCE:
-                    text = f"its clock differs from ours by {abs(there - now).total_seconds():.0f} s"
-                    return Finding("database", "warning", text)
+            there = server_time()
+            if there is not None and abs(there - now) > CLOCK_TOLERANCE:
+                text = f"its clock differs from ours by {abs(there - now).total_seconds():.0f} s"
+                return Finding("database", "warning", text)
         except SQLAlchemyError as error:
             cause = str(getattr(error, "orig", None) or error).splitlines()[0]
             return Finding("database", "error", f"does not answer: {cause}")
-        return Finding("database", "ok", f"{db.engine.dialect.name}, at the newest migration")
+        return Finding("database", "ok", f"{db.engine.name}, at the newest migration")
 
 
 def _keys(settings: Settings, _now: datetime) -> Finding:

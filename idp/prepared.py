@@ -1,9 +1,8 @@
 """Statements compiled once and run on libpq directly: for PostgreSQL, in the steps of every login."""
 
 import itertools
-from collections import namedtuple
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import psycopg
 import sqlalchemy as sa
@@ -14,6 +13,19 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.exc import DBAPIError
 
 _DONE = (pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK)
+Row = TypeVar("Row")
+
+
+def row_maker(row: type[Row], columns: Sequence[str]) -> Callable[[Sequence[Any]], Row]:
+    """A function that makes a `row`, a NamedTuple or dataclass, of the values that a result has in a row.
+
+    Raises `TypeError` when its fields are not named as the result's columns are, in their order.
+    """
+    fields = getattr(row, "__match_args__", ())
+    if tuple(columns) != fields:
+        raise TypeError(f"{row.__name__} has the fields {fields}, and the statement the columns {columns}")
+    make: Callable[[Sequence[Any]], Row] = getattr(row, "_make", lambda values: row(*values))
+    return make
 
 
 class AloneEngine:
@@ -40,8 +52,13 @@ class AloneEngine:
         self._numbers = itertools.count(1)
         sa.event.listen(engine, "engine_disposed", lambda _engine: self._engine.dispose())
 
-    def execute(self, statement: sa.Executable, parameters: Mapping[str, Any]) -> Sequence[Any]:
-        """The statement's rows, with columns as attributes. Raises SQLAlchemy's errors."""
+    def execute(
+        self, statement: sa.Executable, parameters: Mapping[str, Any], row: type[Any] | None = None
+    ) -> Any:
+        """The statement's rows, each a `row`; without one, how many rows it wrote.
+
+        Raises SQLAlchemy's errors, and `TypeError` as `row_maker` does.
+        """
         prepared = self._prepared.get(statement)
         if prepared is None:
             name = b"alone_%d" % next(self._numbers)
@@ -55,7 +72,7 @@ class AloneEngine:
             if session is None:
                 connection: Any = pooled.driver_connection
                 session = pooled.info[_Session] = _Session(connection)
-            return session.run(prepared, parameters)
+            return session.run(prepared, parameters, row)
         except psycopg.Error as error:
             if pooled.driver_connection is not None and pooled.driver_connection.closed:
                 pooled.invalidate(error)
@@ -79,7 +96,8 @@ class _Prepared:
             raise ValueError("a statement that is prepared names every value: defaults are not filled in")
         self.name = name
         self.sql: bytes = compiled.string.encode()
-        self.make_row: Callable[[Sequence[Any]], Any] | None = None  # known from the first answer
+        self.row: type[Any] | None = None  # what `make_row` makes, once an answer's columns are known
+        self.make_row: Callable[[Sequence[Any]], Any] = tuple
         self.formats = [PyFormat.TEXT] * len(compiled.positiontup)
         self._names: list[str] = compiled.positiontup
         self._given: dict[str, Any] = compiled.params
@@ -104,19 +122,19 @@ class _Session:
         self._transformer = Transformer(connection)
         self._known: set[bytes] = set()
 
-    def run(self, prepared: _Prepared, parameters: Mapping[str, Any]) -> Sequence[Any]:
+    def run(self, prepared: _Prepared, parameters: Mapping[str, Any], row: type[Any] | None = None) -> Any:
+        """The answer's rows, or how many rows were written when they are not wanted as a `row`."""
         if prepared.name not in self._known:
             # The server infers the parameters' types, from the casts that SQLAlchemy writes.
             self._done(self._pgconn.prepare, prepared.name, prepared.sql)
             self._known.add(prepared.name)
         values = self._transformer.dump_sequence(prepared.bind(parameters), prepared.formats)
         result = self._done(self._pgconn.exec_prepared, prepared.name, values)
-        if not result.nfields:
-            return ()
-        if prepared.make_row is None:
-            names = [(result.fname(column) or b"").decode() for column in range(result.nfields)]
-            row: Any = namedtuple("Row", names, rename=True)  # type: ignore[misc]
-            prepared.make_row = row._make
+        if row is None:
+            return result.command_tuples or 0
+        if prepared.row is not row:
+            columns = [(result.fname(column) or b"").decode() for column in range(result.nfields)]
+            prepared.row, prepared.make_row = row, row_maker(row, columns)
         self._transformer.set_pgresult(result)
         return self._transformer.load_rows(0, result.ntuples, prepared.make_row)
 

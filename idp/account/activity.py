@@ -7,7 +7,7 @@ from functools import lru_cache
 from ipaddress import IPv6Network
 from itertools import groupby, islice
 from operator import attrgetter
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -85,13 +85,25 @@ def facts(live: LiveSession) -> dict[str, Any]:
     return {"sessions": sessions}
 
 
+class _OwnSessionRow(NamedTuple):
+    """A session and an app that it has logged in to; each session's last row has no app."""
+
+    id: UUID
+    method: str
+    logged_in_at: datetime
+    seen_at: datetime
+    address: str | None
+    user_agent: str | None
+    client_id: str | None
+
+
 _found = overview.ONE_PERSONS.cte("found")
 _reached = consents.reached_clients_cte(_found)
 _OWN_SESSIONS = (
     sa.select(
         _found.c.id,
         _found.c.method,
-        _found.c.auth_time,
+        _found.c.logged_in_at,
         _found.c.seen_at,
         _found.c.address,
         _found.c.user_agent,
@@ -109,7 +121,7 @@ def own_sessions(live: LiveSession, *, settings: SessionSettings, now: datetime)
         **overview.in_force_at(now, limit=MAX_SESSIONS, settings=settings),
     }
     sessions = []
-    for _, rows in groupby(execute_alone(_OWN_SESSIONS, asked), key=attrgetter("id")):
+    for _, rows in groupby(execute_alone(_OWN_SESSIONS, asked, _OwnSessionRow), key=attrgetter("id")):
         one, *others = rows  # one for each app
         sessions.append(
             OwnSession(
@@ -118,7 +130,7 @@ def own_sessions(live: LiveSession, *, settings: SessionSettings, now: datetime)
                 device=device_name(one.user_agent),
                 place=place_name(one.address),
                 method=one.method,
-                logged_in_at=one.auth_time,
+                logged_in_at=one.logged_in_at,
                 seen_at=one.seen_at,
                 apps=[row.client_id for row in (one, *others) if row.client_id is not None],
             )

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
-from typing import cast
+from typing import NamedTuple, cast
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -63,6 +63,22 @@ class Wanted:
         return self.password is not None or self.email is not None or self.number is not Keep.AS_IT_IS
 
 
+class _DetailsRow(NamedTuple):
+    version: int
+    email: str
+    name: str
+    title: str | None
+    phone: str | None
+    locale: str
+    start_page: str | None
+    notices: bool
+    role: str
+    stated_number: str | None
+    company: str
+    number_encrypted: str | None
+    pending_email: str | None
+
+
 _user, _company = cast(sa.Table, User.__table__).c, cast(sa.Table, Company.__table__).c
 _change, _link = cast(sa.Table, EmailChange.__table__).c, cast(sa.Table, BankIdLink.__table__).c
 _DETAILS = (
@@ -99,7 +115,7 @@ _DETAILS = (
 
 def details(user_id: UUID, *, keys: PersonalNumberKeys | None, now: datetime) -> Details:
     """The account's details as they are now."""
-    row = execute_alone(_DETAILS, {"user_id": user_id, "now": now})[0]
+    row = execute_alone(_DETAILS, {"user_id": user_id, "now": now}, _DetailsRow)[0]
     choices = Choices(locale=row.locale, start_page=row.start_page, notices=bool(row.notices))
     return Details(
         user_id=user_id,

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cache
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -80,21 +80,24 @@ def find(company_id: UUID, wanted: Wanted) -> Listing:
     asked: dict[str, Any] = {"company_id": company_id}
     for number, word in enumerate(words):
         asked |= {f"name_{number}": _escaped(sort_key(word)), f"email_{number}": _escaped(email_key(word))}
-    hits: int = execute_alone(_count(len(words)), asked)[0][0]
+    hits = execute_alone(_count(len(words)), asked, _Hits)[0].number
     pages = max(-(-hits // PAGE_SIZE), 1)
     page = min(wanted.page, pages)
     begins, ends = (page - 1) * PAGE_SIZE, min(page * PAGE_SIZE, hits)
     # Of a page in the second half it is shorter to come from the end.
     backwards = begins > hits - ends
     statement = _page(wanted.sort, wanted.descending != backwards, len(words))
-    rows = execute_alone(statement, {**asked, "skipped": hits - ends if backwards else begins})
+    rows = execute_alone(statement, {**asked, "skipped": hits - ends if backwards else begins}, Entry)
     if backwards:
         rows = rows[::-1][begins - ends :]
-    return Listing([_entry(row) for row in rows], hits, page, pages)
+    return Listing([_without_never(row) for row in rows], hits, page, pages)
 
 
-def _entry(row: Any) -> Entry:
-    entry = Entry(*row)
+class _Hits(NamedTuple):
+    number: int
+
+
+def _without_never(entry: Entry) -> Entry:
     return replace(entry, last_login_at=None) if entry.last_login_at == NEVER else entry
 
 
@@ -124,7 +127,7 @@ def _matching(words: int) -> list[sa.ColumnElement[bool]]:
 
 @cache
 def _count(words: int) -> sa.Select[Any]:
-    return sa.select(sa.func.count()).select_from(_USERS).where(*_matching(words))
+    return sa.select(sa.func.count().label("number")).select_from(_USERS).where(*_matching(words))
 
 
 @cache

@@ -69,8 +69,8 @@ _ADMINISTRATOR = (
 
 def administrator(user_id: UUID) -> Administrator | None:
     """The active administrator with this id; None for everybody else."""
-    rows = execute_alone(_ADMINISTRATOR, {"user_id": user_id})
-    return Administrator(*rows[0]) if rows else None
+    rows = execute_alone(_ADMINISTRATOR, {"user_id": user_id}, Administrator)
+    return rows[0] if rows else None
 
 
 def user(admin: Administrator, user_id: UUID) -> User:

@@ -16,7 +16,7 @@ from idp.bankid.evidence.verification import verify
 from idp.bankid.models import EVIDENCE_PURPOSE, LOST, RENEWING, RESULT_PURPOSE, UNREACHABLE, Evidence, Order
 from idp.bankid.setup import BankId
 from idp.bankid.terms import NO_DEMANDS, Terms
-from idp.db import db, execute_alone
+from idp.db import db, write_alone
 from idp.users.personal_number import PersonalNumber
 
 log = structlog.get_logger("idp.bankid")
@@ -32,18 +32,16 @@ _orders = _order_table.c
 _LEASE = (
     sa.update(_order_table)
     .where(
-        _orders.id == sa.bindparam("b_id"),
+        _orders.id == sa.bindparam("order_id"),
         _orders.state == "pending",
-        _orders.next_collect_at == sa.bindparam("b_due"),
+        _orders.next_collect_at == sa.bindparam("due"),
     )
-    .values(next_collect_at=sa.bindparam("b_until"))
-    .returning(_orders.id)
+    .values(next_collect_at=sa.bindparam("until"))
 )
 _STILL_PENDING = (
     sa.update(_order_table)
-    .where(_orders.id == sa.bindparam("b_id"), _orders.state == "pending")
-    .values(hint_code=sa.bindparam("b_hint"), next_collect_at=sa.bindparam("b_next"))
-    .returning(_orders.id)
+    .where(_orders.id == sa.bindparam("order_id"), _orders.state == "pending")
+    .values(hint_code=sa.bindparam("hint"), next_collect_at=sa.bindparam("collect_at"))
 )
 
 
@@ -65,7 +63,7 @@ def collect_once(
 
 def take_lease(order_id: str, due: datetime, now: datetime) -> bool:
     """Whether this poll may collect or renew the order, alone until the lease ends."""
-    return bool(execute_alone(_LEASE, {"b_id": order_id, "b_due": due, "b_until": now + COLLECT_LEASE}))
+    return bool(write_alone(_LEASE, {"order_id": order_id, "due": due, "until": now + COLLECT_LEASE}))
 
 
 def _collect(bankid: BankId, order_id: str, order_ref: str, hint: str, now: datetime) -> str | None:
@@ -89,8 +87,8 @@ def _collect(bankid: BankId, order_id: str, order_ref: str, hint: str, now: date
     order = db.session.get_one(Order, order_id)
     if isinstance(answer, Failed) and _is_renewable(order, answer.hint_code, now):
         db.session.commit()
-        due_at_once = {"b_id": order_id, "b_hint": RENEWING, "b_next": now}
-        return RENEWING if execute_alone(_STILL_PENDING, due_at_once) else None
+        due_at_once = {"order_id": order_id, "hint": RENEWING, "collect_at": now}
+        return RENEWING if write_alone(_STILL_PENDING, due_at_once) else None
     if isinstance(answer, Failed):
         _fail(order, answer.hint_code[:60], now)
     else:
@@ -127,8 +125,8 @@ def _fail(order: Order, hint: str, now: datetime) -> None:
 
 def _still_pending(order_id: str, hint: str, now: datetime) -> str | None:
     """Store `hint` and when to ask next. Returns `hint`; None when the order has been ended meanwhile."""
-    noted = {"b_id": order_id, "b_hint": hint, "b_next": now + COLLECT_EVERY}
-    return hint if execute_alone(_STILL_PENDING, noted) else None
+    noted = {"order_id": order_id, "hint": hint, "collect_at": now + COLLECT_EVERY}
+    return hint if write_alone(_STILL_PENDING, noted) else None
 
 
 def _complete(bankid: BankId, order: Order, answer: Complete, now: datetime) -> None:

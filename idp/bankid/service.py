@@ -169,10 +169,10 @@ def poll_pending(
     collects. The interaction must be open, and interaction and order must be this browser's.
     """
     asked = {"uid": interaction_uid, "purpose": purpose, "browser_hash": sha256_hex(browser), "now": now}
-    rows = execute_alone(_NEWEST, asked)
+    rows = execute_alone(_NEWEST, asked, PendingOrder)
     if not rows or rows[0].state != "pending":
         return None
-    order = PendingOrder(**rows[0]._asdict())
+    order = rows[0]
     if now < order.next_collect_at:
         return order
     if order.hint_code == RENEWING:

@@ -37,7 +37,7 @@ _IN_FORCE = (
         _session.id,
         _user.email,
         _session.method,
-        _session.auth_time,
+        _session.auth_time.label("logged_in_at"),
         _session.seen_at,
         _session.expires_at,
         _session.address,
@@ -60,14 +60,12 @@ ONE_PERSONS = _IN_FORCE.where(_session.user_id == sa.bindparam("user_id", type_=
 
 def in_force(
     *, user_id: UUID | None = None, limit: int, settings: SessionSettings, now: datetime
-) -> list[SessionFacts]:
+) -> Sequence[SessionFacts]:
     """Sessions in force, of one person or of everybody, the one that was used last first."""
     asked = in_force_at(now, limit=limit, settings=settings)
     if user_id is None:
-        rows = execute_alone(_IN_FORCE, asked)
-    else:
-        rows = execute_alone(ONE_PERSONS, {**asked, "user_id": user_id})
-    return [SessionFacts(*row) for row in rows]
+        return execute_alone(_IN_FORCE, asked, SessionFacts)
+    return execute_alone(ONE_PERSONS, {**asked, "user_id": user_id}, SessionFacts)
 
 
 def in_force_at(now: datetime, *, limit: int, settings: SessionSettings) -> dict[str, Any]:

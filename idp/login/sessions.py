@@ -3,16 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 from uuid import UUID, uuid4
 
 import sqlalchemy as sa
 from blinker import Namespace
-from sqlalchemy.dialects import postgresql, sqlite
 
 from idp import audit
 from idp.config import SessionSettings
-from idp.db import db, execute_alone
+from idp.db import db, execute_alone, insert_ignoring, write_alone
 from idp.login.event import AuthenticationEvent
 from idp.login.models import BrowserSession, MethodUse
 from idp.login.requirement import AuthnRequirement
@@ -100,7 +99,7 @@ def log_in(
         db.session.commit()
         raise LoginRefused(lacks)
     # The person first, as whatever ends sessions does: two that wait for each other would both fail.
-    db.session.execute(_LOGGED_IN, {"b_id": event.user_id, "b_at": event.auth_time})
+    db.session.execute(_LOGGED_IN, {"user_id": event.user_id, "at": event.auth_time})
     handle = new_token()
     fields = {
         "handle_hash": sha256_hex(handle),
@@ -138,27 +137,39 @@ def log_in(
 
 _LOGGED_IN = (
     sa.update(User)
-    .where(User.id == sa.bindparam("b_id"), User.last_login_at < sa.bindparam("b_at"))
-    .values(last_login_at=sa.bindparam("b_at"))
+    .where(User.id == sa.bindparam("user_id"), User.last_login_at < sa.bindparam("at"))
+    .values(last_login_at=sa.bindparam("at"))
     .execution_options(synchronize_session=False)
 )
 
 
+_METHOD_USES = cast(sa.Table, MethodUse.__table__)
+
+
 def _is_new_to_person(event: AuthenticationEvent, now: datetime) -> bool:
     """Note that the person uses the method. True the first time, if they have used another one before."""
-    insert = postgresql.insert if db.engine.dialect.name == "postgresql" else sqlite.insert
-    statement = (
-        insert(MethodUse)
-        .values(user_id=event.user_id, method=event.method, first_at=now)
-        .on_conflict_do_nothing()
-        .returning(MethodUse.method)
-    )
-    if db.session.scalar(statement) is None:
+    use = {"user_id": event.user_id, "method": event.method, "first_at": now}
+    if not db.session.execute(insert_ignoring(_METHOD_USES).returning(_METHOD_USES.c.method), use).all():
         return False
     others = sa.select(MethodUse.method).where(
         MethodUse.user_id == event.user_id, MethodUse.method != event.method
     )
     return db.session.scalar(others.limit(1)) is not None
+
+
+class _LiveRow(NamedTuple):
+    id: UUID
+    user_id: UUID
+    method: str
+    acr: str
+    amr: list[str]
+    auth_time: datetime
+    reference: str | None
+    seen_at: datetime
+    name: str
+    email: str
+    locale: str
+    company: str
 
 
 _SESSIONS = cast(sa.Table, BrowserSession.__table__)
@@ -191,20 +202,21 @@ _LIVE = (
 )
 _SEEN = (
     sa.update(_SESSIONS)
-    .where(_session.id == sa.bindparam("b_id"), _session.seen_at == sa.bindparam("b_seen_at"))
-    .values(seen_at=sa.bindparam("b_now"))
+    .where(_session.id == sa.bindparam("session_id"), _session.seen_at == sa.bindparam("seen_before"))
+    .values(seen_at=sa.bindparam("now"))
 )
 
 
 def current(handle: str, *, settings: SessionSettings, now: datetime) -> LiveSession | None:
     """The session in force behind a cookie's handle, noted as used; None when there is none."""
     idle_since = now - timedelta(minutes=settings.idle_minutes)
-    rows = execute_alone(_LIVE, {"handle_hash": sha256_hex(handle), "now": now, "idle_since": idle_since})
+    asked = {"handle_hash": sha256_hex(handle), "now": now, "idle_since": idle_since}
+    rows = execute_alone(_LIVE, asked, _LiveRow)
     if not rows:
         return None
     row = rows[0]
     if now - row.seen_at >= timedelta(seconds=SEEN_EVERY_SECONDS):
-        execute_alone(_SEEN, {"b_id": row.id, "b_seen_at": row.seen_at, "b_now": now})
+        write_alone(_SEEN, {"session_id": row.id, "seen_before": row.seen_at, "now": now})
     event = AuthenticationEvent(
         user_id=row.user_id,
         method=row.method,

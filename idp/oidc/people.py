@@ -1,6 +1,5 @@
 """The accounts that tokens are about, read from the database."""
 
-from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -14,14 +13,14 @@ PERSON_COLUMNS = (
     _user.id,
     _user.name,
     _user.email,
-    _user.email_verified_at,
+    _user.email_verified_at.is_not(None).label("email_verified"),
     _user.phone,
     _user.locale,
     _user.updated_at,
     _company.name.label("company"),
     _company.org_number,
 )
-"""The columns that `read_person` reads."""
+"""The columns of a `Person`."""
 
 _USER = (
     sa.select(*PERSON_COLUMNS)
@@ -32,20 +31,5 @@ _USER = (
 
 def find_person(user_id: UUID) -> Person | None:
     """The account, None when it is unknown or not active."""
-    rows = execute_alone(_USER, {"user_id": user_id})
-    return read_person(rows[0]) if rows else None
-
-
-def read_person(row: sa.Row[Any]) -> Person:
-    """The account in a row with `PERSON_COLUMNS`."""
-    return Person(
-        id=row.id,
-        name=row.name,
-        email=row.email,
-        email_verified=row.email_verified_at is not None,
-        phone=row.phone,
-        locale=row.locale,
-        updated_at=row.updated_at,
-        company=row.company,
-        org_number=row.org_number,
-    )
+    rows = execute_alone(_USER, {"user_id": user_id}, Person)
+    return rows[0] if rows else None

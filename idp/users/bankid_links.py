@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -21,6 +22,15 @@ bankid_taken_away = _signals.signal("bankid-taken-away")
 """Sent with `user_id`, `keep_session` and `now` inside the transaction that takes somebody's BankID away."""
 
 ROTATION_BATCH = 500
+
+
+class _LinkRow(NamedTuple):
+    name: str
+    number_encrypted: str
+    linked_at: datetime
+    last_used_at: datetime | None
+
+
 _link = BankIdLink.__table__.c
 _LINK = sa.select(_link.name, _link.number_encrypted, _link.linked_at, _link.last_used_at).where(
     _link.user_id == sa.bindparam("user_id", type_=_link.user_id.type)
@@ -120,7 +130,7 @@ def find_accounts(number: PersonalNumber, *, keys: PersonalNumberKeys) -> list[U
 
 def state(user_id: UUID, *, keys: PersonalNumberKeys) -> LinkState | None:
     """The account's BankID, masked; None when it has none."""
-    rows = execute_alone(_LINK, {"user_id": user_id})
+    rows = execute_alone(_LINK, {"user_id": user_id}, _LinkRow)
     if not rows:
         return None
     found = rows[0]
@@ -130,7 +140,7 @@ def state(user_id: UUID, *, keys: PersonalNumberKeys) -> LinkState | None:
 
 def number_of(user_id: UUID, *, keys: PersonalNumberKeys) -> PersonalNumber | None:
     """Whose BankID is linked to the account, as committed; None when none is."""
-    rows = execute_alone(_LINK, {"user_id": user_id})
+    rows = execute_alone(_LINK, {"user_id": user_id}, _LinkRow)
     return opened(rows[0].number_encrypted, user_id, keys=keys) if rows else None
 
 

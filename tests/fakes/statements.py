@@ -47,10 +47,10 @@ def noted(engine: Engine) -> Iterator[Statements]:
             found.note(None, cursor, str(query), params)
         return send(cursor, query, params, **options)
 
-    def execute_alone(alone: Any, statement: Any, values: Mapping[str, Any]) -> Any:
+    def execute_alone(alone: Any, statement: Any, values: Mapping[str, Any], row: Any) -> Any:
         compiled = statement.compile(engine, column_keys=list(values))
         found.note(None, None, compiled.string, {**compiled.params, **values})
-        return send_alone(alone, statement, values)
+        return send_alone(alone, statement, values, row)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(psycopg.Cursor, "execute", execute)

@@ -4,16 +4,11 @@ from datetime import datetime
 from typing import cast
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
-from idp.db import db, execute_alone
+from idp.db import insert_ignoring, write_alone
 from idp.oidc.models import UsedAssertion
 
 _USED = cast(sa.Table, UsedAssertion.__table__)
-_CLAIM = {
-    name: insert(_USED).on_conflict_do_nothing().returning(_USED.c.assertion_hash)
-    for name, insert in (("sqlite", sqlite.insert), ("postgresql", postgresql.insert))
-}
 
 
 def claim_once(digest: str, *, ends_at: datetime) -> bool:
@@ -22,4 +17,4 @@ def claim_once(digest: str, *, ends_at: datetime) -> bool:
     False: it has been used, at this server or another that shares the database.
     """
     values = {"assertion_hash": digest, "expires_at": ends_at}
-    return bool(execute_alone(_CLAIM[db.engine.dialect.name], values))
+    return bool(write_alone(insert_ignoring(_USED), values))

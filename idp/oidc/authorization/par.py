@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import sqlalchemy as sa
 
-from idp.db import db, execute_alone
+from idp.db import db, execute_alone, write_alone
 from idp.login.interactions import InteractionOver
 from idp.oidc.authentication.dpop import InvalidProof
 from idp.oidc.authorization.authorize import PUSHED_URN, Pushed
@@ -16,6 +16,13 @@ from idp.tokens import new_token, sha256_hex
 LIFETIME_SECONDS = 60
 CREDENTIALS = frozenset(("client_id", "client_secret", "client_assertion", "client_assertion_type"))
 """The parameters of a push by which the client authenticates."""
+
+
+class _PushedRow(NamedTuple):
+    parameters: dict[str, Any]
+    expires_at: datetime
+    used_at: datetime | None
+
 
 _PUSHED = cast(sa.Table, PushedRequest.__table__)
 _pushed = _PUSHED.c
@@ -34,7 +41,7 @@ def push(client_id: str, parameters: Mapping[str, str], *, now: datetime) -> str
         "parameters": dict(parameters),
         "expires_at": now + timedelta(seconds=LIFETIME_SECONDS),
     }
-    execute_alone(_STORE, values)
+    write_alone(_STORE, values)
     return request_uri
 
 
@@ -57,7 +64,7 @@ def find(request_uri: str, client_id: str, *, now: datetime) -> Pushed:
     client's.
     """
     request_hash = sha256_hex(request_uri)
-    rows = execute_alone(_FIND, {"request_hash": request_hash, "client_id": client_id})
+    rows = execute_alone(_FIND, {"request_hash": request_hash, "client_id": client_id}, _PushedRow)
     if rows and rows[0].used_at is not None:
         raise InteractionOver("answered", client_id)
     if not rows or rows[0].expires_at <= now:

@@ -2,14 +2,14 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import cast
+from typing import Any, cast
 
 import sqlalchemy as sa
 
-from idp.db import execute_alone
+from idp.db import execute_alone, write_alone
 from idp.oidc.claims import AllowedClaims, Person
 from idp.oidc.models import AccessToken, Grant
-from idp.oidc.people import PERSON_COLUMNS, read_person
+from idp.oidc.people import PERSON_COLUMNS
 from idp.tokens import new_token, sha256_hex
 from idp.users.models import IS_ACTIVE, Company, User
 
@@ -25,11 +25,19 @@ class TokenHolder:
     dpop_jkt: str | None
 
 
+@dataclass(frozen=True)
+class _HolderRow(Person):
+    scope: str
+    dpop_jkt: str | None
+    client_id: str
+    claims: dict[str, Any] | None
+
+
 _GRANTS, _TOKENS = cast(sa.Table, Grant.__table__), cast(sa.Table, AccessToken.__table__)
 _grant, _token, _user, _company = _GRANTS.c, _TOKENS.c, User.__table__.c, Company.__table__.c
-STORE_TOKEN = sa.insert(_TOKENS)
+_STORE = sa.insert(_TOKENS)
 _HOLDER = (
-    sa.select(_token.scope, _token.dpop_jkt, _grant.client_id, _grant.claims, *PERSON_COLUMNS)
+    sa.select(*PERSON_COLUMNS, _token.scope, _token.dpop_jkt, _grant.client_id, _grant.claims)
     .select_from(_TOKENS)
     .join(_GRANTS, _grant.id == _token.grant_id)
     .join(User.__table__, _user.id == _grant.user_id)
@@ -55,15 +63,14 @@ def issue_client_token(client_id: str, *, jkt: str | None, lifetime: timedelta, 
         "issued_at": now,
         "expires_at": now + lifetime,
     }
-    execute_alone(STORE_TOKEN, values)
+    write_alone(_STORE, values)
     return secret
 
 
 def find_holder(token_hash: str, *, now: datetime) -> TokenHolder | None:
     """The person and client of an access token; None when it does not count (OIDC Core §5.3.1)."""
-    rows = execute_alone(_HOLDER, {"token_hash": token_hash, "now": now})
+    rows = execute_alone(_HOLDER, {"token_hash": token_hash, "now": now}, _HolderRow)
     if not rows:
         return None
     row = rows[0]
-    allowed = AllowedClaims.from_json(row.claims)
-    return TokenHolder(read_person(row), row.client_id, row.scope, allowed, row.dpop_jkt)
+    return TokenHolder(row, row.client_id, row.scope, AllowedClaims.from_json(row.claims), row.dpop_jkt)

@@ -1,23 +1,20 @@
 """Authorization codes in the database: issue one, exchange it, revoke what a replayed one issued."""
 
-from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any, cast
+from typing import cast
 from uuid import uuid4
 
 import sqlalchemy as sa
 
 from idp import audit
-from idp.db import db, execute_alone
+from idp.db import InsertAndSelect, Insertion, db, insert_and_select, write_alone
 from idp.login import interactions
 from idp.login.models import BrowserSession
 from idp.login.sessions import LiveSession
 from idp.oidc.authorization import par
 from idp.oidc.authorization.authorize import AuthorizationRequest
-from idp.oidc.claims import AllowedClaims
 from idp.oidc.models import AccessToken, Grant
-from idp.oidc.tokens.access_tokens import STORE_TOKEN
-from idp.oidc.tokens.granted import OFFLINE, Granted
+from idp.oidc.tokens.granted import GRANT_COLUMNS, OFFLINE, Granted, GrantRow
 from idp.tokens import new_token, s256_challenge, sha256_hex
 from idp.users.models import IS_ACTIVE, User
 
@@ -30,24 +27,20 @@ class SessionOver(Exception):
 
 _GRANTS, _TOKENS = cast(sa.Table, Grant.__table__), cast(sa.Table, AccessToken.__table__)
 _SESSIONS = cast(sa.Table, BrowserSession.__table__)
-_grant, _token, _user = _GRANTS.c, _TOKENS.c, User.__table__.c
+_grant, _user = _GRANTS.c, User.__table__.c
 _STORED_COLUMNS = [column for column in _GRANTS.columns if column.name not in ("code_used_at", "revoked_at")]
-_STORE_GRANT = (
-    sa.insert(_GRANTS)
-    .from_select(
-        _STORED_COLUMNS,
-        sa.select(*[sa.bindparam(f"b_{column.name}", type_=column.type) for column in _STORED_COLUMNS])
-        .select_from(_SESSIONS)
-        .join(User.__table__, _user.id == _SESSIONS.c.user_id)
-        .where(
-            _SESSIONS.c.id == sa.bindparam("b_session_id", type_=_grant.session_id.type),
-            _SESSIONS.c.ended_at.is_(None),
-            IS_ACTIVE,
-        )
-        .with_for_update(read=True, of=_SESSIONS),
-        include_defaults=False,
+_STORE_GRANT = sa.insert(_GRANTS).from_select(
+    _STORED_COLUMNS,
+    sa.select(*[sa.bindparam(column.name, type_=column.type) for column in _STORED_COLUMNS])
+    .select_from(_SESSIONS)
+    .join(User.__table__, _user.id == _SESSIONS.c.user_id)
+    .where(
+        _SESSIONS.c.id == sa.bindparam("session_id", type_=_grant.session_id.type),
+        _SESSIONS.c.ended_at.is_(None),
+        IS_ACTIVE,
     )
-    .returning(_grant.id)
+    .with_for_update(read=True, of=_SESSIONS),
+    include_defaults=False,
 )
 """A grant, unless its session has ended meanwhile. A session's end waits for the grant, to revoke it; the
 grant waits for an end that has yet to be committed."""
@@ -57,45 +50,30 @@ _CLAIM = (
         _grant.code_hash == sa.bindparam("b_code_hash"),
         _grant.client_id == sa.bindparam("b_client_id"),
         _grant.redirect_uri == sa.bindparam("b_redirect_uri"),
-        _grant.code_challenge.is_not_distinct_from(sa.bindparam("b_challenge")),
-        sa.or_(_grant.dpop_jkt.is_(None), _grant.dpop_jkt == sa.bindparam("b_jkt")),
+        _grant.code_challenge.is_not_distinct_from(sa.bindparam("challenge")),
+        sa.or_(_grant.dpop_jkt.is_(None), _grant.dpop_jkt == sa.bindparam("jkt")),
         _grant.code_used_at.is_(None),
         _grant.revoked_at.is_(None),
-        _grant.code_expires_at > sa.bindparam("b_now"),
+        _grant.code_expires_at > sa.bindparam("now"),
         sa.exists().where(_user.id == _grant.user_id, IS_ACTIVE),
     )
-    .values(code_used_at=sa.bindparam("b_now"))
-    .returning(
-        _grant.id,
-        _grant.user_id,
-        _grant.session_id,
-        _grant.scope,
-        _grant.nonce,
-        _grant.acr,
-        _grant.amr,
-        _grant.auth_time,
-        _grant.method,
-        _grant.reference,
-        _grant.claims,
-    )
+    .values(code_used_at=sa.bindparam("now"))
+    .returning(*GRANT_COLUMNS)
 )
-_claimed = _CLAIM.cte("claimed")
-_EXCHANGE = sa.select(_claimed).add_cte(
-    sa.insert(_TOKENS)
-    .from_select(
-        ["token_hash", "grant_id", "scope", "dpop_jkt", "issued_at", "expires_at"],
-        sa.select(
-            sa.bindparam("token_hash", type_=_token.token_hash.type),
-            _claimed.c.id,
-            _claimed.c.scope,
-            sa.bindparam("b_jkt", type_=_token.dpop_jkt.type),
-            sa.bindparam("issued_at", type_=_token.expires_at.type),
-            sa.bindparam("expires_at", type_=_token.expires_at.type),
-        ),
-    )
-    .cte("stored")
+_EXCHANGE = InsertAndSelect(
+    _CLAIM,
+    Insertion(
+        _TOKENS,
+        {
+            "token_hash": sa.bindparam("token_hash"),
+            "grant_id": _grant.id,
+            "scope": _grant.scope,
+            "dpop_jkt": sa.bindparam("jkt"),
+            "issued_at": sa.bindparam("now"),
+            "expires_at": sa.bindparam("expires_at"),
+        },
+    ),
 )
-"""Claim and token in one statement; only PostgreSQL lets a query write."""
 
 
 def issue_code(
@@ -109,29 +87,29 @@ def issue_code(
     """
     code = new_token()
     values = {
-        "b_id": uuid4(),
-        "b_client_id": request.client.client_id,
-        "b_user_id": live.event.user_id,
-        "b_session_id": live.id,
-        "b_scope": request.scope,
-        "b_redirect_uri": request.to.redirect_uri,
-        "b_nonce": request.nonce,
-        "b_code_hash": sha256_hex(code),
-        "b_code_challenge": request.code_challenge,
-        "b_dpop_jkt": request.dpop_jkt,
-        "b_code_expires_at": now + timedelta(seconds=CODE_SECONDS),
-        "b_acr": live.event.acr,
-        "b_amr": list(live.event.amr),
-        "b_auth_time": live.event.auth_time,
-        "b_method": live.event.method,
-        "b_reference": live.event.evidence_id,
-        "b_claims": request.claims.to_json(),
-        "b_offline": OFFLINE in request.scope.split(),
-        "b_created_at": now,
+        "id": uuid4(),
+        "client_id": request.client.client_id,
+        "user_id": live.event.user_id,
+        "session_id": live.id,
+        "scope": request.scope,
+        "redirect_uri": request.to.redirect_uri,
+        "nonce": request.nonce,
+        "code_hash": sha256_hex(code),
+        "code_challenge": request.code_challenge,
+        "dpop_jkt": request.dpop_jkt,
+        "code_expires_at": now + timedelta(seconds=CODE_SECONDS),
+        "acr": live.event.acr,
+        "amr": list(live.event.amr),
+        "auth_time": live.event.auth_time,
+        "method": live.event.method,
+        "reference": live.event.evidence_id,
+        "claims": request.claims.to_json(),
+        "offline": OFFLINE in request.scope.split(),
+        "created_at": now,
     }
     pushed = request.to.pushed
     if interaction is None and pushed is None:
-        if not execute_alone(_STORE_GRANT, values):
+        if not write_alone(_STORE_GRANT, values):
             raise SessionOver
         return code
     if (interaction is not None and not interactions.claim_answer(interaction, now=now)) or (
@@ -139,7 +117,7 @@ def issue_code(
     ):
         db.session.rollback()
         return None
-    if db.session.execute(_STORE_GRANT, values).one_or_none() is None:
+    if db.session.execute(_STORE_GRANT.returning(_grant.id), values).one_or_none() is None:
         db.session.rollback()
         raise SessionOver
     db.session.commit()
@@ -164,57 +142,18 @@ def exchange_code(
     bound to it, and the code may be (RFC 9449 §10).
     """
     secret = new_token()
-    claim = {
+    asked = {
         "b_code_hash": sha256_hex(code),
         "b_client_id": client_id,
         "b_redirect_uri": redirect_uri,
-        "b_challenge": s256_challenge(code_verifier) if code_verifier is not None else None,
-        "b_jkt": jkt,
-        "b_now": now,
-    }
-    token = {
+        "challenge": s256_challenge(code_verifier) if code_verifier is not None else None,
+        "jkt": jkt,
+        "now": now,
         "token_hash": sha256_hex(secret),
-        "issued_at": now,
         "expires_at": now + access_token_lifetime,
     }
-    if db.engine.dialect.name == "postgresql":
-        rows = execute_alone(_EXCHANGE, claim | token)
-    else:
-        rows = _exchange_in_two(claim, token)
-    if not rows:
-        return None
-    row = rows[0]
-    granted = Granted(
-        grant_id=row.id,
-        user_id=row.user_id,
-        session_id=row.session_id,
-        scope=row.scope,
-        nonce=row.nonce,
-        acr=row.acr,
-        amr=tuple(row.amr),
-        auth_time=row.auth_time,
-        method=row.method,
-        evidence_id=row.reference,
-        claims=AllowedClaims.from_json(row.claims),
-    )
-    return granted, secret
-
-
-def _exchange_in_two(claim: dict[str, Any], token: dict[str, Any]) -> Sequence[sa.Row[Any]]:
-    rows = db.session.execute(_CLAIM, claim).all()
-    if rows:
-        db.session.execute(
-            STORE_TOKEN,
-            {
-                **token,
-                "grant_id": rows[0].id,
-                "client_id": None,
-                "scope": rows[0].scope,
-                "dpop_jkt": claim["b_jkt"],
-            },
-        )
-    db.session.commit()
-    return rows
+    rows = insert_and_select(_EXCHANGE, asked, GrantRow)
+    return (Granted.from_row(rows[0]), secret) if rows else None
 
 
 def revoke_if_replayed(code: str, *, client_id: str, now: datetime) -> bool:
@@ -226,7 +165,7 @@ def revoke_if_replayed(code: str, *, client_id: str, now: datetime) -> bool:
         )
         .values(
             revoked_at=sa.func.coalesce(
-                Grant.revoked_at, sa.bindparam("b_now", now, type_=Grant.created_at.type)
+                Grant.revoked_at, sa.bindparam("now", now, type_=Grant.created_at.type)
             )
         )
         .returning(Grant.user_id, Grant.session_id)

@@ -1,7 +1,8 @@
 """Introspection (RFC 7662) and revocation (RFC 7009) of a client's own tokens."""
 
 from datetime import datetime
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
+from uuid import UUID
 
 import sqlalchemy as sa
 
@@ -16,6 +17,19 @@ from idp.tokens import sha256_hex
 from idp.users.models import IS_ACTIVE, User
 
 INACTIVE = {"active": False}
+
+
+class _TokenRow(NamedTuple):
+    """Of an access token or a refresh token, as `kind` says. A client's own has no `user_id`."""
+
+    kind: str
+    client_id: str
+    user_id: UUID | None
+    scope: str
+    dpop_jkt: str | None
+    issued_at: datetime | None
+    expires_at: datetime
+
 
 _REFRESH, _TOKENS, _GRANTS, _USERS = (
     cast(sa.Table, model.__table__) for model in (RefreshToken, AccessToken, Grant, User)
@@ -66,7 +80,7 @@ _FIND = sa.union_all(
 def introspect(provider: Provider, client: Client, token: str, *, now: datetime) -> dict[str, Any]:
     """The state of a token of the client's; `{"active": false}` for any other (RFC 7662 §2.2)."""
     hashes = {"access_hash": tokens.stored_hash(provider, token), "refresh_hash": sha256_hex(token)}
-    rows = execute_alone(_FIND, {**hashes, "now": now})
+    rows = execute_alone(_FIND, {**hashes, "now": now}, _TokenRow)
     if not rows or rows[0].client_id != client.client_id:
         return INACTIVE
     row = rows[0]

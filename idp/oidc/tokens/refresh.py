@@ -6,20 +6,17 @@ be given once more, and the database alone does not hold it.
 
 import hashlib
 import hmac
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 from uuid import UUID
 
 import sqlalchemy as sa
 
 from idp import audit
-from idp.db import db, execute_alone
-from idp.oidc.claims import AllowedClaims
+from idp.db import InsertAndSelect, Insertion, db, insert_and_select, write_alone
 from idp.oidc.models import AccessToken, Grant, RefreshToken
-from idp.oidc.tokens.access_tokens import STORE_TOKEN
-from idp.oidc.tokens.granted import Granted
+from idp.oidc.tokens.granted import GRANT_COLUMNS, Granted, GrantRow
 from idp.tokens import base64url, new_token, sha256_hex
 from idp.users.models import IS_ACTIVE, Company, User
 
@@ -55,6 +52,21 @@ class Presented:
     repeated: bool
 
 
+@dataclass(frozen=True)
+class _PresentedRow(GrantRow):
+    expires_at: datetime
+    ends_at: datetime
+    used_at: datetime | None
+    following_hash: str | None
+    following_used_at: datetime | None
+    dpop_jkt: str | None
+    company: str
+
+
+class _Rotated(NamedTuple):
+    grant_id: UUID
+
+
 _REFRESH = cast(sa.Table, RefreshToken.__table__)
 _TOKENS, _GRANTS = cast(sa.Table, AccessToken.__table__), cast(sa.Table, Grant.__table__)
 _FOLLOWING = _REFRESH.alias("following")
@@ -68,22 +80,13 @@ _refresh, _token, _grant, _user, _company = (
 _STORE = sa.insert(_REFRESH)
 _FIND = (
     sa.select(
-        _refresh.grant_id,
+        *GRANT_COLUMNS,
         _refresh.expires_at,
         _refresh.ends_at,
         _refresh.used_at,
         _FOLLOWING.c.token_hash.label("following_hash"),
         _FOLLOWING.c.used_at.label("following_used_at"),
         sa.func.coalesce(_FOLLOWING.c.dpop_jkt, _refresh.dpop_jkt).label("dpop_jkt"),
-        _grant.user_id,
-        _grant.session_id,
-        _grant.scope,
-        _grant.acr,
-        _grant.amr,
-        _grant.auth_time,
-        _grant.method,
-        _grant.reference,
-        _grant.claims,
         _company.name.label("company"),
     )
     .select_from(_REFRESH)
@@ -99,50 +102,34 @@ _FIND = (
     )
 )
 _UNUSED = (_refresh.token_hash == sa.bindparam("b_token_hash"), _refresh.used_at.is_(None))
-_ROTATE = (
-    sa.update(_REFRESH).where(*_UNUSED).values(used_at=sa.bindparam("b_now")).returning(_refresh.grant_id)
+_ROTATE = InsertAndSelect(
+    sa.update(_REFRESH).where(*_UNUSED).values(used_at=sa.bindparam("now")).returning(_refresh.grant_id),
+    Insertion(
+        _REFRESH,
+        {
+            "token_hash": sa.bindparam("following_hash"),
+            "grant_id": _refresh.grant_id,
+            "dpop_jkt": sa.bindparam("jkt"),
+            "issued_at": sa.bindparam("now"),
+            "expires_at": sa.bindparam("b_expires_at"),
+            "ends_at": sa.bindparam("b_ends_at"),
+        },
+    ),
 )
-_EXTEND = (
-    sa.update(_REFRESH)
-    .where(*_UNUSED)
-    .values(expires_at=sa.bindparam("b_expires_at"))
-    .returning(_refresh.grant_id)
-)
-_found = _FIND.cte("found")
-_FIND_AND_STORE = sa.select(_found).add_cte(
-    sa.insert(_TOKENS)
-    .from_select(
-        ["token_hash", "grant_id", "scope", "dpop_jkt", "issued_at", "expires_at"],
-        sa.select(
-            sa.bindparam("access_hash", type_=_token.token_hash.type),
-            _found.c.grant_id,
-            _found.c.scope,
-            sa.bindparam("access_jkt", type_=_token.dpop_jkt.type),
-            sa.bindparam("b_now", type_=_token.issued_at.type),
-            sa.bindparam("access_expires_at", type_=_token.expires_at.type),
-        ),
-    )
-    .cte("stored")
-)
-"""The query and an access token in one statement; only PostgreSQL lets a query write.
-
-No parameter has the name of a column: SQLAlchemy would set that column.
-"""
-_rotated = _ROTATE.cte("rotated")
-_ROTATE_AT_ONCE = sa.select(_rotated.c.grant_id).add_cte(
-    sa.insert(_REFRESH)
-    .from_select(
-        ["token_hash", "grant_id", "dpop_jkt", "issued_at", "expires_at", "ends_at"],
-        sa.select(
-            sa.bindparam("following_hash", type_=_refresh.token_hash.type),
-            _rotated.c.grant_id,
-            sa.bindparam("b_jkt", type_=_refresh.dpop_jkt.type),
-            sa.bindparam("b_now", type_=_refresh.issued_at.type),
-            sa.bindparam("b_expires_at", type_=_refresh.expires_at.type),
-            sa.bindparam("b_ends_at", type_=_refresh.ends_at.type),
-        ),
-    )
-    .cte("followed")
+_EXTEND = sa.update(_REFRESH).where(*_UNUSED).values(expires_at=sa.bindparam("b_expires_at"))
+_FIND_AND_STORE = InsertAndSelect(
+    _FIND,
+    Insertion(
+        _TOKENS,
+        {
+            "token_hash": sa.bindparam("access_hash"),
+            "grant_id": _grant.id,
+            "scope": _grant.scope,
+            "dpop_jkt": sa.bindparam("access_jkt"),
+            "issued_at": sa.bindparam("now"),
+            "expires_at": sa.bindparam("access_expires_at"),
+        },
+    ),
 )
 _NARROW = (
     sa.update(_TOKENS)
@@ -165,7 +152,7 @@ def issue(grant_id: UUID, lifetime: Lifetime, *, jkt: str | None, now: datetime)
         "ends_at": ends_at,
         "used_at": None,
     }
-    execute_alone(_STORE, values)
+    write_alone(_STORE, values)
     return token
 
 
@@ -191,40 +178,26 @@ def present(
     nothing, since nobody has its secret, and goes with the expired ones.
     """
     successor = base64url(hmac.new(key, token.encode(), hashlib.sha256).digest())
+    secret = new_token()
     bound = {
         "token_hash": sha256_hex(token),
         "following_hash": sha256_hex(successor),
         "client_id": client_id,
-    }
-    secret = new_token()
-    stored = {
         "access_hash": sha256_hex(secret),
         "access_jkt": jkt,
         "access_expires_at": now + access_token_lifetime,
-        "b_now": now,
+        "now": now,
     }
-    row = _find_and_store(bound, stored)
-    if row is None:
+    rows = insert_and_select(_FIND_AND_STORE, bound, _PresentedRow)
+    if not rows:
         return None
-    granted = Granted(
-        grant_id=row.grant_id,
-        user_id=row.user_id,
-        session_id=row.session_id,
-        scope=row.scope,
-        nonce=None,  # OIDC Core §12.2
-        acr=row.acr,
-        amr=tuple(row.amr),
-        auth_time=row.auth_time,
-        method=row.method,
-        evidence_id=row.reference,
-        claims=AllowedClaims.from_json(row.claims),
-    )
-    repeated = row.used_at is not None
+    row = rows[0]
+    granted = replace(Granted.from_row(row), nonce=None)  # OIDC Core §12.2
     presented = Presented(
-        granted, row.company, secret, token, successor, row.expires_at, row.ends_at, repeated
+        granted, row.company, secret, token, successor, row.expires_at, row.ends_at, row.used_at is not None
     )
     proven = row.dpop_jkt in (None, jkt)
-    reused = repeated and (
+    reused = row.used_at is not None and (
         row.used_at + timedelta(seconds=REPEAT_SECONDS) <= now
         or row.following_hash is None
         or row.following_used_at is not None
@@ -246,7 +219,7 @@ def rotate_or_extend(
     is stored with it or not at all, bound to the key `jkt` if any.
     """
     if scope != presented.granted.scope:
-        execute_alone(_NARROW, {"b_token_hash": sha256_hex(presented.secret), "b_scope": scope})
+        write_alone(_NARROW, {"b_token_hash": sha256_hex(presented.secret), "b_scope": scope})
     if presented.repeated:
         return presented.secret, presented.successor
     expires_at = min(now + idle, presented.ends_at)
@@ -255,15 +228,16 @@ def rotate_or_extend(
         return presented.secret, presented.token
     claim: dict[str, Any] = {"b_token_hash": sha256_hex(presented.token)}
     if not rotate:
-        claimed = execute_alone(_EXTEND, claim | {"b_expires_at": expires_at})
+        claimed = bool(write_alone(_EXTEND, claim | {"b_expires_at": expires_at}))
     else:
         following = {
             "following_hash": sha256_hex(presented.successor),
-            "b_jkt": jkt,
+            "jkt": jkt,
             "b_expires_at": expires_at,
             "b_ends_at": presented.ends_at,
+            "now": now,
         }
-        claimed = _rotate(claim | {"b_now": now}, following)
+        claimed = bool(insert_and_select(_ROTATE, claim | following, _Rotated))
     if not claimed:
         withdraw(presented)
         return None
@@ -272,7 +246,7 @@ def rotate_or_extend(
 
 def withdraw(presented: Presented) -> None:
     """Remove the access token that `present` stored, before anybody has its secret."""
-    execute_alone(_WITHDRAW, {"b_token_hash": sha256_hex(presented.secret)})
+    write_alone(_WITHDRAW, {"b_token_hash": sha256_hex(presented.secret)})
 
 
 def with_scope(granted: Granted, scope: str) -> Granted:
@@ -280,44 +254,10 @@ def with_scope(granted: Granted, scope: str) -> Granted:
     return replace(granted, scope=scope)
 
 
-def _find_and_store(bound: Mapping[str, Any], stored: Mapping[str, Any]) -> Any:
-    """The row that `_FIND` finds, stored together with an access token; None without a row."""
-    if db.engine.dialect.name == "postgresql":
-        rows = execute_alone(_FIND_AND_STORE, {**bound, **stored})
-        return rows[0] if rows else None
-    rows = execute_alone(_FIND, bound)
-    if not rows:
-        return None
-    access = {"token_hash": stored["access_hash"], "expires_at": stored["access_expires_at"]}
-    common = {"issued_at": stored["b_now"], "dpop_jkt": stored["access_jkt"], "client_id": None}
-    execute_alone(STORE_TOKEN, access | common | {"grant_id": rows[0].grant_id, "scope": rows[0].scope})
-    return rows[0]
-
-
-def _rotate(claim: Mapping[str, Any], following: Mapping[str, Any]) -> Sequence[Any]:
-    """The claim's row, when it was the first, and the token that follows stored with it."""
-    if db.engine.dialect.name == "postgresql":
-        return execute_alone(_ROTATE_AT_ONCE, {**claim, **following})
-    rows = db.session.execute(_ROTATE, claim).all()
-    if rows:
-        values = {
-            "token_hash": following["following_hash"],
-            "grant_id": rows[0].grant_id,
-            "dpop_jkt": following["b_jkt"],
-            "issued_at": claim["b_now"],
-            "expires_at": following["b_expires_at"],
-            "ends_at": following["b_ends_at"],
-            "used_at": None,
-        }
-        db.session.execute(_STORE, values)
-    db.session.commit()
-    return rows
-
-
-def _end_family(row: Any, client_id: str, *, now: datetime) -> None:
+def _end_family(row: _PresentedRow, client_id: str, *, now: datetime) -> None:
     ended = db.session.execute(
         sa.update(Grant)
-        .where(Grant.id == row.grant_id, Grant.revoked_at.is_(None))
+        .where(Grant.id == row.id, Grant.revoked_at.is_(None))
         .values(revoked_at=now)
         .execution_options(synchronize_session=False)
     )
