@@ -24,6 +24,7 @@ from idp.db import db
 from idp.oidc.keys import files as key_files
 from idp.oidc.keys import rotation as key_rotation
 from tests.factories import NOON, make_client, make_public_client, make_user
+from tests.fakes.alone import watch
 from tests.fakes.kept import CompiledTemplates, Engines, UrlBuilders
 from tests.fakes.loopback import only_loopback
 from tests.fakes.postgres import PrivatePostgres
@@ -55,6 +56,14 @@ def postgres() -> Iterator[PrivatePostgres]:
 def postgres_url(postgres: PrivatePostgres) -> str:
     """One database with every table, emptied for each test."""
     return postgres.create_database(f"tests_{os.environ.get('PYTEST_XDIST_WORKER', 'alone')}")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _statements_run_alone_as_they_may() -> Iterator[None]:
+    """Beside no change that is not committed; their rows are what their types say."""
+    with pytest.MonkeyPatch.context() as patch:
+        watch(patch)
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

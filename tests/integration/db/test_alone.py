@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple
+from uuid import UUID, uuid4
 
 import pytest
 import sqlalchemy as sa
 from flask import Flask
 
+from idp.clock import utcnow
 from idp.db import (
     InsertAndSelect,
     Insertion,
@@ -17,6 +19,8 @@ from idp.db import (
     server_time,
     write_alone,
 )
+from idp.users.models import Company, User
+from tests.factories import make_user
 
 TABLE = sa.Table(
     "alone_things",
@@ -110,3 +114,43 @@ def test_the_server_has_a_clock(database_url: str) -> None:
     shown = server_time()
     assert (shown is None) == database_url.startswith("sqlite")
     assert shown is None or shown.tzinfo is not None
+
+
+def add(user: User) -> None:
+    db.session.add(Company(id=uuid4(), name="Nytt AB", created_at=utcnow()))
+
+
+def change(user: User) -> None:
+    user.name = "Annan"
+
+
+def delete(user: User) -> None:
+    db.session.delete(user)
+
+
+def flush(user: User) -> None:
+    change(user)
+    db.session.flush()
+
+
+def update(user: User) -> None:
+    db.session.execute(sa.update(User).values(title="Chef"))
+
+
+def update_table(user: User) -> None:
+    db.session.execute(sa.update(User.__table__).values(title="Chef"))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("step", [add, change, delete, flush, update, update_table])
+def test_none_runs_beside_uncommitted_changes(app: Flask, step: Any) -> None:
+    """Our tests fail where one does."""
+    user_id: UUID = make_user().id
+    with app.app_context():
+        step(db.session.get_one(User, user_id))
+        with pytest.raises(AssertionError, match="a statement runs alone beside changes"):
+            names()
+        db.session.rollback()
+        assert names() == ["a"]
+        step(db.session.get_one(User, user_id))
+        db.session.commit()
+        assert names() == ["a"]
