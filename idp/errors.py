@@ -103,7 +103,7 @@ TEXTS: Mapping[str, ErrorText] = {
     ),
     "request_too_large": ErrorText(
         lazy_gettext("Begäran är för stor"),
-        lazy_gettext("Det som skickades är större än vad vi tar emot."),
+        lazy_gettext("Innehållet är större än vad vi tar emot."),
         lazy_gettext("Gå tillbaka och försök igen med mindre innehåll."),
     ),
     "csrf_failed": ErrorText(
@@ -118,18 +118,19 @@ TEXTS: Mapping[str, ErrorText] = {
     ),
     "login_required": ErrorText(
         lazy_gettext("Du behöver logga in"),
-        lazy_gettext("Den här sidan är bara för den som är inloggad."),
+        lazy_gettext("Du måste vara inloggad för att se den här sidan."),
         lazy_gettext("Logga in och försök igen."),
     ),
     "cookies_needed": ErrorText(
         lazy_gettext("Webbläsaren tar inte emot kakor"),
         lazy_gettext(
-            "Inloggningen behöver kakor för att hålla ihop stegen, och de kommer inte tillbaka till oss."
+            "Inloggningen behöver kakor för att hålla ihop stegen, "
+            "men webbläsaren skickar inte tillbaka dem till oss."
         ),
         lazy_gettext("Tillåt kakor för den här webbplatsen och börja om från tjänsten du vill logga in i."),
     ),
     "no_login_method": ErrorText(
-        lazy_gettext("Inget sätt att logga in räcker till"),
+        lazy_gettext("Inget inloggningssätt räcker till"),
         lazy_gettext("Tjänsten kräver en sorts inloggning som inte finns här."),
         lazy_gettext("Kontakta den som driver tjänsten och uppge referensen."),
     ),

@@ -160,7 +160,7 @@ class AccountForm(NewPasswordForm):
         except phone.NotAPhoneNumber:
             raise ValidationError(
                 lazy_gettext(
-                    "Det här är inget telefonnummer som vi förstår. Skriv det som 46703032203 eller "
+                    "Det här är inget giltigt telefonnummer. Skriv det som 46703032203 eller "
                     "070-303 22 03, utländska nummer med + och landsnummer."
                 )
             ) from None

@@ -10,8 +10,8 @@ from idp.login import methods
 
 _TEXTS: Mapping[Event, LazyString] = {
     Event.USER_CREATED: lazy_gettext("Kontot skapades"),
-    Event.USER_WELCOMED: lazy_gettext("Ett välkomstmejl skickades till dig"),
-    Event.USER_DISABLED: lazy_gettext("Kontot spärrades"),
+    Event.USER_WELCOMED: lazy_gettext("Ett välkomstbrev skickades till dig"),
+    Event.USER_DISABLED: lazy_gettext("Kontot stängdes av"),
     Event.USER_ENABLED: lazy_gettext("Kontot öppnades igen"),
     Event.USER_UPDATED: lazy_gettext("Kontots uppgifter ändrades"),
     Event.EMAIL_CHANGE_ASKED: lazy_gettext("Byte av e-postadress begärdes"),
@@ -23,7 +23,7 @@ _TEXTS: Mapping[Event, LazyString] = {
     Event.LOGIN_SUCCEEDED: lazy_gettext("Inloggning"),
     Event.LOGIN_FAILED: lazy_gettext("Misslyckat inloggningsförsök"),
     Event.LOGIN_LIMITED: lazy_gettext("Inloggningsförsök stoppades: för många försök"),
-    Event.LOGIN_REFUSED: lazy_gettext("Inloggning som inte räckte till för appen"),
+    Event.LOGIN_REFUSED: lazy_gettext("En inloggning räckte inte till för appen"),
     Event.SESSION_ENDED: lazy_gettext("Utloggning"),
     Event.PASSWORD_CHANGED: lazy_gettext("Lösenordet byttes"),
     Event.PASSWORD_RESET_ASKED: lazy_gettext("En länk för nytt lösenord begärdes"),
@@ -36,7 +36,7 @@ _TEXTS: Mapping[Event, LazyString] = {
     Event.BANKID_REFUSED: lazy_gettext("Inloggning med BankID nekades"),
     Event.BANKID_LINKED: lazy_gettext("BankID kopplades till kontot"),
     Event.BANKID_UNLINKED: lazy_gettext("BankID kopplades bort från kontot"),
-    Event.MAIL_GIVEN_UP: lazy_gettext("Ett mejl till dig gick inte att leverera"),
+    Event.MAIL_GIVEN_UP: lazy_gettext("Ett brev till dig gick inte att leverera"),
     Event.LOGOUT_NOTICE_GIVEN_UP: lazy_gettext("En app gick inte att nå för att logga ut dig där"),
 }
 
@@ -77,7 +77,7 @@ _ENDINGS: Mapping[str, LazyString] = {
     "ended in Mina uppgifter": lazy_gettext("Utloggning från Mina uppgifter"),
     "ended by the operator": lazy_gettext("Utloggning av tjänstens driftpersonal"),
     "password changed": lazy_gettext("Utloggning: lösenordet byttes"),
-    "user disabled": lazy_gettext("Utloggning: kontot spärrades"),
+    "user disabled": lazy_gettext("Utloggning: kontot stängdes av"),
     "e-mail address changed by an administrator": lazy_gettext("Utloggning: e-postadressen byttes"),
     "BankID unlinked": lazy_gettext("Utloggning: BankID kopplades bort"),
     "logged out by a relying app": lazy_gettext("Utloggning från en app"),

@@ -62,7 +62,7 @@ EVIDENCE_CLAIMS = (
 """Claims of a login that leaves evidence: requested by the `claims` parameter, in the ID token alone."""
 
 SCOPE_TEXTS: dict[str, LazyString] = {
-    "openid": lazy_gettext("Vem du är hos oss (ett kontonummer)"),
+    "openid": lazy_gettext("Ditt användar-id hos oss"),
     "profile": lazy_gettext("Ditt namn, språk och födelsedatum"),
     "email": lazy_gettext("Din e-postadress"),
     "phone": lazy_gettext("Ditt telefonnummer"),
@@ -71,8 +71,8 @@ SCOPE_TEXTS: dict[str, LazyString] = {
     NUMBER_SCOPE: lazy_gettext("Ditt personnummer"),
     ORG_SCOPE: lazy_gettext("Ditt namn och ditt företag"),
     AUTHN_PROVIDER: lazy_gettext("På vilket sätt du loggade in"),
-    CREDENTIAL_VALID_FROM: lazy_gettext("Från när ditt BankID gäller"),
-    CREDENTIAL_VALID_TO: lazy_gettext("Hur länge ditt BankID gäller"),
+    CREDENTIAL_VALID_FROM: lazy_gettext("Startdatum för ditt BankID"),
+    CREDENTIAL_VALID_TO: lazy_gettext("Slutdatum för ditt BankID"),
     DEVICE_IP: lazy_gettext("Den IP-adress som du loggade in från"),
     TXN: lazy_gettext("Ett referensnummer för din inloggning"),
 }

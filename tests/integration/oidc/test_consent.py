@@ -72,8 +72,8 @@ def test_consent_is_asked_once_and_again_for_more(rp: RelyingParty, app: Flask, 
         ("https://id.oidc.se/claim/authnProvider", "På vilket sätt du loggade in"),
         ("https://id.oidc.se/claim/deviceIp", "Den IP-adress som du loggade in från"),
         ("txn", "Ett referensnummer för din inloggning"),
-        ("https://id.oidc.se/claim/credentialValidFrom", "Från när ditt BankID gäller"),
-        ("https://id.oidc.se/claim/credentialValidTo", "Hur länge ditt BankID gäller"),
+        ("https://id.oidc.se/claim/credentialValidFrom", "Startdatum för ditt BankID"),
+        ("https://id.oidc.se/claim/credentialValidTo", "Slutdatum för ditt BankID"),
     ],
 )
 def test_claims_about_the_login_need_consent_too(rp: RelyingParty, anna: str, claim: str, text: str) -> None:

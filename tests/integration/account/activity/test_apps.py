@@ -38,8 +38,7 @@ def test_a_consent_shows_its_data_and_date(asking: RelyingParty, rp: RelyingPart
     rp.log_in()  # asks nobody, so there is nothing to take back
     (entry,) = entries(get(asking, APPS))
     assert entry == (
-        "Frågande appen Din e-postadress, Vem du är hos oss (ett kontonummer) "
-        "Godkänt 22 november 2026 13:00 Återkalla"
+        "Frågande appen Din e-postadress, Ditt användar-id hos oss Godkänt 22 november 2026 13:00 Återkalla"
     )
 
 
