@@ -30,7 +30,7 @@ GRANT_COLUMNS = (
 
 @dataclass(frozen=True)
 class GrantRow:
-    """A grant as it is stored."""
+    """A grant as it is stored (RFC 6749 §1.3)."""
 
     id: UUID
     user_id: UUID
