@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ import time_machine
 from flask import Flask
 
 from idp.app import create_app
-from idp.bankid import collecting
+from idp.bankid import collecting, order_result
 from idp.bankid.api.client import BankIdClient
 from idp.bankid.setup import BANKID
 from idp.bankid.simulator.server import Simulator
@@ -128,8 +129,20 @@ def test_one_of_many_polls_renews(
 
 @on_postgresql
 def test_a_completed_order_is_used_once_by_parallel_requests(
-    app: Flask, visitor: BankIdVisitor, phone: Phone, simulator: Simulator
+    app: Flask,
+    visitor: BankIdVisitor,
+    phone: Phone,
+    simulator: Simulator,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    all_at_once, claim = Barrier(4, timeout=20), order_result.claim
+
+    def claim_together(*arguments: Any, **named: Any) -> bool:
+        """One that came after the others would find the order used, which has an answer of its own."""
+        all_at_once.wait()
+        return claim(*arguments, **named)
+
+    monkeypatch.setattr(order_result, "claim", claim_together)
     visitor.open()
     scan_and_approve(app, phone)
     assert visitor.poll()["state"] == "complete"
