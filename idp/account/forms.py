@@ -23,24 +23,21 @@ from idp.account.service import Details, Keep, Wanted
 from idp.i18n import LANGUAGES, gettext, lazy_gettext
 from idp.password.forms import NewPasswordForm
 from idp.users import phone
-from idp.users.accounts import Choices, Profile
-from idp.users.fields import MAX_NAME, BadInput, checked_email, checked_name
+from idp.users.accounts import Choices
+from idp.users.fields import checked_email
+from idp.users.forms import ProfileFields, check_choice, check_email, check_line
 from idp.users.personal_number import NotAPersonalNumber, PersonalNumber
 
-VERSION = re.compile(r"[0-9]{1,9}", re.ASCII)
-NO_SUCH_VERSION = -1
 MASK = "*"
 DASHES = re.compile("[‐‑‒–—−]")
 
 
-class AccountForm(NewPasswordForm):
+class AccountForm(ProfileFields, NewPasswordForm):
     """An account's details as their owner fills them in. A blank password keeps the old one."""
 
-    version = HiddenField()
     resume = HiddenField()  # the interaction of the login that saving asked for
     email = EmailField(lazy_gettext("E-postadress"))
     name = StringField(lazy_gettext("Namn"))
-    title = StringField(lazy_gettext("Titel"))
     personal_number = StringField(lazy_gettext("Personnummer (ÅÅMMDDNNNN)"))
     phone = TelField(
         lazy_gettext("Telefonnummer"),
@@ -75,27 +72,16 @@ class AccountForm(NewPasswordForm):
         self.today = today
         self.start_page.choices = start_pages(apps)
 
-    @property
-    def seen_version(self) -> int:
-        """The version of the account that the form was filled from."""
-        typed = self.version.data or ""
-        return int(typed) if VERSION.fullmatch(typed) else NO_SUCH_VERSION
-
     def wanted(self) -> Wanted:
         """What the form means, after it was found good."""
-        title, typed_phone = (self.title.data or "").strip(), (self.phone.data or "").strip()
         email = checked_email(self.email.data or "")
+        choices = Choices(
+            locale=self.locale.data,
+            start_page=self.start_page.data or None,
+            notices=bool(self.notices.data),
+        )
         return Wanted(
-            profile=Profile(
-                name=checked_name(self.name.data or "", "name"),
-                title=checked_name(title, "title") if title else None,
-                phone=phone.parse(typed_phone) if typed_phone else None,
-                choices=Choices(
-                    locale=self.locale.data,
-                    start_page=self.start_page.data or None,
-                    notices=bool(self.notices.data),
-                ),
-            ),
+            profile=self.profile(choices),
             password=self.password.data or None,
             email=None if email == self.before.email else email,
             number=self._number(),
@@ -117,27 +103,13 @@ class AccountForm(NewPasswordForm):
             if name in self and name != "version" and (self[name].data or "") != (value or "")
         }
 
+    def validate_name(self, field: StringField) -> None:
+        """Raise `ValidationError` for no name, or one that is not a line of text."""
+        check_line(field, missing=lazy_gettext("Skriv ditt namn."))
+
     def validate_email(self, field: EmailField) -> None:
         """Raise `ValidationError` for a text that no mail can be sent to."""
-        if not (field.data or "").strip():
-            raise ValidationError(lazy_gettext("Skriv din e-postadress."))
-        try:
-            checked_email(field.data or "")
-        except BadInput:
-            raise ValidationError(
-                lazy_gettext("Det här är ingen fullständig e-postadress. Skriv den som namn@foretag.se.")
-            ) from None
-
-    def validate_name(self, field: StringField) -> None:
-        """Raise `ValidationError` for no name, or one that is no line of text."""
-        if not (field.data or "").split():
-            raise ValidationError(lazy_gettext("Skriv ditt namn."))
-        _check_line(field)
-
-    def validate_title(self, field: StringField) -> None:
-        """Raise `ValidationError` for a title that is no line of text; there need be none."""
-        if (field.data or "").split():
-            _check_line(field)
+        check_email(field, missing=lazy_gettext("Skriv din e-postadress."))
 
     def validate_personal_number(self, field: StringField) -> None:
         """Raise `ValidationError` for a number that nobody can have."""
@@ -151,34 +123,14 @@ class AccountForm(NewPasswordForm):
                 )
             ) from None
 
-    def validate_phone(self, field: TelField) -> None:
-        """Raise `ValidationError` for a number that could not be called; there need be none."""
-        typed = (field.data or "").strip()
-        try:
-            if typed:
-                phone.parse(typed)
-        except phone.NotAPhoneNumber:
-            raise ValidationError(
-                lazy_gettext(
-                    "Det här är inget giltigt telefonnummer. Skriv det som 46703032203 eller "
-                    "070-303 22 03, utländska nummer med + och landsnummer."
-                )
-            ) from None
-
     def validate_password(self, field: PasswordField) -> None:
         """Raise `ValidationError` with what is wrong with the password; there need be none."""
         if field.data:
             super().validate_password(field)
 
-    def validate_locale(self, field: SelectField) -> None:
-        """Raise `ValidationError` for a language that there is not."""
-        if field.data not in LANGUAGES:
-            raise ValidationError(lazy_gettext("Välj ett av alternativen."))
-
     def validate_start_page(self, field: SelectField) -> None:
         """Raise `ValidationError` for an app that was not offered."""
-        if field.data not in self.start_page.choices:
-            raise ValidationError(lazy_gettext("Välj ett av alternativen."))
+        check_choice(field, self.start_page.choices)
 
     def _number(self) -> PersonalNumber | Keep | None:
         """The number that was typed, or that it stays as it is. Raises `NotAPersonalNumber`."""
@@ -220,13 +172,3 @@ def stored_values(before: Details, apps: Mapping[str, str]) -> dict[str, Any]:
         "start_page": choices.start_page if choices.start_page in apps else "",
         "notices": choices.notices,
     }
-
-
-def _check_line(field: StringField) -> None:
-    typed = field.data or ""
-    if len(" ".join(typed.split())) > MAX_NAME:
-        raise ValidationError(lazy_gettext("Skriv högst %(number)s tecken.", number=MAX_NAME))
-    try:
-        checked_name(typed, "text")
-    except BadInput:
-        raise ValidationError(lazy_gettext("Texten innehåller tecken som inte går att använda.")) from None

@@ -48,9 +48,7 @@ class Administrator:
 class Details:
     """A user as an administrator fills them in. `email` and `role` None: as they are."""
 
-    name: str
-    title: str | None
-    phone: str | None  # in any spelling that `phone.parse` understands
+    profile: Profile
     locale: str
     email: str | None = None
     role: Role | None = None
@@ -120,11 +118,11 @@ def create(admin: Administrator, details: Details, *, settings: Settings, now: d
     _take_turn(admin)
     new = NewUser(
         email=details.email or "",
-        name=details.name,
+        name=details.profile.name,
         company=admin.company,
         role=details.role or Role.USER,
-        title=details.title,
-        phone=details.phone,
+        title=details.profile.title,
+        phone=details.profile.phone,
         locale=details.locale,
     )
     return accounts.add(new, now=now, welcome=settings, by=admin.id).id
@@ -153,7 +151,7 @@ def update(
     try:
         accounts.update_profile(
             user_id,
-            Profile(details.name, details.title, details.phone, choices),
+            replace(details.profile, choices=choices),
             version=version,
             now=now,
             by=admin.id,

@@ -11,7 +11,8 @@ from wtforms import EmailField, PasswordField, ValidationError
 from idp.i18n import lazy_gettext
 from idp.password.hashing import MAX_LENGTH, normalized
 from idp.password.policy import MIN_LENGTH, Weakness, weakness
-from idp.users.fields import NOT_DECODED, BadInput, checked_email
+from idp.users.fields import NOT_DECODED
+from idp.users.forms import check_email
 
 # Control characters and halves of others: no keyboard types them, nobody could log in with them.
 NOT_TYPED = ("Cc", "Cs")
@@ -40,15 +41,7 @@ class ForgotForm(FlaskForm):
 
     def validate_email(self, field: EmailField) -> None:
         """Raise `ValidationError` for a text that no mail can be sent to."""
-        typed = (field.data or "").strip()
-        if not typed:
-            raise ValidationError(lazy_gettext("Skriv din e-postadress."))
-        try:
-            checked_email(typed)
-        except BadInput:
-            raise ValidationError(
-                lazy_gettext("Det här är ingen fullständig e-postadress. Skriv den som namn@foretag.se.")
-            ) from None
+        check_email(field, missing=lazy_gettext("Skriv din e-postadress."))
 
 
 class NewPasswordForm(FlaskForm):
