@@ -1,4 +1,4 @@
-"""The user guide beside a walk through the pages: its pictures, and whether every label in it is there."""
+"""The pictures and labels of the user guide, checked beside a walk through the pages."""
 
 import re
 from pathlib import Path

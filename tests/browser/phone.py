@@ -1,4 +1,4 @@
-"""The phone beside the browser: reads codes off the screen, and approves in the simulated BankID app."""
+"""A phone beside the browser reads codes off the screen and approves in the simulated BankID app."""
 
 import json
 import time

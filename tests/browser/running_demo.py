@@ -1,4 +1,4 @@
-"""`idp demo` as a user starts it: a command, watched from outside."""
+"""`idp demo` runs as the command that a user starts, and tests watch it from outside."""
 
 import json
 import os

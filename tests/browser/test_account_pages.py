@@ -1,4 +1,4 @@
-"""The pages of an account and of a company's users, in every size and colour scheme, on one walk."""
+"""The pages of an account and of a company's users fit every window size and colour scheme."""
 
 import re
 from collections.abc import Iterator

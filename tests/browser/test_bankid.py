@@ -1,4 +1,4 @@
-"""Logging in with BankID, as people do it: the code is read off the screen, the app is the simulator's."""
+"""People log in with BankID in a real browser, with the simulator as their app."""
 
 from itertools import pairwise
 

@@ -1,4 +1,4 @@
-"""The BankID tab in every state, size and colour scheme: readable, reachable, within the window."""
+"""The BankID tab is readable, reachable and within the window in every state, size and colour scheme."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""The browser tests' own eyes: each thing they look for is seen when it is there."""
+"""The browser tests' own checks see each fault that they look for."""
 
 import pytest
 from playwright.sync_api import Page

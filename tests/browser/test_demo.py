@@ -1,4 +1,4 @@
-"""`idp demo` as a command: what it prints and writes, what it refuses, and that it leaves nothing running."""
+"""`idp demo` prints and writes its facts, refuses what cannot work, and leaves nothing running."""
 
 import http.client
 import json

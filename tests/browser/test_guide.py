@@ -1,4 +1,4 @@
-"""The user guide, chapter by chapter, as its readers walk. IDP_UPDATE_SCREENSHOTS=1 renews the pictures."""
+"""Readers walk through the user guide; IDP_UPDATE_SCREENSHOTS=1 renews its pictures."""
 
 import time
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""Logging in through a relying app, as people do it."""
+"""People log in through a relying app in a real browser."""
 
 import sqlite3
 from urllib.parse import parse_qs, urlsplit

@@ -1,4 +1,4 @@
-"""Logging out of one app logs out of the others: by the provider itself, and by the browser."""
+"""Logging out of one app logs out of the others, by the provider and by the browser."""
 
 import threading
 import time

@@ -1,4 +1,4 @@
-"""oidc-client-ts in Chromium: a single-page app as a public client of another origin."""
+"""oidc-client-ts in Chromium works as a single-page app and public client of another origin."""
 
 import functools
 import threading

@@ -1,4 +1,4 @@
-"""Every kind of page, in every size and colour scheme: readable, reachable, within the window."""
+"""Every kind of page is readable, reachable and within the window in every size and colour scheme."""
 
 import os
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Forgotten password, as a person walks through it: portal, mail, new password, portal."""
+"""A person with a forgotten password walks from the portal by mail to a new password and back."""
 
 import email
 import email.policy

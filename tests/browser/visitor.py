@@ -1,4 +1,4 @@
-"""A person with a real browser; whatever a page complains about fails the test."""
+"""A person with a real browser, whose test fails at any complaint of a page."""
 
 import re
 from typing import Any

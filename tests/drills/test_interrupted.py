@@ -1,4 +1,4 @@
-"""Flows in whose middle the database is lost for a while, or the server is restarted."""
+"""Flows survive a database that is lost for a while and a server that is restarted."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""Processes killed with SIGKILL in the middle of their work, and two that do the same work at once."""
+"""Processes that SIGKILL ends, and two that do the same work, lose nothing and do nothing twice."""
 
 import json
 import os

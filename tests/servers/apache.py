@@ -1,4 +1,4 @@
-"""Apache with mod_auth_openidc in front of a small application that says what it is told about people."""
+"""Apache with mod_auth_openidc stands in front of a small application."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Node packages for tests: exactly what a lock file says, in a folder of the run's own."""
+"""Node packages for tests are installed by a lock file into a folder of the run's own."""
 
 import shutil
 import subprocess

@@ -1,4 +1,4 @@
-"""The provider as operators run it: `idp serve` in processes of its own, on a free port."""
+"""The provider runs as operators run it, by `idp serve` in processes of its own on a free port."""
 
 import os
 import secrets

@@ -1,4 +1,4 @@
-"""Authlib as the relying app: what a Python portal does, against a running provider."""
+"""A Python portal with Authlib works as the relying app of a running provider."""
 
 from urllib.parse import parse_qs, urlsplit
 

@@ -1,4 +1,4 @@
-"""One BankID order and many worker processes: who asks BankID, how often, and what comes of a dead one."""
+"""Many worker processes share one BankID order, and a dead one loses nothing."""
 
 import asyncio
 import itertools

@@ -1,4 +1,4 @@
-"""A running server whose workers die and whose files change, with people signing on all the while."""
+"""A running server goes on while workers die, files change and people sign on."""
 
 import asyncio
 import base64

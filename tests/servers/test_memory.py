@@ -1,4 +1,4 @@
-"""Memory: thousands of sign-ons leave a worker as large as they found it."""
+"""Thousands of sign-ons leave a worker as large as they found it."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""Apache's mod_auth_openidc as the relying app: what protects an application that knows nothing of OpenID."""
+"""Apache's mod_auth_openidc works as the relying app of an application without OpenID."""
 
 import time
 from collections.abc import Iterator

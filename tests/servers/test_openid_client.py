@@ -1,4 +1,4 @@
-"""openid-client (Node) as the relying app: every way to authenticate, form_post, ES256, PAR, DPoP and JAR."""
+"""openid-client (Node) works as the relying app, with each authentication, form_post, PAR, DPoP and JAR."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""Many at once: what must happen only once, and what must go well for everyone."""
+"""Of many requests at once, single-use things are used once and everyone else is served."""
 
 import asyncio
 import json

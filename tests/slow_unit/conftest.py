@@ -1,4 +1,4 @@
-"""Random cases may take their time: on a busy machine the first of them is slow for no fault of its own."""
+"""No random case has a deadline, for on a busy machine the first of them is slow."""
 
 from hypothesis import settings
 

@@ -1,4 +1,4 @@
-"""Sealing and numbers' keys, over random texts and keys."""
+"""Random texts survive sealing, and random numbers every rotation of keys."""
 
 from itertools import pairwise
 

@@ -1,4 +1,4 @@
-"""Settings: every problem at once, in words; secrets from files; nothing guessed."""
+"""Settings are read without guessing, and every problem is named at once."""
 
 import ipaddress
 from pathlib import Path

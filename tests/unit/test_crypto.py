@@ -1,4 +1,4 @@
-"""Sealing and lookup: what goes in comes out, in its place only, through any rotation of keys."""
+"""A sealed text opens in its place only, and a lookup survives any rotation of keys."""
 
 import hashlib
 from base64 import b64encode

@@ -1,4 +1,4 @@
-"""Mails as they are composed: two parts with the same words, and headers that nobody can add to."""
+"""A mail has two parts with the same words and headers that nobody can add to."""
 
 import re
 from collections.abc import Iterator

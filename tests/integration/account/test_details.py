@@ -1,4 +1,4 @@
-"""The form: what it shows, what it stores, and what it explains."""
+"""The form of Mina uppgifter shows, stores and explains a person's details."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Another e-mail address: asked for here, done by the link mailed to the new one."""
+"""A person asks for another e-mail address and confirms it by the link mailed to the new one."""
 
 import re
 from email.message import EmailMessage

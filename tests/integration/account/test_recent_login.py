@@ -1,4 +1,4 @@
-"""What changes how somebody logs in needs a recent login, after which the filled-in form is there again."""
+"""Changes of how a person logs in need a recent login, which keeps the filled-in form."""
 
 from typing import Any
 

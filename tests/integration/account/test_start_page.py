@@ -1,4 +1,4 @@
-"""Where a direct login leads."""
+"""A direct login leads to the start page that the person chose."""
 
 from typing import Any
 from urllib.parse import parse_qs, urlsplit

@@ -1,4 +1,4 @@
-"""The page that is written once and filled in for each is the page that would be written anew."""
+"""The stored page of Mina uppgifter, once filled in, is the page that rendering would give."""
 
 from uuid import UUID
 

@@ -1,4 +1,4 @@
-"""Who may see and change company users: every page and every id."""
+"""Only a company's administrators see and change its users, on every page and for every id."""
 
 from uuid import uuid4
 

@@ -1,4 +1,4 @@
-"""What administrators do to their company's users, and what comes of it."""
+"""Administrators add, change, disable and unlink their company's users."""
 
 from typing import Any
 from uuid import UUID

@@ -1,4 +1,4 @@
-"""The list of a company's users: whom it shows, in what order, and what can be found in it."""
+"""The list of a company's users is complete, ordered and searchable."""
 
 import re
 from datetime import timedelta

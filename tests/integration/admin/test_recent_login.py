@@ -1,4 +1,4 @@
-"""Administrators' changes that need a recent login."""
+"""Administrators' changes of access need a recent login."""
 
 import pytest
 from flask import Flask

@@ -1,4 +1,4 @@
-"""The provider with BankID switched on, against a running simulator."""
+"""The provider with BankID switched on runs against a simulator."""
 
 import logging
 import re

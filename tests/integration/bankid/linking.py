@@ -1,4 +1,4 @@
-"""Somebody logged in by e-mail, on the way to link a BankID to the account."""
+"""A person logged in by e-mail links a BankID to the account."""
 
 import re
 from typing import Any

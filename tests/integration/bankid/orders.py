@@ -1,4 +1,4 @@
-"""Orders and their traces in the database, as tests look at them."""
+"""Orders and their traces in the database."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""From a proven person to an account: none, one, several, and whether it is what was asked for."""
+"""A BankID login finds the person's account, offers several, or explains that there is none."""
 
 from typing import Any
 

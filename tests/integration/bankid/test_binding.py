@@ -1,4 +1,4 @@
-"""An order belongs to one browser and one login: what others try with it."""
+"""An order belongs to one browser and one login, whatever others try with it."""
 
 import json
 import re

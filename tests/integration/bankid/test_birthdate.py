@@ -1,4 +1,4 @@
-"""The birthdate, which the number of the linked BankID tells."""
+"""The number of the linked BankID gives the birthdate."""
 
 from typing import Any
 from uuid import UUID

@@ -1,4 +1,4 @@
-"""What an app's entry in clients.yaml demands of its BankID logins."""
+"""An app's entry in clients.yaml sets terms for its BankID logins."""
 
 import shutil
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What `idp doctor` says of BankID."""
+"""`idp doctor` reports on BankID."""
 
 import json
 import shutil

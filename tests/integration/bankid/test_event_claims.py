@@ -1,4 +1,4 @@
-"""What a BankID login tells a relying app that asks by the `claims` parameter, and the personal number."""
+"""A relying app gets claims about a BankID login, and the personal number, only when it asks for them."""
 
 import json
 from base64 import b64decode

@@ -1,4 +1,4 @@
-"""What a login proves: evidence that is wrong logs nobody in, evidence that is right is kept."""
+"""Wrong evidence logs nobody in, and right evidence is kept."""
 
 import json
 from base64 import b64decode

@@ -1,4 +1,4 @@
-"""Linking a BankID on Mina uppgifter: whose, to which account, and confirmed by whom."""
+"""A person links a BankID on Mina uppgifter to their own account and confirms it."""
 
 from io import StringIO
 from uuid import UUID

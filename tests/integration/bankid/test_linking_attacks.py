@@ -1,4 +1,4 @@
-"""Somebody who means to link a BankID that should not be linked: by waiting, and by an old page."""
+"""An old page and a stale login link no BankID."""
 
 import pytest
 import time_machine

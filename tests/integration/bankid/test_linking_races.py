@@ -1,4 +1,4 @@
-"""Two who link at the same moment, and an operator in another process."""
+"""Two people who link at the same moment and an operator in another process do not cross."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor

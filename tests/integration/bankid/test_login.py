@@ -1,4 +1,4 @@
-"""Logging in with BankID: QR code and same device."""
+"""A person logs in with BankID by QR code and on the same device."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Only the methods that client and request allow reach the client, whichever address is tried."""
+"""Only the methods that client and request allow are offered, whichever address is tried."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""The mail that tells somebody of their first login by another method than before."""
+"""A mail tells a person of their first login by another method than before."""
 
 import pytest
 import sqlalchemy as sa

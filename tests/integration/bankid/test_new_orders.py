@@ -1,4 +1,4 @@
-"""New orders: their time zero, that each login has one, and which device and browser they are for."""
+"""A new order has its time zero, its login, its device and its browser."""
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace

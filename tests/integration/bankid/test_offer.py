@@ -1,4 +1,4 @@
-"""After a BankID that opens no account: the login that follows may link it, once, and nobody else's may."""
+"""After a BankID that opens no account, the login that follows may link it once."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The life of an order: how it fails, and how it is renewed."""
+"""An order fails in its ways and is renewed within its limits."""
 
 import re
 

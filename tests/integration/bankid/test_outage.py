@@ -1,4 +1,4 @@
-"""BankID out of reach: its own tab says so, operators see why, and nothing else notices."""
+"""The BankID tab and the log say when BankID is out of reach, and nothing else suffers."""
 
 import json
 from dataclasses import dataclass, replace

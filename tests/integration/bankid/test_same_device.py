@@ -1,4 +1,4 @@
-"""The app on the same device: another address needs the nonce of the way back."""
+"""A login by the app on the same device from another address needs the nonce of the way back."""
 
 import re
 from io import StringIO

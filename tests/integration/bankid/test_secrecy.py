@@ -1,4 +1,4 @@
-"""After an account's whole life, from the welcome to the unlinking: nothing secret is anywhere in clear."""
+"""After an account's whole life, from the welcome to the unlinking, no secret is kept in clear."""
 
 import json
 import re

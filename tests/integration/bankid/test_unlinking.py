@@ -1,4 +1,4 @@
-"""Taking a BankID away: what its owner sees, and what ends with it."""
+"""An owner unlinks a BankID and ends its sessions."""
 
 from typing import Any
 

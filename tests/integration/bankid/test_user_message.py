@@ -1,4 +1,4 @@
-"""A relying app's own message in the app, on the way to a login."""
+"""A relying app's own message is shown in the BankID app."""
 
 import json
 from base64 import b64encode

@@ -1,4 +1,4 @@
-"""The benchmark's own arithmetic and eyes: a driver that overlooks failures measures nothing."""
+"""The benchmark counts right and sees every failure."""
 
 import asyncio
 import hashlib

@@ -1,4 +1,4 @@
-"""The tests' and the benchmark's own PostgreSQL."""
+"""The private PostgreSQL of tests and benchmark starts, serves and leaves nothing."""
 
 from collections.abc import Iterator
 from pathlib import Path

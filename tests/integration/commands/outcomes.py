@@ -1,4 +1,4 @@
-"""What a command printed, and what it left in the database."""
+"""The output of a command, and the rows that it left in the database."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""`idp audit list` and `export`: chosen rows, all of them, in order."""
+"""`idp audit export` writes all chosen rows in order."""
 
 import json
 import stat

@@ -1,4 +1,4 @@
-"""`idp clients`: what is registered, and everything that is wrong with a file."""
+"""`idp clients` shows what is registered and names every problem of a file."""
 
 import hashlib
 import json

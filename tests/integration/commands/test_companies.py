@@ -1,4 +1,4 @@
-"""`idp companies`: companies added and listed."""
+"""`idp companies` adds and lists companies."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`idp doctor` tells what is missing, part by part."""
+"""`idp doctor` reports what is missing, part by part."""
 
 import json
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""`idp keys`, and what `idp serve` demands before it serves."""
+"""`idp keys` makes, rotates and retires keys, and `idp serve` refuses to start on bad ones."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""`idp sessions`: the people who are logged in, and how an operator logs them out."""
+"""`idp sessions` lists the people who are logged in and ends their sessions."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""`idp users`: what its commands do, and how they refuse bad input."""
+"""`idp users` adds, lists and disables users, and refuses bad input."""
 
 import json
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""`idp users import`: a file of people, all of them or only the good lines."""
+"""`idp users import` takes a file of people whole, or its good lines alone."""
 
 import difflib
 import json

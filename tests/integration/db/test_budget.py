@@ -1,4 +1,4 @@
-"""How much a login may ask of the database: few statements, and none twice in a request."""
+"""A login takes few statements, and no request sends one twice."""
 
 from collections import Counter
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Migrations: they make what the models say, on both databases, whole or not at all."""
+"""Migrations make what the models say on both databases, whole or not at all."""
 
 from collections.abc import Callable, Iterator
 from datetime import timedelta

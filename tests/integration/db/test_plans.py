@@ -1,4 +1,4 @@
-"""How PostgreSQL answers the statements of the login flows in a database that it knows nothing about yet."""
+"""PostgreSQL answers the statements of the login flows by their keys before it has statistics."""
 
 import re
 from collections.abc import Mapping

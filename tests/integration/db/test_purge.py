@@ -1,4 +1,4 @@
-"""Purging: what goes, what stays, by command and by workers, several at once."""
+"""The purge removes expired rows in batches, by command and by workers, several at once."""
 
 import json
 import threading

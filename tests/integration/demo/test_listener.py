@@ -1,4 +1,4 @@
-"""The demo portal's ear: it believes the provider's logout tokens and nothing else."""
+"""The demo portal believes the provider's logout tokens and nothing else."""
 
 import time
 from types import SimpleNamespace

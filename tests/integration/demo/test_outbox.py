@@ -1,4 +1,4 @@
-"""The demo's outbox page shows the mails of a folder, and keeps their HTML apart."""
+"""The demo's outbox page shows the mails of a folder and keeps their HTML apart."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""A pending login: bound to its browser, answered once, never mixed up with another."""
+"""A pending login is bound to its browser, answered once and never mixed up with another."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""A browser's session: its cookies, its handle, and how long it lasts."""
+"""A browser's session has safe cookies, a handle of its own, and an end."""
 
 import re
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""The audit trail: what it holds, and that nobody changes it."""
+"""The audit trail holds every event, and nobody changes it."""
 
 from uuid import uuid4
 

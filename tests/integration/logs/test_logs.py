@@ -1,4 +1,4 @@
-"""Logs: one JSON object a line, found by the reference on the page, and never a secret."""
+"""Logs are one JSON object a line, found by the reference on the page, without secrets."""
 
 import json
 import logging

@@ -1,4 +1,4 @@
-"""The figures for monitoring."""
+"""Metrics count recent events and waiting mails for those who hold the token."""
 
 import pytest
 from flask import Flask

@@ -1,4 +1,4 @@
-"""The outbox: with its transaction or not at all, for one worker at a time, and never given up quietly."""
+"""The outbox keeps a mail with its transaction and lends it to one worker at a time."""
 
 import threading
 from collections.abc import Callable

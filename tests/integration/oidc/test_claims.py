@@ -1,4 +1,4 @@
-"""The `claims` parameter on a running provider: what is asked for is told where it was asked, and no more."""
+"""The `claims` parameter releases what is asked for, where it is asked for, and no more (OIDC Core §5.5)."""
 
 import json
 from typing import Any

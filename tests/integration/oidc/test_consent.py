@@ -1,4 +1,4 @@
-"""Consent: asked of whom, remembered for what, refused how (OIDC Core §3.1.2.4)."""
+"""Consent is asked for once, remembered, and refused in order (OIDC Core §3.1.2.4)."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""ID tokens and userinfo answers, signed and encrypted as the client's entry says (OIDC Core §10.2)."""
+"""ID tokens and userinfo answers are signed and encrypted as the client's entry says (OIDC Core §10.2)."""
 
 import json
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""The main job, whole: a relying app logs a user in."""
+"""A relying app logs a user in, from the request to the tokens."""
 
 from urllib.parse import urlencode
 

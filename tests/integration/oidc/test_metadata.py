@@ -1,4 +1,4 @@
-"""Discovery says what is so and nothing else; the issuer is the configured one; CORS where listed."""
+"""Discovery describes the provider exactly and is readable for browser apps (OIDC Discovery 1.0 §4)."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""What somebody tries who knows the protocol: valid requests, one thing turned against it (RFC 9700 §4)."""
+"""Valid requests with one thing turned against the protocol get an attacker nowhere (RFC 9700 §4)."""
 
 import json
 from pathlib import Path

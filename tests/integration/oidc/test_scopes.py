@@ -1,4 +1,4 @@
-"""Scopes of the Swedish claims specification: what each releases, where, and to whom (§3)."""
+"""Each scope of the Swedish claims specification releases its claims to registered clients alone (§3)."""
 
 import json
 from typing import Any

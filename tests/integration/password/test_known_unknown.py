@@ -1,4 +1,4 @@
-"""Over many requests, an address that has an account here answers and costs what any other does."""
+"""An address with an account costs and answers the same as any other, over many requests."""
 
 import math
 import re

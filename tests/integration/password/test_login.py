@@ -1,4 +1,4 @@
-"""Login by e-mail and password: who gets in, and that refusals tell nothing."""
+"""A person logs in by e-mail and password, and refusals give nothing away."""
 
 import re
 

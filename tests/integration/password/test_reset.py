@@ -1,4 +1,4 @@
-"""Forgotten password: from the question to the new password, and the mails on the way."""
+"""A person with a forgotten password gets a mail and chooses a new password."""
 
 import re
 from urllib.parse import parse_qs, urlsplit

@@ -1,4 +1,4 @@
-"""Forgotten password: what is typed wrong is explained by its field, and nothing is lost."""
+"""Wrong input on the way to a new password is explained by its field, and nothing is lost."""
 
 from typing import Any
 

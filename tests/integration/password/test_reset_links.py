@@ -1,4 +1,4 @@
-"""Forgotten password: a mailed link, which anybody may look at and one form uses up."""
+"""A mailed reset link may be looked at and is used up by one form."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor

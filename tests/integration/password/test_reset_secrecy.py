@@ -1,4 +1,4 @@
-"""Forgotten password: what nobody learns, neither from answers and their cost nor from logs."""
+"""Answers, their cost and logs give nothing away about a forgotten password."""
 
 import logging
 import re

@@ -1,4 +1,4 @@
-"""Which BankID opens which accounts: linked, found, shown, unlinked, and encrypted anew."""
+"""A BankID is linked to accounts, found, shown masked, unlinked and re-encrypted."""
 
 from collections.abc import Callable
 from typing import Any

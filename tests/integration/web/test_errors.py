@@ -1,4 +1,4 @@
-"""When something goes wrong: a clear page or JSON, a reference that finds the log line, never a trace."""
+"""An error gives a clear page or JSON, and a reference that finds the log line, never a trace."""
 
 import logging
 import re

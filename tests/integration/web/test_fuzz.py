@@ -1,4 +1,4 @@
-"""Whatever comes in, every endpoint answers: no 5xx, no exception's words, one of its own pages or errors."""
+"""Every endpoint answers any input with one of its own pages or errors, never a 5xx."""
 
 from base64 import b64encode
 from itertools import product

@@ -1,4 +1,4 @@
-"""Swedish and English: who decides, and that no text is missing."""
+"""Pages are in Swedish and English, in the language chosen, without a missing text."""
 
 from datetime import UTC, datetime
 from io import BytesIO

@@ -1,4 +1,4 @@
-"""Requests to addresses that relying apps registered: nothing inside is reached, nothing takes long."""
+"""Requests to registered addresses reach nothing inside and take little time."""
 
 import ipaddress
 import ssl

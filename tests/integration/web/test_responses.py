@@ -1,4 +1,4 @@
-"""What every response carries, and the pages that are nobody's in particular."""
+"""Every response carries its protections, and the general pages work."""
 
 import re
 from collections.abc import Callable, Iterator

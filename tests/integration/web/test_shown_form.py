@@ -1,4 +1,4 @@
-"""A form that is only shown looks as the same form made by WTForms does."""
+"""A form that is only shown looks as the same form made by WTForms."""
 
 import pytest
 from flask import Flask, render_template_string

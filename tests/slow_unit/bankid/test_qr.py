@@ -1,4 +1,4 @@
-"""The animated QR code: published vectors, the library as reference, and a reader that reads it."""
+"""The animated QR code is the published one, drawn as the library does, and readable."""
 
 import re
 from hashlib import sha256

@@ -1,4 +1,4 @@
-"""BankID from the settings: every problem named at once, and nothing of a test in production."""
+"""BankID's settings name every problem at once and let nothing of a test into production."""
 
 import json
 from base64 import b64encode

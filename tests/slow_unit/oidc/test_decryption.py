@@ -1,4 +1,4 @@
-"""What is encrypted to us: opened with the key that is meant, by the algorithms announced."""
+"""The key ring decrypts what is encrypted to its published keys."""
 
 import json
 from base64 import urlsafe_b64decode

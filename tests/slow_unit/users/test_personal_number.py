@@ -1,4 +1,4 @@
-"""Personal numbers, over random dates and texts."""
+"""Random dates and texts are read as personal numbers or refused."""
 
 from datetime import date
 

@@ -1,4 +1,4 @@
-"""Same-device start: the links that open the app, and the ways back."""
+"""Links open the app on the same device and lead back from it."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What an asker needs from a login, held against what happened."""
+"""A requirement is met by a login of the right age, level, person and method."""
 
 from dataclasses import replace
 from datetime import timedelta

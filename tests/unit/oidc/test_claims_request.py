@@ -1,4 +1,4 @@
-"""Reading the `claims` parameter: each refusal is a valid request with one thing changed."""
+"""Each refused `claims` parameter is a valid one with one thing changed."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""Encryption to clients: every announced pair of algorithms opens, and only the right key is taken."""
+"""Every announced pair of algorithms encrypts to the client's right key."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""docs/swedish-profile.md names tests that there are, and discovery has what the profile requires (§5.2)."""
+"""docs/swedish-profile.md names existing tests, and discovery has what the profile requires (§5.2)."""
 
 import re
 from pathlib import Path

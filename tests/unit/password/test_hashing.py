@@ -1,4 +1,4 @@
-"""Password hashes: which are taken, which are replaced, and that every check costs the same."""
+"""Password hashes are checked at one cost, and older ones are replaced."""
 
 import threading
 from collections.abc import Callable

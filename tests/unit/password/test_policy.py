@@ -1,4 +1,4 @@
-"""Which passwords may be chosen."""
+"""Weak passwords may not be chosen."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Personal numbers: what is typed, what BankID answers, and that neither is shown."""
+"""Personal numbers are read as people type them and BankID sends them, and shown masked."""
 
 from datetime import date
 

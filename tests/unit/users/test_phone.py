@@ -1,4 +1,4 @@
-"""Telephone numbers as people write them."""
+"""Telephone numbers are read as people write them."""
 
 import pytest
 

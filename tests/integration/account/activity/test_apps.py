@@ -1,4 +1,4 @@
-"""Consents that were given: shown to who gave them, and taken back with all they led to."""
+"""A person sees the consents they gave and revokes them with all that followed from them."""
 
 from typing import Any
 from uuid import UUID

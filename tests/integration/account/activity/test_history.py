@@ -1,4 +1,4 @@
-"""The security history: every event in plain words or deliberately left out, nothing of anybody else."""
+"""The security history tells its owner of each event in plain words or leaves it out on purpose."""
 
 import re
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Mina inloggningar: what its owner sees of each login, and how they are ended."""
+"""Mina inloggningar shows its owner each login and ends the ones they choose."""
 
 import re
 from collections.abc import Callable

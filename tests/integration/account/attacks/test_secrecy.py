@@ -1,4 +1,4 @@
-"""What neither logs, tables, administrators nor answers show of an account."""
+"""Logs, tables, administrators and answers do not show the secrets of an account."""
 
 import logging
 import re

@@ -1,4 +1,4 @@
-"""A running BankID simulator on a clock of its own, and those who talk to it."""
+"""A running BankID simulator on a clock of its own, with a relying party and a phone."""
 
 import json
 import ssl

@@ -1,4 +1,4 @@
-"""Faults that are switched on: wrong answers, lost ones, odd ones."""
+"""Faults that are switched on make the simulator's answers wrong, lost or odd."""
 
 import time
 from typing import Any

@@ -1,4 +1,4 @@
-"""Orders over the simulator's RP API, from their start to verified evidence."""
+"""Orders run over the simulator's RP API from their start to verified evidence."""
 
 import base64
 import re

@@ -1,4 +1,4 @@
-"""The phone page: what a person sees and does in the simulated app, scripts off."""
+"""A person uses the simulated app on its phone page with scripts off."""
 
 import base64
 import re

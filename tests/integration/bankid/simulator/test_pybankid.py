@@ -1,4 +1,4 @@
-"""Another client library against the simulator, unmodified apart from address and trust root."""
+"""pybankid works with the simulator, unmodified apart from address and trust root."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The simulator's RP API over mutual TLS: connections and requests."""
+"""The simulator's RP API serves connections and requests over mutual TLS."""
 
 import http.client
 import json

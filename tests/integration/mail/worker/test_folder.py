@@ -1,4 +1,4 @@
-"""Mails delivered into a folder."""
+"""The worker delivers mails into a folder."""
 
 import resource
 import signal

@@ -1,4 +1,4 @@
-"""How mails reach a mail server: STARTTLS, login, TLS, one connection for many."""
+"""The worker delivers to mail servers by STARTTLS, login and TLS, many mails a connection."""
 
 from pathlib import Path
 

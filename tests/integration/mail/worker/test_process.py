@@ -1,4 +1,4 @@
-"""`idp worker` as a process on a database of its own."""
+"""`idp worker` runs as a process on a database of its own."""
 
 import json
 import os

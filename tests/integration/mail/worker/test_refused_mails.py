@@ -1,4 +1,4 @@
-"""A mail that its server refuses or defers."""
+"""The worker gives up a mail that is refused and tries a deferred one again."""
 
 import json
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""Mail servers that are away, hang or demand something else: no mail is lost."""
+"""No mail is lost at servers that are away, hang or demand something else."""
 
 import socket
 from pathlib import Path

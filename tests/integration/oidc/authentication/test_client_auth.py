@@ -1,4 +1,4 @@
-"""How clients prove who they are at the token endpoint (RFC 6749 §2.3)."""
+"""Clients authenticate at the token endpoint by their registered method (RFC 6749 §2.3)."""
 
 import hashlib
 from base64 import b64encode

@@ -1,4 +1,4 @@
-"""Tokens bound to a key: what binds them, and what they are worth without it (RFC 9449)."""
+"""Tokens bound to a key are worth nothing without it (RFC 9449)."""
 
 import json
 from base64 import urlsafe_b64decode

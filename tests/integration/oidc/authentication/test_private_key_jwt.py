@@ -1,4 +1,4 @@
-"""Clients that authenticate by a signed assertion (RFC 7523 §3, OpenID Connect Core §9)."""
+"""Clients authenticate by a signed assertion (RFC 7523 §3, OpenID Connect Core §9)."""
 
 import hmac
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""The authorization endpoint over HTTP: where answers go, in which form, and what never leaves."""
+"""The authorization endpoint answers only where a client is registered (OIDC Core §3.1.2)."""
 
 import html
 import re

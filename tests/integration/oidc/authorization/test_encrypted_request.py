@@ -1,4 +1,4 @@
-"""Request objects that are signed, then encrypted to the provider (OIDC Core §6.1, RFC 9101 §6.1)."""
+"""Request objects may be signed, then encrypted to the provider (OIDC Core §6.1, RFC 9101 §6.1)."""
 
 import time
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Pushed authorization requests: checked at once, used up by the response, and by one response only."""
+"""A pushed authorization request is checked at once and used up by one response (RFC 9126)."""
 
 import re
 from typing import Any

@@ -1,4 +1,4 @@
-"""How new a login must be, and whose: prompt, max_age, id_token_hint, acr_values (OIDC Core §3.1.2.1)."""
+"""prompt, max_age, id_token_hint and acr_values say which login a request needs (OIDC Core §3.1.2.1)."""
 
 import json
 from base64 import urlsafe_b64decode

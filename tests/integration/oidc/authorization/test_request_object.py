@@ -1,4 +1,4 @@
-"""Request objects in the browser's request and in pushed ones, with keys registered in clients.yaml."""
+"""Request objects work in the browser's request and in pushed ones, by keys registered in clients.yaml."""
 
 import time
 from typing import Any

@@ -1,4 +1,4 @@
-"""The log says which field of the client's entry in clients.yaml would have to change (oidc.md §8)."""
+"""The log names the field of clients.yaml that a refused request would need changed."""
 
 import json
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""The keys at a jwks_uri: fetched seldom, kept for a while, and nobody waits long for them."""
+"""The keys at a jwks_uri are fetched seldom and kept for a while, and nobody waits long for them."""
 
 import json
 import threading

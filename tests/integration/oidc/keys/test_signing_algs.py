@@ -1,4 +1,4 @@
-"""ID tokens and userinfo in every algorithm, each by its own active key, as a relying app reads them."""
+"""ID tokens and userinfo are signed in every algorithm by its own active key."""
 
 import hashlib
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Front-channel logout: the page that loads the apps' own, what it lets in, and where it leads."""
+"""The page of a front-channel logout loads the apps' pages and leads back (Front-Channel Logout 1.0)."""
 
 import re
 from html import unescape

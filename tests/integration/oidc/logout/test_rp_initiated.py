@@ -1,4 +1,4 @@
-"""RP-initiated logout: what ends at once, what asks first, where it leads (RP-Initiated Logout 1.0)."""
+"""A logout request ends the session at once, or asks first, and leads back (RP-Initiated Logout 1.0)."""
 
 from pathlib import Path
 from typing import Any

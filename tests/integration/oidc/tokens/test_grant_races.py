@@ -1,4 +1,4 @@
-"""A session that ends, or a person who is disabled, in the very moment in which a grant is made."""
+"""A session that ends while a grant is made gives no tokens."""
 
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any

@@ -1,4 +1,4 @@
-"""The ID token: exactly the claims of the contract, signed by a published key (OIDC Core §2, §3.1.3.6)."""
+"""An ID token holds the claims of the contract, signed by a published key (OIDC Core §2, §3.1.3.6)."""
 
 import hashlib
 from typing import Any

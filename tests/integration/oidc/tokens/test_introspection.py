@@ -1,4 +1,4 @@
-"""Introspection (RFC 7662) and revocation (RFC 7009): a client's own tokens and nobody else's."""
+"""A client introspects (RFC 7662) and revokes (RFC 7009) its own tokens and nobody else's."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Access tokens in JWT format (RFC 9068): what they say, and that they are revocable all the same."""
+"""Access tokens in JWT format are revocable all the same (RFC 9068)."""
 
 import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode

@@ -1,4 +1,4 @@
-"""By which `sub` a client knows somebody: the account's id, or one for its sector alone (OIDC Core §8)."""
+"""A client knows a person by the account's id, or by a sub for its sector alone (OIDC Core §8)."""
 
 import json
 from base64 import urlsafe_b64decode

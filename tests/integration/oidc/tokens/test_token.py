@@ -1,4 +1,4 @@
-"""The token endpoint: what is exchanged, once, by whom (RFC 6749 §4.1.3, RFC 7636 §4.6, RFC 9700 §4.5)."""
+"""The token endpoint exchanges a code once for its client (RFC 6749 §4.1.3, RFC 7636 §4.6, RFC 9700 §4.5)."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The userinfo endpoint: who may read, what is said, what is not (OIDC Core §5.3, RFC 6750)."""
+"""The userinfo endpoint gives a valid token's holder the granted claims (OIDC Core §5.3, RFC 6750)."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Which network addresses count as one, and which forwarded ones count."""
+"""Network addresses count by the line that owns them, and forwarded ones by trusted proxies."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The client's way to the simulator, over real mutual TLS."""
+"""The client talks to the simulator over real mutual TLS."""
 
 import socket
 import threading

@@ -1,4 +1,4 @@
-"""Further certificates at BankID, from a folder."""
+"""Further certificates at BankID are read from a folder."""
 
 import shutil
 from collections.abc import Callable

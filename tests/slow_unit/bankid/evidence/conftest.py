@@ -1,4 +1,4 @@
-"""Somebody who makes evidence with a simulator's certificates."""
+"""A forger that makes evidence with a simulator's certificates."""
 
 import pytest
 

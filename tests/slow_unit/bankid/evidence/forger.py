@@ -1,4 +1,4 @@
-"""Evidence made wrong on purpose: any step altered, what follows it done right."""
+"""Evidence made wrong on purpose, with one step altered and what follows it done right."""
 
 import hashlib
 from collections.abc import Callable, Iterable, Sequence

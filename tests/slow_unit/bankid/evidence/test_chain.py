@@ -1,4 +1,4 @@
-"""The certificate chain of evidence, from the person to the root."""
+"""The certificate chain of evidence leads from the person to the root."""
 
 from datetime import datetime, timedelta
 from typing import Any

@@ -1,4 +1,4 @@
-"""The OCSP response of evidence: from whom the issuer chose, about this leaf, for this signature."""
+"""The OCSP response of evidence is by the issuer's responder, about this leaf and for this signature."""
 
 import hashlib
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Evidence: what the simulator makes verifies, and what proves something else is refused."""
+"""The simulator's evidence verifies, and evidence of something else is refused."""
 
 from base64 import b64decode
 from datetime import timedelta

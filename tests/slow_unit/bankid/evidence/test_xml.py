@@ -1,4 +1,4 @@
-"""The XML signature: one form, one structure, one way to sign."""
+"""The XML signature has one form, one structure and one way to sign."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The simulator's certificates: made once, private keys private, marked as what they are."""
+"""The simulator's certificates are made once, keep their keys private, and are marked as a simulator's."""
 
 import stat
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""Key files: a broken one is named with its problem."""
+"""A broken key file is named with its problem."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Keys that are retired: when they go, and what their tokens are still good for."""
+"""A retired key goes when its tokens are past, and a forced one at once."""
 
 import json
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""What BankID's answers are read as: tolerant of what may change, silent about what is secret."""
+"""BankID's answers are read tolerantly and shown without secrets."""
 
 import json
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Orders that are cancelled behind the backs of those who left them."""
+"""Orders that their people left are cancelled in the background."""
 
 import threading
 from typing import Any, cast

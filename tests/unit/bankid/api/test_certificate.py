@@ -1,4 +1,4 @@
-"""The relying party's certificate: loading, plain words for what is wrong, and use over TLS."""
+"""The relying party's certificate is loaded, or its problem is named in plain words."""
 
 import ssl
 import stat

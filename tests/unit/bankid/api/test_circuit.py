@@ -1,4 +1,4 @@
-"""The circuit: open when BankID does not answer, closed again by itself."""
+"""The circuit opens when BankID does not answer, and closes by itself."""
 
 import pytest
 

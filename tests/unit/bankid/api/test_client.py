@@ -1,4 +1,4 @@
-"""The client: what it sends, and what it refuses to send."""
+"""The client sends valid orders and refuses to send others."""
 
 import json
 from base64 import b64decode

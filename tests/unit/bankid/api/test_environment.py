@@ -1,4 +1,4 @@
-"""The environments: what is pinned, and what the simulator's folder must hold."""
+"""Each environment pins its roots, and the simulator's is read from its folder."""
 
 import json
 import shutil

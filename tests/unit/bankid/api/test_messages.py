@@ -1,4 +1,4 @@
-"""Which of BankID's messages is shown when (BankID RP guide, user messages)."""
+"""Each hint code and error has the message that BankID prescribes (BankID RP guide, user messages)."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""How an order comes into the app: by a QR code or a launch link, and what the app refuses."""
+"""An order comes into the app by a QR code or a launch link."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The life of an order: states, time limits, the person and calls."""
+"""An order has its states, its time limits, its person and its call."""
 
 from typing import Any
 

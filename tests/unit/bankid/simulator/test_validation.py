@@ -1,4 +1,4 @@
-"""What the simulator refuses of a relying party's requests, naming the field (RP API v6.0)."""
+"""The simulator refuses bad requests of a relying party and names the field (RP API v6.0)."""
 
 import json
 from base64 import b64encode

@@ -1,4 +1,4 @@
-"""DPoP proofs: each refusal is a valid proof with one thing changed (RFC 9449 §4.3)."""
+"""Each refused DPoP proof is a valid one with one thing changed (RFC 9449 §4.3)."""
 
 import json
 from datetime import timedelta

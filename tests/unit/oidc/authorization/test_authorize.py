@@ -1,4 +1,4 @@
-"""Reading an authorization request: each refusal is a valid request with one thing changed."""
+"""Each refused authorization request is a valid one with one thing changed."""
 
 import pytest
 

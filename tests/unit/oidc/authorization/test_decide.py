@@ -1,4 +1,4 @@
-"""Deciding on an authorization request: who may go on, who has to log in or consent, who is refused."""
+"""The decision on an authorization request issues, asks for a login or consent, or refuses."""
 
 from dataclasses import replace
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""Request objects: each refusal is a valid object with one thing changed."""
+"""Each refused request object is a valid one with one thing changed."""
 
 import json
 from typing import Any

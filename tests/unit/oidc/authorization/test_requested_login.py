@@ -1,4 +1,4 @@
-"""What a request asks of the login: its age, its level, its person and its method."""
+"""A request asks for a login of some age, level, person and method."""
 
 import json
 from datetime import timedelta

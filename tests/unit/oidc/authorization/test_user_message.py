@@ -1,4 +1,4 @@
-"""The userMessage parameter: each refusal is a valid message with one thing changed."""
+"""Each refused userMessage parameter is a valid one with one thing changed."""
 
 import json
 from base64 import b64encode, urlsafe_b64encode

@@ -1,4 +1,4 @@
-"""The fields of a client: what each takes, and every refusal with its place."""
+"""Each field of a client takes its values and refuses others at their place."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""clients.yaml as a file: every problem with its place, in the order of the file."""
+"""A bad clients.yaml is reported with every problem at its place, in the order of the file."""
 
 import time
 from datetime import UTC, datetime

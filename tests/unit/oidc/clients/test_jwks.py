@@ -1,4 +1,4 @@
-"""Clients' public keys in clients.yaml: what is taken, and every refusal with its place."""
+"""Clients' public keys in clients.yaml are taken, or refused at their place."""
 
 import json
 from pathlib import Path

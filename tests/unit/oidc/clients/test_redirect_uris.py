@@ -1,4 +1,4 @@
-"""Redirect URIs and the clients that need some."""
+"""Redirect URIs are checked, compared, and demanded of the clients that need some."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Client secrets: their hashes, and when they end."""
+"""Client secrets are hashes with an end."""
 
 import hashlib
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""What a logout token says and what it is good for (Back-Channel Logout 1.0 §2.4)."""
+"""A logout token names its session and opens nothing (Back-Channel Logout 1.0 §2.4)."""
 
 from pathlib import Path
 

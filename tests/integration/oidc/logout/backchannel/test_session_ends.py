@@ -1,4 +1,4 @@
-"""Every way in which a session ends notifies the apps that it was used in."""
+"""Every end of a session notifies the apps that it was used in."""
 
 from collections.abc import Callable
 from datetime import timedelta

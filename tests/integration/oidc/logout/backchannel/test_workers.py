@@ -1,4 +1,4 @@
-"""Workers share the notices, one lease each."""
+"""Workers share the notices by leases."""
 
 import dataclasses
 import threading

@@ -1,4 +1,4 @@
-"""Which clients get a refresh token, and what a refresh answers (RFC 6749 §6)."""
+"""Clients with offline_access get refresh tokens and use them (RFC 6749 §6)."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What ends a refresh token, and what takes some of its scope."""
+"""Ends of what a refresh token came from end it, or take some of its scope."""
 
 import re
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""How long a refresh token lives, idle and in all."""
+"""A refresh token has an idle and an absolute lifetime."""
 
 from pathlib import Path
 
