@@ -254,9 +254,9 @@ HTTP_WORDS = {
     404: "no such endpoint",
     405: "method not allowed at this endpoint",
     413: "the request is too large",
-    429: "too many tries, wait before the next",
+    429: "too many tries: wait before the next one",
     500: "unexpected error",
-    503: "temporarily unavailable, try again shortly",
+    503: "temporarily unavailable: try again shortly",
 }
 
 

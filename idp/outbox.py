@@ -37,7 +37,7 @@ FORGET_AFTER = timedelta(days=30)
 
 PURPOSE = "mail"
 MAX_FAILURE = 200
-TOO_LATE = "what it is for is over"
+TOO_LATE = "it is too late to be of use"
 
 
 class Urgency(IntEnum):

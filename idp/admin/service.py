@@ -90,7 +90,7 @@ def colleague(admin: Administrator, user_id: UUID) -> User:
     Raises `NotFound`.
     """
     if user_id == admin.id:
-        raise NotFound("administrators do not do this to themselves")
+        raise NotFound("administrators must not do this to themselves")
     return user(admin, user_id)
 
 
@@ -196,7 +196,7 @@ def send_welcome(admin: Administrator, user_id: UUID, *, settings: Settings, now
     """Mail an active colleague the welcome again. Raises `NotFound`."""
     wanted = colleague(admin, user_id)
     if not wanted.is_active:
-        raise NotFound("no welcome for a disabled user")
+        raise NotFound("a disabled user gets no welcome mail")
     accounts.send_welcome(wanted, settings=settings, now=now, by=admin.id)
 
 
@@ -217,7 +217,7 @@ def _take_turn(admin: Administrator) -> None:
     still = db.session.execute(_ADMINISTRATOR, {"user_id": admin.id}).one_or_none()
     if still is None or still.company_id != admin.company_id:
         db.session.rollback()
-        raise NotFound("not an administrator any more")
+        raise NotFound("no longer an administrator")
 
 
 def _change_email(admin: Administrator, target: User, email: str, settings: Settings, now: datetime) -> None:

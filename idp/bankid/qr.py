@@ -55,7 +55,7 @@ def _data(payload: str) -> bytes:
     """The data codewords: byte mode, length, text, terminator, padding (ISO/IEC 18004 §7.4)."""
     text = payload.encode("ascii")
     if len(text) > MAX_LENGTH:
-        raise ValueError(f"a QR text holds at most {MAX_LENGTH} characters, this has {len(text)}")
+        raise ValueError(f"a QR text must have at most {MAX_LENGTH} characters, not {len(text)}")
     bits = (0b0100 << 8 | len(text)) << 8 * len(text) | int.from_bytes(text, "big")
     filled = (bits << 4).to_bytes(len(text) + 2, "big")
     return filled + (b"\xec\x11" * DATA_CODEWORDS)[: DATA_CODEWORDS - len(filled)]

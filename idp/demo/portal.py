@@ -147,7 +147,7 @@ def callback(key: str) -> BaseResponse:
     try:
         token = client.authorize_access_token()
         if "userinfo" not in token:
-            raise Problem("bad_token", 502, "there is no ID token")
+            raise Problem("bad_token", 502, "the answer contains no ID token")
         userinfo = client.userinfo(token=token)
     except JoseError as error:
         raise Problem("bad_token", 502, f"the ID token: {error}") from error
@@ -155,7 +155,7 @@ def callback(key: str) -> BaseResponse:
         raise Problem("refused", 400, f"{error.error}: {error.description}") from error
     claims = dict(token["userinfo"])
     if userinfo.get("sub") != claims["sub"]:
-        raise Problem("bad_token", 502, "userinfo is about somebody else")  # OIDC Core §5.3.2
+        raise Problem("bad_token", 502, "the userinfo answer is about another person")  # OIDC Core §5.3.2
     cast(MemorySession, session).renew()
     session[f"login:{key}"] = {"id_token": token["id_token"], "claims": claims, "userinfo": dict(userinfo)}
     return redirect(app.home, 303)

@@ -35,5 +35,5 @@ def describe_asker(client_id: str | None) -> Asker | None:
         return None
     asker = DESCRIBE_CLIENT.current()(client_id, i18n.current_language())
     if asker is None:
-        raise AskerGone(f"client {client_id!r} is not in the clients file any more")
+        raise AskerGone(f"client {client_id!r} is no longer in the clients file")
     return asker

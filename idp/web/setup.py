@@ -31,4 +31,4 @@ def register(app: Flask, settings: Settings, *, readiness: Callable[[], Mapping[
 
 def _refuse_nul() -> None:
     if "\0" in request.path:
-        raise NotFound("the path holds a NUL, which PostgreSQL refuses to look for")
+        raise NotFound("the path contains a NUL, which PostgreSQL refuses")

@@ -68,7 +68,9 @@ class Requirement:
                 or parts.count("*") > 1
                 or "*" in parts[:4]
             ):
-                raise ValueError("certificatePolicies holds OIDs, with one * from the fifth number on")
+                raise ValueError(
+                    "certificatePolicies must be OIDs, with one * at most, from the fifth number on"
+                )
         if self.personal_number is not None and not re.fullmatch(r"[0-9]{12}", self.personal_number):
             raise ValueError("personalNumber must have 12 digits")
         return _given(

@@ -34,7 +34,7 @@ def make_completion(order: Order, now: datetime, *, pki: Pki, faults: Faults) ->
     """The completionData, changed by the faults that are on. Without faults it verifies."""
     person, request = order.person, order.request
     if person is None or order.kind is None:
-        raise ValueError("nobody has this order in the app")
+        raise ValueError("the order is not open in the app")
     issued = pki.user_certificate(
         person, order.kind, "Identification", now=now
     ).certificate.not_valid_before_utc
