@@ -35,6 +35,7 @@ class Event(StrEnum):
     LOGIN_LIMITED = "login.limited"
     LOGIN_REFUSED = "login.refused"
     SESSION_ENDED = "session.ended"
+    CREDENTIAL_CHANGE_REFUSED = "credential_change.refused"
     PASSWORD_REHASHED = "password.rehashed"  # noqa: S105 - an event's name
     PASSWORD_CHANGED = "password.changed"  # noqa: S105
     PASSWORD_RESET_ASKED = "password.reset_asked"  # noqa: S105

@@ -13,8 +13,8 @@ from idp.bankid.order_result import VerifiedPerson
 from idp.bankid.setup import BankId
 from idp.crypto import PersonalNumberKeys
 from idp.db import db
-from idp.login import interactions
-from idp.login.guard import FRESH_LOGIN
+from idp.login import interactions, methods
+from idp.login.credential_change import RECENT_LOGIN
 from idp.login.models import Interaction
 from idp.login.requirement import AuthnRequirement
 from idp.login.sessions import LiveSession
@@ -25,7 +25,7 @@ from idp.users.personal_number import PersonalNumber
 
 PURPOSE = "link"
 LINKING_FOR = timedelta(minutes=10)
-LOGIN_WITHIN = FRESH_LOGIN + LINKING_FOR  # however long the interaction, the login is that of its beginning
+LOGIN_WITHIN = RECENT_LOGIN + LINKING_FOR  # however long the interaction, the login is that of its beginning
 ENDPOINT = "linking.resume"
 
 
@@ -70,7 +70,7 @@ def kept(live: LiveSession, device: str) -> dict[str, Any]:
 def begin(live: LiveSession, *, device: str, browser: str, now: datetime) -> str:
     """The uid of a new interaction that links a BankID to the account of this session."""
     return interactions.begin(
-        AuthnRequirement(user_id=live.event.user_id),
+        AuthnRequirement(user_id=live.event.user_id, methods=methods.own_names()),
         return_endpoint=ENDPOINT,
         request=kept(live, device),
         client_id=None,

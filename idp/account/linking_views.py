@@ -19,6 +19,7 @@ from idp.clock import utcnow
 from idp.crypto import NUMBER_KEYS
 from idp.extensions import current_settings
 from idp.login import guard, interactions, this_browser
+from idp.login.credential_change import Change
 from idp.login.models import Interaction
 from idp.login.requirement import AuthnRequirement
 from idp.login.sessions import LiveSession
@@ -37,8 +38,11 @@ class LinkingOver(Exception):
 def begin(live: LiveSession) -> BaseResponse:
     """Begin to link: `device` (this, other) says where the app is. An old login is renewed first."""
     device = "this" if request.form.get("device") == "this" else "other"
-    if not guard.is_fresh(live):
-        return guard.log_in_again(live, return_endpoint=linking.ENDPOINT, kept=linking.kept(live, device))
+    first = guard.login_for(
+        live, Change.BANKID_LINK, return_endpoint=linking.ENDPOINT, kept=linking.kept(live, device)
+    )
+    if first is not None:
+        return first
     uid = linking.begin(live, device=device, browser=this_browser.value(), now=utcnow())
     return redirect(url_for("linking.order", uid=uid, device=device), 303)
 
@@ -129,8 +133,9 @@ def unlink(live: LiveSession) -> BaseResponse:
     user = accounts.find(live.event.user_id)
     if linked is None or user is None:
         return _to_section()
-    if not guard.is_fresh(live):
-        return guard.log_in_again(live, return_endpoint="linking.unlink", kept={})
+    first = guard.login_for(live, Change.BANKID_UNLINK, return_endpoint="linking.unlink", kept={})
+    if first is not None:
+        return first
     if request.method == "POST":
         bankid_links.unlink(user.id, now=utcnow(), notice=order_page.notice(), keep_session=live.id)
         return _to_section()

@@ -24,6 +24,9 @@ _TEXTS: Mapping[Event, LazyString] = {
     Event.LOGIN_FAILED: lazy_gettext("Misslyckat inloggningsförsök"),
     Event.LOGIN_LIMITED: lazy_gettext("Inloggningsförsök stoppades: för många försök"),
     Event.LOGIN_REFUSED: lazy_gettext("En inloggning räckte inte till för appen"),
+    Event.CREDENTIAL_CHANGE_REFUSED: lazy_gettext(
+        "En ändring av hur du loggar in krävde en annan inloggning"
+    ),
     Event.SESSION_ENDED: lazy_gettext("Utloggning"),
     Event.PASSWORD_CHANGED: lazy_gettext("Lösenordet byttes"),
     Event.PASSWORD_RESET_ASKED: lazy_gettext("En länk för nytt lösenord begärdes"),

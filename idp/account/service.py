@@ -15,6 +15,7 @@ from idp.config import Settings
 from idp.crypto import PersonalNumberKeys
 from idp.db import db, execute_alone
 from idp.login import sessions
+from idp.login.credential_change import Change
 from idp.mail import Recipient
 from idp.password import mails as password_mails
 from idp.password.hashing import PasswordHasher
@@ -58,9 +59,14 @@ class Wanted:
     number: PersonalNumber | Keep | None = Keep.AS_IT_IS
 
     @property
-    def needs_recent_login(self) -> bool:
-        """Whether this changes how, or as whom, the person logs in."""
-        return self.password is not None or self.email is not None or self.number is not Keep.AS_IT_IS
+    def credential_changes(self) -> tuple[Change, ...]:
+        """What this changes about how, or as whom, the person logs in."""
+        asked = {
+            Change.PASSWORD: self.password is not None,
+            Change.EMAIL: self.email is not None,
+            Change.STATED_NUMBER: self.number is not Keep.AS_IT_IS,
+        }
+        return tuple(change for change, is_asked in asked.items() if is_asked)
 
 
 class _DetailsRow(NamedTuple):

@@ -19,6 +19,7 @@ from idp.crypto import NUMBER_KEYS, CannotOpen
 from idp.errors import Busy, NotFound, TooManyTries
 from idp.extensions import current_settings
 from idp.login import guard, interactions, this_browser
+from idp.login.credential_change import Change
 from idp.login.interactions import InteractionOver
 from idp.login.sessions import LiveSession
 from idp.oidc.provider import PROVIDER
@@ -43,7 +44,7 @@ def index(live: LiveSession) -> Response:
     flags = {
         "saved": bool(saved),
         "undelivered": service.confirmation_failed(before),
-        "is_fresh": guard.is_fresh(live),
+        "is_fresh": guard.may_change(live, Change.PASSWORD),
     }
     page = stored_page.write(before, apps, has_number=has_number, flags=flags, **_sections(live))
     return make_response(page)
@@ -69,9 +70,11 @@ def _save(live: LiveSession) -> Response:
     if not form.validate():
         return _page(live, before, form, status=400)
     wanted = form.wanted()
-    if wanted.needs_recent_login and not guard.is_fresh(live):
-        filled_in = _filled_in(before.user_id)
-        return guard.log_in_again(live, return_endpoint="account.resume", kept=filled_in)
+    first = guard.login_for(
+        live, *wanted.credential_changes, return_endpoint="account.resume", kept=_filled_in(before.user_id)
+    )
+    if first is not None:
+        return first
     try:
         handle = service.save(
             before,
@@ -193,7 +196,7 @@ def _page(
         is_conflict=conflicts is not None,
         conflicts=conflicts or {},
         undelivered=service.confirmation_failed(before),
-        is_fresh=guard.is_fresh(live),
+        is_fresh=guard.may_change(live, Change.PASSWORD),
         **_sections(live),
     )
     return make_response(page, status)

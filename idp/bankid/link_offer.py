@@ -5,11 +5,10 @@ from uuid import UUID
 from flask import session
 
 from idp.bankid import order_result, unmatched
-from idp.bankid.service import METHOD
 from idp.bankid.setup import BANKID
 from idp.clock import utcnow
 from idp.crypto import NUMBER_KEYS
-from idp.login import this_browser
+from idp.login import methods, this_browser
 from idp.login.event import AuthenticationEvent
 from idp.login.interactions import Waiting
 from idp.users import bankid_links
@@ -22,7 +21,7 @@ def page_after_login(waiting: Waiting, event: AuthenticationEvent) -> str | None
     None otherwise, and for an account that has a BankID or whose owner has stated another number.
     """
     uid = waiting.uid
-    if uid is None or event.method == METHOD or session.get("unmatched") != uid:
+    if uid is None or event.method not in methods.own_names() or session.get("unmatched") != uid:
         return None
     del session["unmatched"]
     order = unmatched.find(uid, browser=this_browser.value(), now=utcnow())

@@ -32,6 +32,7 @@ def set_up(app: Flask, settings: Settings) -> LoginMethod:
         start_endpoint="bankid.login",
         acr=settings.bankid.acr,
         amr=AMR,
+        is_own=False,
         is_on=bankid is not None,
         shows_messages=True,
         refresh_idle=REFRESH_IDLE,

@@ -242,6 +242,8 @@ def offer(waiting: Waiting) -> BaseResponse:
     order = unmatched.find(waiting.uid or "", browser=this_browser.value(), now=now)
     if live is None or order is None or order.user_id != live.event.user_id:
         return go_on
+    if live.event.method not in methods.own_names():
+        return go_on
     person = order_result.person_of(BANKID.current(), order)
     number = PersonalNumber.from_bankid(person.personal_number)
     if request.method != "POST":

@@ -1,7 +1,6 @@
 """The session's cookie: who is logged in on this browser, who may see a page, who logs in (again) first."""
 
 from collections.abc import Callable
-from datetime import timedelta
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec
 from uuid import UUID
@@ -10,17 +9,18 @@ from flask import current_app, g, redirect, request, url_for
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.wrappers import Response as BaseResponse
 
-from idp import i18n
+from idp import audit, i18n
 from idp.clock import utcnow
+from idp.db import db
 from idp.errors import SessionNeeded
 from idp.extensions import Slot, current_settings
-from idp.login import interactions, sessions, this_browser
+from idp.login import interactions, methods, sessions, this_browser
+from idp.login.credential_change import BY_ANY_LOGIN, RECENT_LOGIN, Answer, Change, Login, needed_for
 from idp.login.requirement import AuthnRequirement
 from idp.login.sessions import LiveSession
 from idp.web.cookies import cookie_name
 
 P = ParamSpec("P")
-FRESH_LOGIN = timedelta(minutes=15)
 
 
 LOGOUT_FRAMES: Slot[Callable[[UUID], list[str]]] = Slot("logout_frames")
@@ -137,8 +137,50 @@ def _to_login(requirement: AuthnRequirement, return_endpoint: str, kept: dict[st
 
 
 def is_fresh(live: LiveSession) -> bool:
-    """Whether the login is recent enough to change how its person logs in."""
-    return live.event.auth_time >= utcnow() - FRESH_LOGIN
+    """Whether the login is recent enough to change who may do what."""
+    return live.event.auth_time >= utcnow() - RECENT_LOGIN
+
+
+def may_change(live: LiveSession, *changes: Change) -> bool:
+    """Whether the login lets its person make these changes at once."""
+    return all(_needed_for(change, live) is Answer.YES for change in changes)
+
+
+def login_for(
+    live: LiveSession, *changes: Change, return_endpoint: str, kept: dict[str, Any]
+) -> BaseResponse | None:
+    """The way to a login that lets the person make these changes; None when theirs does.
+
+    They come back as from `log_in_again`. A change that was refused for the login's method is audited.
+    """
+    needed = {change: _needed_for(change, live) for change in changes}
+    refused = [change for change, answer in needed.items() if answer is Answer.OWN_LOGIN]
+    for change in refused:
+        audit.record(
+            audit.Event.CREDENTIAL_CHANGE_REFUSED,
+            now=utcnow(),
+            user_id=live.event.user_id,
+            session_id=live.id,
+            change=change.value,
+            method=live.event.method,
+        )
+    if refused:
+        db.session.commit()
+    if all(answer is Answer.YES for answer in needed.values()):
+        return None
+    if all(change in BY_ANY_LOGIN for change in changes):
+        return log_in_again(live, return_endpoint=return_endpoint, kept=kept)
+    requirement = AuthnRequirement(
+        methods=methods.own_names(), not_before=utcnow(), user_id=live.event.user_id
+    )
+    asked = {"login_hint": live.email, interactions.OWN_ONLY: True, **kept}
+    return _to_login(requirement, return_endpoint, asked)
+
+
+def _needed_for(change: Change, live: LiveSession) -> Answer:
+    method = methods.find(live.event.method)
+    login = Login(live.event.auth_time, is_own=method is not None and method.is_own)
+    return needed_for(change, login, now=utcnow())
 
 
 def log_in_again(live: LiveSession, *, return_endpoint: str, kept: dict[str, Any]) -> BaseResponse:

@@ -18,6 +18,7 @@ moved_on = Namespace().signal("moved-on")
 method, or to none because it is over: what other methods began for it may end."""
 
 USER_MESSAGE = "user_message"  # where an interaction's request keeps the asker's `UserMessage`
+OWN_ONLY = "own_only"  # where an interaction of ours keeps that only an own login will do
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class Waiting:
     return_endpoint: str
     leads_to: str | None  # the address outside this site where the pages' forms end in the end
     user_message: UserMessage | None = None  # what the asker wants the person to read
+    own_only: bool = False  # a change of how the person logs in waits: no other method's login will do
 
 
 class InteractionOver(Exception):
@@ -106,6 +108,7 @@ def waiting(interaction: Interaction) -> Waiting:
         return_endpoint=interaction.return_endpoint,
         leads_to=interaction.request.get("redirect_uri"),
         user_message=UserMessage.from_json(message) if message else None,
+        own_only=bool(interaction.request.get(OWN_ONLY)),
     )
 
 

@@ -113,7 +113,7 @@ def offers(waiting: Waiting, method: str) -> bool:
 
 
 def page_facts(waiting: Waiting, active: str) -> dict[str, Any]:
-    """What `login/base.html` needs: who waits, and the tabs."""
+    """What `login/base.html` needs: who waits, the tabs, whether only an own login will do."""
     asker = describe_asker(waiting.client_id)
     arguments: dict[str, Any] = {"uid": waiting.uid} if waiting.uid else {}
     tabs = [
@@ -126,7 +126,16 @@ def page_facts(waiting: Waiting, active: str) -> dict[str, Any]:
         for method in methods.offered(waiting.requirement)
     ]
     cancel_url = url_for(waiting.return_endpoint, cancel=1, **arguments) if asker else None
-    return {"client_name": asker.name if asker else None, "tabs": tabs, "cancel_url": cancel_url}
+    own_only = None
+    if waiting.own_only:
+        recovery = next((method.recovery_endpoint for method in methods.offered(waiting.requirement)), None)
+        own_only = {"recovery_url": url_for(recovery, **arguments) if recovery else None}
+    return {
+        "client_name": asker.name if asker else None,
+        "tabs": tabs,
+        "cancel_url": cancel_url,
+        "own_only": own_only,
+    }
 
 
 def complete(waiting: Waiting, event: AuthenticationEvent) -> BaseResponse:

@@ -35,6 +35,8 @@ class LoginMethod:
     `button_id` ends that button's id. `start_endpoint` shows the tab; it takes `uid`, or nothing for a direct
     login. `acr` and `amr` are those of its logins, where a login does not have others of its own.
 
+    `is_own`: its logins let a person change how they log in (`login.credential_change`).
+    `recovery_endpoint` is the page for people who lack what the method asks for; it takes `uid`.
     `is_on` False: the settings switch it off. Nobody can log in by it now; what its logins led to goes on.
     `shows_messages`: the person reads `Waiting.user_message`. `refresh_idle`: how long a refresh token of
     its logins may lie unused, None: as long as any. `after_login` is asked after logins by every method.
@@ -50,7 +52,9 @@ class LoginMethod:
     start_endpoint: str
     acr: str
     amr: tuple[str, ...]
+    is_own: bool = True
     is_on: bool = True
+    recovery_endpoint: str | None = None
     shows_messages: bool = False
     refresh_idle: timedelta | None = None
     event_claims: EventClaims | None = None
@@ -85,6 +89,11 @@ def find(name: str | None) -> LoginMethod | None:
 def named(name: str) -> LoginMethod:
     """The method of this name, for the method itself. Raises `KeyError` when `app` does not know it."""
     return {method.name: method for method in known()}[name]
+
+
+def own_names() -> tuple[str, ...]:
+    """The names of the methods whose logins let a person change how they log in."""
+    return tuple(method.name for method in known() if method.is_own)
 
 
 def offered(requirement: AuthnRequirement) -> list[LoginMethod]:

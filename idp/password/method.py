@@ -23,4 +23,5 @@ def set_up(app: Flask, settings: Settings) -> LoginMethod:
         start_endpoint="password.login",
         acr=f"{settings.issuer}/acr/password",
         amr=service.AMR,
+        recovery_endpoint="password.forgot",
     )

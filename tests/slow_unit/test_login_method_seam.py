@@ -41,6 +41,7 @@ NAMERS = {
     "config.py": "groups of settings; words of examples that make no secret",
     "demo/runner.py": "what demo.json says of the demo",
     "doctor.py": "the part that looks at BankID's certificate",
+    "login/credential_change.py": "what a person can change: the password",
     "oidc/clients/field_types.py": "words of examples that make no secret",
     "oidc/clients/problems.py": "the field `bankid` of clients.yaml",
     "oidc/clients/schema.py": "the field `bankid` of clients.yaml",

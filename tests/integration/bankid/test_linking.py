@@ -201,8 +201,8 @@ def test_a_login_and_a_linking_interaction_do_not_pass_for_each_other(
     logins = len(audited(app, "login.succeeded"))
     visitor.uid = account.uid
     assert visitor.poll()["state"] == "gone"
-    page = visitor.get(f"/login/{account.uid}/bankid")  # an order of its own, which cancels the other
-    assert 'id="bankid-qr"' in page.text
+    page = visitor.get(f"/login/{account.uid}/bankid")  # a linking waits for an own login alone
+    assert 'id="login-form"' in page.text
     assert len(audited(app, "login.succeeded")) == logins
     assert linked_number(app) is None
 
