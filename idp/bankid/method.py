@@ -33,6 +33,7 @@ def set_up(app: Flask, settings: Settings) -> LoginMethod:
         acr=settings.bankid.acr,
         amr=AMR,
         is_own=False,
+        proves_number=True,
         is_on=bankid is not None,
         shows_messages=True,
         refresh_idle=REFRESH_IDLE,

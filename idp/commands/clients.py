@@ -15,7 +15,12 @@ from idp.oidc.clients import new_entry as client_entry
 from idp.oidc.clients import schema as client_schema
 from idp.oidc.clients.client import Client
 from idp.oidc.clients.file import read_file
-from idp.oidc.clients.registry import expired_clients, load_clients, read_with_origins
+from idp.oidc.clients.registry import (
+    clients_with_unproven_numbers,
+    expired_clients,
+    load_clients,
+    read_with_origins,
+)
 from idp.oidc.keys.ring import KeyRing
 from idp.tokens import new_token, sha256_hex
 
@@ -33,9 +38,9 @@ def check(context: Context, file: Path | None) -> None:
     path = file or context.settings().clients_file
     [found] = _as_served(context, path)
     click.echo(f"{path}: {len(found)} {'client' if len(found) == 1 else 'clients'}, no problems")
-    expired = expired_clients(found, utcnow())
-    if expired:
-        click.echo(f"note: {expired}", err=True)
+    for note in (expired_clients(found, utcnow()), clients_with_unproven_numbers(found)):
+        if note:
+            click.echo(f"note: {note}", err=True)
 
 
 @clients.command("list")

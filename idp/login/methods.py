@@ -37,6 +37,7 @@ class LoginMethod:
 
     `is_own`: its logins let a person change how they log in (`login.credential_change`).
     `recovery_endpoint` is the page for people who lack what the method asks for; it takes `uid`.
+    `proves_number`: its logins prove the personal number, and so may release it to relying apps.
     `is_on` False: the settings switch it off. Nobody can log in by it now; what its logins led to goes on.
     `shows_messages`: the person reads `Waiting.user_message`. `refresh_idle`: how long a refresh token of
     its logins may lie unused, None: as long as any. `after_login` is asked after logins by every method.
@@ -54,6 +55,7 @@ class LoginMethod:
     amr: tuple[str, ...]
     is_own: bool = True
     is_on: bool = True
+    proves_number: bool = False
     recovery_endpoint: str | None = None
     shows_messages: bool = False
     refresh_idle: timedelta | None = None

@@ -86,6 +86,7 @@ class Client(BaseModel):
     scope: Scope = "openid"
     login_methods: Annotated[tuple[StrictStr, ...], NOT_EMPTY]
     bankid: ClientBankId = ClientBankId()
+    number_after_any_login: StrictBool = False
     companies: Annotated[tuple[Text, ...], NOT_EMPTY] | None = None
     consent: Literal["implicit", "explicit"] = "implicit"
     subject_type: Literal["public", "pairwise"] = "public"

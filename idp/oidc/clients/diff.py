@@ -124,6 +124,14 @@ def _methods(old: Client, new: Client) -> str | None:
     return f"logins by {lost} no longer reach it, and their refresh tokens are refused" if lost else None
 
 
+def _numbers(old: Client, new: Client) -> str | None:
+    if old.number_after_any_login == new.number_after_any_login:
+        return None
+    if new.number_after_any_login:
+        return "a login by password tells it the personal number and birthdate of the linked BankID"
+    return "logins by password no longer tell it a personal number or birthdate"
+
+
 def _companies(old: Client, new: Client) -> str | None:
     if new.companies is None or new.companies == old.companies:
         return None
@@ -180,6 +188,6 @@ def _signature(old: Client, new: Client) -> str | None:
 
 
 _CONSEQUENCES: tuple[Consequence, ...] = (
-    *(_redirects, _grants, _scopes, _offline, _methods, _companies, _authentication, _secrets),
+    *(_redirects, _grants, _scopes, _offline, _methods, _numbers, _companies, _authentication, _secrets),
     *(_subjects, _consent, _demands, _signature),
 )

@@ -52,6 +52,14 @@ def read_with_origins(
     return reader.read(data), reader.origin
 
 
+def clients_with_unproven_numbers(clients: Mapping[str, Client]) -> str | None:
+    """A sentence on the clients that get personal numbers which the login has not proven; None: none."""
+    found = [quoted(client_id) for client_id, client in clients.items() if client.number_after_any_login]
+    if not found:
+        return None
+    return f"number_after_any_login: {', '.join(found)}: personal numbers reach it also after password logins"
+
+
 def expired_clients(clients: Mapping[str, Client], now: datetime) -> str | None:
     """A sentence on the clients that cannot authenticate because every secret has expired; None: none.
 

@@ -50,6 +50,8 @@ DESCRIPTIONS: Mapping[str, str] = {
     "scope": f"The scopes that the app may ask for, of: {' '.join(SCOPES)}",
     "login_methods": "The login methods that reach the app; default: all.",
     "bankid": "Requirements on the app's BankID logins.",
+    "number_after_any_login": "true: personal number and birthdate also after logins that do not prove the"
+    " number, such as by password; default: after BankID logins only.",
     "companies": "Names of the companies whose people may use the app; default: all.",
     "consent": "explicit: people are asked before anything about them is shared.",
     "subject_type": "pairwise: a sub of its own for each sector.",

@@ -23,6 +23,7 @@ class TokenHolder:
     scope: str
     claims: AllowedClaims
     dpop_jkt: str | None
+    method: str | None  # the login's, which decides what the person's number releases
 
 
 @dataclass(frozen=True)
@@ -31,13 +32,14 @@ class _HolderRow(Person):
     dpop_jkt: str | None
     client_id: str
     claims: dict[str, Any] | None
+    method: str | None
 
 
 _GRANTS, _TOKENS = cast(sa.Table, Grant.__table__), cast(sa.Table, AccessToken.__table__)
 _grant, _token, _user, _company = _GRANTS.c, _TOKENS.c, User.__table__.c, Company.__table__.c
 _STORE = sa.insert(_TOKENS)
 _HOLDER = (
-    sa.select(*PERSON_COLUMNS, _token.scope, _token.dpop_jkt, _grant.client_id, _grant.claims)
+    sa.select(*PERSON_COLUMNS, _token.scope, _token.dpop_jkt, _grant.client_id, _grant.claims, _grant.method)
     .select_from(_TOKENS)
     .join(_GRANTS, _grant.id == _token.grant_id)
     .join(User.__table__, _user.id == _grant.user_id)
@@ -73,4 +75,5 @@ def find_holder(token_hash: str, *, now: datetime) -> TokenHolder | None:
     if not rows:
         return None
     row = rows[0]
-    return TokenHolder(row, row.client_id, row.scope, AllowedClaims.from_json(row.claims), row.dpop_jkt)
+    asked = AllowedClaims.from_json(row.claims)
+    return TokenHolder(row, row.client_id, row.scope, asked, row.dpop_jkt, row.method)

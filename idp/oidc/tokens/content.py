@@ -151,7 +151,7 @@ def _added_claims(provider: Provider, client: Client, granted: Granted, sub: str
     if names & claims.ACCOUNT_CLAIMS:
         person = people.find_person(granted.user_id)
         added |= claims.person_claims(person, names, sub=sub) if person else {}
-    added |= find_number_claims(provider, granted.user_id, names)
+    added |= find_number_claims(provider, client, granted.user_id, names, method=granted.method)
     if claims.AUTHN_PROVIDER in names and granted.method is not None:
         added[claims.AUTHN_PROVIDER] = granted.method
     method = provider.methods.get(granted.method or "")
@@ -166,12 +166,20 @@ def _added_claims(provider: Provider, client: Client, granted: Granted, sub: str
     return added
 
 
-def find_number_claims(provider: Provider, user_id: UUID, names: Collection[str]) -> dict[str, str]:
-    """The claims among `names` that the account's personal number has (Swedish claims specification §2.1).
+def find_number_claims(
+    provider: Provider, client: Client, user_id: UUID, names: Collection[str], *, method: str | None
+) -> dict[str, str]:
+    """The claims among `names` that the account's personal number gives, after a login by `method`.
 
-    The number is read for them alone.
+    Only a login that proves the number releases it, unless the client's entry says otherwise: a password
+    alone must not tell who its person is to the state (Swedish claims specification §2.1). The number is read
+    for these claims alone.
     """
     if provider.person_number is None or claims.CLAIMS_OF_A_NUMBER.isdisjoint(names):
+        return {}
+    login_method = provider.methods.get(method or "")
+    is_proven = login_method is not None and login_method.proves_number
+    if not is_proven and not client.number_after_any_login:
         return {}
     found = provider.person_number(user_id)
     return claims.number_claims(found, names) if found else {}

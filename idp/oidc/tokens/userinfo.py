@@ -45,5 +45,5 @@ def _released_claims(provider: Provider, client: Client, holder: TokenHolder) ->
     return {
         "sub": sub,
         **claims.person_claims(holder.person, names, sub=sub),
-        **tokens.find_number_claims(provider, holder.person.id, names),
+        **tokens.find_number_claims(provider, client, holder.person.id, names, method=holder.method),
     }

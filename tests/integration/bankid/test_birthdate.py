@@ -20,7 +20,13 @@ BY_PASSWORD = {"acr_values": "https://login.example.se/acr/password"}
 
 @pytest.fixture
 def clients() -> dict[str, dict[str, Any]]:
-    return {"portal": make_client(scope=f"openid profile {INFO_SCOPE}", login_methods=["bankid", "password"])}
+    return {
+        "portal": make_client(
+            scope=f"openid profile {INFO_SCOPE}",
+            login_methods=["bankid", "password"],
+            number_after_any_login=True,
+        )
+    }
 
 
 def birthdate(rp: RelyingParty, scope: str) -> str | None:

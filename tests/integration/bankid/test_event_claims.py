@@ -9,6 +9,7 @@ import pytest
 import sqlalchemy as sa
 from cryptography import x509
 from flask import Flask
+from flask.testing import FlaskClient
 from lxml import etree
 
 from idp.app import create_app
@@ -44,6 +45,14 @@ def clients() -> dict[str, dict[str, Any]]:
     both = {"login_methods": ["bankid", "password"]}
     return {
         "portal": make_client(scope=f"openid profile email phone {NUMBER_SCOPE}", **both),
+        "any-login": make_client(
+            scope=f"openid profile email phone {NUMBER_SCOPE}", number_after_any_login=True, **both
+        ),
+        "keeps": make_client(
+            scope=f"openid {NUMBER_SCOPE} offline_access",
+            grant_types=["authorization_code", "refresh_token"],
+            **both,
+        ),
         "untrusted": make_client(**both),
     }
 
@@ -181,53 +190,106 @@ def test_an_essential_acr_leads_to_the_method_that_reaches_it(
 # The personal number
 
 
+BY_PASSWORD = {"acr_values": "https://login.example.se/acr/password"}
+
+
+@pytest.fixture
+def any_login(app: Flask, browser: FlaskClient) -> RelyingParty:
+    """The app that gets numbers after logins by password too."""
+    return RelyingParty(app, browser, "any-login")
+
+
 @pytest.mark.usefixtures("linked")
-def test_the_number_in_id_token_and_userinfo(app: Flask, rp: RelyingParty) -> None:
-    tokens = rp.tokens(scope=f"openid {NUMBER_SCOPE}", acr_values="https://login.example.se/acr/password")
+def test_a_password_login_releases_no_number(rp: RelyingParty) -> None:
+    """A valid request with the login's method changed: BankID's login releases the number, see below."""
+    scope = f"openid profile {NUMBER_SCOPE}"
+    asked = json.dumps(
+        {"id_token": {PERSONAL_IDENTITY_NUMBER: {"essential": True}}, "userinfo": {"birthdate": None}}
+    )
+    tokens = rp.tokens(scope=scope, claims=asked, **BY_PASSWORD)
+    assert told(rp, tokens) == {}
+    assert not userinfo(rp, tokens).keys() & {*NUMBER_CLAIMS, "birthdate"}
+
+
+@pytest.mark.usefixtures("linked")
+def test_a_bankid_login_releases_the_number(
+    app: Flask, rp: RelyingParty, visitor: BankIdVisitor, phone: Phone
+) -> None:
+    tokens = with_bankid(app, visitor, phone, scope=f"openid profile {NUMBER_SCOPE}")
     assert told(rp, tokens) == {PERSONAL_IDENTITY_NUMBER: ANNA.personal_number}
-    assert userinfo(rp, tokens).keys() == {"sub", PERSONAL_IDENTITY_NUMBER}
-    assert userinfo(rp, tokens)[PERSONAL_IDENTITY_NUMBER] == ANNA.personal_number
-    assert ANNA.personal_number not in tokens.access_token
-    plain = rp.tokens(scope="openid profile email phone")
-    assert told(rp, plain) == {}
-    assert not userinfo(rp, plain).keys() & set(NUMBER_CLAIMS)
+    assert userinfo(rp, tokens).keys() >= {PERSONAL_IDENTITY_NUMBER, "birthdate"}
 
 
 @on_sqlite_only
-def test_a_coordination_number_has_a_claim_of_its_own(app: Flask, rp: RelyingParty, anna: str) -> None:
+@pytest.mark.usefixtures("linked")
+def test_the_grants_login_decides_at_refresh_and_userinfo(
+    app: Flask, browser: FlaskClient, phone: Phone
+) -> None:
+    """A BankID login made since, by the same person in the same session, adds nothing to the grant."""
+    rp = RelyingParty(app, browser, "keeps")
+    request = {"scope": f"openid {NUMBER_SCOPE} offline_access"}
+    by_password = rp.tokens(**request, **BY_PASSWORD)
+    by_bankid = with_bankid(app, BankIdVisitor(rp), phone, **request, prompt="login")
+    refreshed = rp.refresh(by_password.refresh_token)
+    verify = PROVIDER.of(app).keys.verify
+    assert PERSONAL_IDENTITY_NUMBER not in verify(refreshed.id_token)
+    for tokens in (by_password, refreshed):
+        assert userinfo(rp, tokens).keys() == {"sub"}
+    proven = verify(rp.refresh(by_bankid.refresh_token).id_token)
+    assert proven[PERSONAL_IDENTITY_NUMBER] == ANNA.personal_number
+
+
+@pytest.mark.usefixtures("linked")
+def test_the_number_in_id_token_and_userinfo(app: Flask, any_login: RelyingParty) -> None:
+    tokens = any_login.tokens(
+        scope=f"openid {NUMBER_SCOPE}", acr_values="https://login.example.se/acr/password"
+    )
+    assert told(any_login, tokens) == {PERSONAL_IDENTITY_NUMBER: ANNA.personal_number}
+    assert userinfo(any_login, tokens).keys() == {"sub", PERSONAL_IDENTITY_NUMBER}
+    assert userinfo(any_login, tokens)[PERSONAL_IDENTITY_NUMBER] == ANNA.personal_number
+    assert ANNA.personal_number not in tokens.access_token
+    plain = any_login.tokens(scope="openid profile email phone")
+    assert told(any_login, plain) == {}
+    assert not userinfo(any_login, plain).keys() & set(NUMBER_CLAIMS)
+
+
+@on_sqlite_only
+def test_a_coordination_number_has_a_claim_of_its_own(app: Flask, any_login: RelyingParty, anna: str) -> None:
     keys = NUMBER_KEYS.of(app)
     with app.app_context():
         bankid_links.link(UUID(anna), PersonalNumber(COORDINATION), "Anna", keys=keys, now=utcnow())
     request = {"scope": f"openid {NUMBER_SCOPE}", "acr_values": "https://login.example.se/acr/password"}
-    tokens = rp.tokens(**request)
-    assert told(rp, tokens) == {COORDINATION_NUMBER: COORDINATION}
-    assert userinfo(rp, tokens) == {"sub": anna, COORDINATION_NUMBER: COORDINATION}
-    one = rp.tokens(scope="openid", claims=asking(PERSONAL_IDENTITY_NUMBER))
-    assert told(rp, one) == {}
+    tokens = any_login.tokens(**request)
+    assert told(any_login, tokens) == {COORDINATION_NUMBER: COORDINATION}
+    assert userinfo(any_login, tokens) == {"sub": anna, COORDINATION_NUMBER: COORDINATION}
+    one = any_login.tokens(scope="openid", claims=asking(PERSONAL_IDENTITY_NUMBER))
+    assert told(any_login, one) == {}
 
 
 @on_sqlite_only
-def test_an_account_without_a_bankid_has_no_number_claim(app: Flask, rp: RelyingParty, anna: str) -> None:
+def test_an_account_without_a_bankid_has_no_number_claim(
+    app: Flask, any_login: RelyingParty, anna: str
+) -> None:
     request = {"scope": f"openid {NUMBER_SCOPE}", "acr_values": "https://login.example.se/acr/password"}
-    tokens = rp.tokens(**request)
-    assert told(rp, tokens) == {}
-    assert userinfo(rp, tokens) == {"sub": anna}
+    tokens = any_login.tokens(**request)
+    assert told(any_login, tokens) == {}
+    assert userinfo(any_login, tokens) == {"sub": anna}
     with app.app_context():
         link(app, UUID(anna))
-    assert PERSONAL_IDENTITY_NUMBER in userinfo(rp, tokens)
+    assert PERSONAL_IDENTITY_NUMBER in userinfo(any_login, tokens)
     with app.app_context():
         bankid_links.unlink(UUID(anna), now=utcnow())
-    assert userinfo(rp, tokens) == {"sub": anna}
+    assert userinfo(any_login, tokens) == {"sub": anna}
 
 
 @on_sqlite_only
 @pytest.mark.usefixtures("linked")
 def test_the_number_is_in_no_log(
-    rp: RelyingParty, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+    any_login: RelyingParty, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     claims = json.dumps({"userinfo": dict.fromkeys(NUMBER_CLAIMS)})
-    tokens = rp.tokens(claims=claims, acr_values="https://login.example.se/acr/password")
-    assert userinfo(rp, tokens)[PERSONAL_IDENTITY_NUMBER] == ANNA.personal_number
+    tokens = any_login.tokens(claims=claims, acr_values="https://login.example.se/acr/password")
+    assert userinfo(any_login, tokens)[PERSONAL_IDENTITY_NUMBER] == ANNA.personal_number
     written = capfd.readouterr()
     assert ANNA.personal_number not in written.out + written.err + caplog.text
 
