@@ -61,7 +61,7 @@ from idp.users.mails import Notice
 from idp.web import setup as web_setup
 
 MIGRATIONS = Path(__file__).parent / "migrations"
-# Plans are kept per connection: one made while a table was still empty would scan it for ever after.
+# Plans are kept per connection: one made while a table was still empty would always scan it.
 POSTGRESQL_OPTIONS = "-c enable_seqscan=off -c jit=off -c timezone=UTC"
 MODELS = (AuditRow, Consent, Grant, outbox.QueuedMail)  # their modules register every table
 
@@ -102,7 +102,7 @@ def create_tool_app(settings: Settings) -> Flask:
     i18n.register(app, secure=settings.is_https)
     mail.register(app)
     outbox.register(app, settings)
-    # Here, because commands end sessions too, and with them what they issued.
+    # Here, because commands end sessions too, and with them the tokens issued from them.
     accounts.user_disabled.connect(_end_sessions)
     accounts.password_set.connect(email_change.void)
     bankid_links.bankid_taken_away.connect(bankid_method.end_sessions)
@@ -161,7 +161,7 @@ def create_app(settings: Settings) -> Flask:
 
 
 def logout_delivery(settings: Settings) -> LogoutDelivery:
-    """What delivers logout notices. Raises `ConfigError` with every problem of keys and clients."""
+    """The delivery of logout notices. Raises `ConfigError` with every problem of keys and clients."""
     keys, clients = _load(settings)
     outbound = Outbound(allow_loopback=settings.is_loopback)
     return LogoutDelivery(
@@ -175,7 +175,7 @@ def logout_delivery(settings: Settings) -> LogoutDelivery:
 
 
 def create_app_from_environ() -> Flask:
-    """What a WSGI server calls. Raises `ConfigError`; refuses a database behind on migrations."""
+    """The application for a WSGI server. Raises `ConfigError`, also for a database behind on migrations."""
     settings = Settings.from_environ(os.environ)
     app = create_app(settings)
     with app.app_context():
@@ -189,7 +189,7 @@ def create_app_from_environ() -> Flask:
 def read_clients(path: Path, settings: Settings, keys: KeyRing | None) -> dict[str, Client]:
     """The clients of a clients.yaml, as a server with these settings and keys would read it.
 
-    `keys` None: not known, what is signed by which is not asked. Raises `ConfigError` with every problem.
+    `keys` None: unknown, so algorithms are not checked against them. Raises `ConfigError` with every problem.
     """
     return load_clients(
         path,
@@ -200,7 +200,7 @@ def read_clients(path: Path, settings: Settings, keys: KeyRing | None) -> dict[s
 
 
 def readiness(keys: KeyRing, clients: ClientRegistry) -> dict[str, Any]:
-    """What works, for load balancers and people: `ready`, and a plain word for each part."""
+    """The state of each part, for load balancers and people: `ready`, and a plain word for each."""
     clients.refresh()
     parts: dict[str, Any] = {"keys": keys.problems or "ok", "clients": clients.problems or "ok"}
     try:
@@ -213,7 +213,7 @@ def readiness(keys: KeyRing, clients: ClientRegistry) -> dict[str, Any]:
 
 
 def migrations_behind() -> str | None:
-    """What is to be done when the database is not at the newest migration, else None.
+    """The advice for a database that is not at the newest migration, else None.
 
     Raises `SQLAlchemyError` when it does not answer.
     """
@@ -226,7 +226,7 @@ def migrations_behind() -> str | None:
 
 
 def _set_up_methods(app: Flask, settings: Settings) -> list[LoginMethod]:
-    """Every method, known to `app`, the pages of those that are switched on registered."""
+    """Every method, known to `app`; the pages of those that are switched on are registered."""
     found = []
     for way in METHODS:
         method = way.set_up(app, settings)

@@ -116,9 +116,9 @@ def record(
 ) -> None:
     """Add a row to the caller's transaction, which commits it.
 
-    `actor` is who did it: `user` in a request and `operator` in a command unless said otherwise, or the
+    `actor` names the kind of person: `user` in a request and `operator` in a command by default, or the
     `administrator` of the person's company, whose id goes in the detail as `by`.
-    `detail` never holds what somebody typed, a token, a secret or a personal number.
+    `detail` never contains typed text, a token, a secret or a personal number.
     """
     in_request = has_request_context()
     if administrator is not None:
@@ -148,7 +148,7 @@ def record_of_each(
 
 
 class Wanted(TypedDict, total=False):
-    """Which rows somebody asks for: all of them, but for what is given. `until` is the first moment after."""
+    """The filters of a query; those left out let every row through. `until` is the first moment after."""
 
     event: str | None
     user_id: UUID | None
@@ -164,7 +164,7 @@ def newest(limit: int, **wanted: Unpack[Wanted]) -> list[AuditRow]:
 def export(**wanted: Unpack[Wanted]) -> Iterator[AuditRow]:
     """Every row that is wanted, oldest first, read some at a time however many there are.
 
-    Rows are numbered before they are committed: one written at this very moment may be passed over.
+    Rows are numbered before they are committed: one that is being written at this moment may be missed.
     """
     query = _rows(**wanted).order_by(AuditRow.id).limit(EXPORT_BATCH)
     rows = list(db.session.scalars(query))

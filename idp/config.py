@@ -164,10 +164,10 @@ class LimitSettings(Part):
 
 
 class BrandSettings(Part):
-    """What the pages and mails call themselves and look like.
+    """The name and the look of pages and mails.
 
-    `company`, `web`, `slogan`, telephone and e-mail are the mails' footer; `welcome` holds the operator's own
-    paragraphs in the welcome mail, one a line. What has no English text is sent in Swedish.
+    `company`, `web`, `slogan`, telephone and e-mail are the mails' footer; `welcome` has the operator's own
+    paragraphs of the welcome mail, one per line. A text without an English version is sent in Swedish.
     """
 
     name: str = "Leasify"
@@ -241,7 +241,7 @@ class LogSettings(Part):
 
 
 class Settings(Part):
-    """All that an operator decides. Made by `from_environ`, which reports every problem at once."""
+    """Every decision of an operator. Made by `from_environ`, which reports every problem at once."""
 
     issuer: Annotated[str, AfterValidator(_issuer)]
     secret_key: SecretStr
@@ -274,7 +274,7 @@ class Settings(Part):
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> "Settings":
-        """The settings that the `IDP_*` variables say.
+        """The settings in the `IDP_*` variables.
 
         A secret may be given as a file's path in NAME_FILE instead. Raises `ConfigError` with every
         problem: missing, malformed, misspelt, or given twice.
@@ -336,7 +336,7 @@ SECRETS = frozenset(
 
 
 def _with_files(given: Mapping[str, str], problems: list[str]) -> dict[str, str]:
-    """The variables with every NAME_FILE of a secret replaced by what the file holds."""
+    """The variables with every NAME_FILE of a secret replaced by the file's content."""
     found = {}
     for name, value in given.items():
         secret = name.removesuffix("_FILE")

@@ -1,7 +1,7 @@
-"""Encryption of what the database must not tell: personal numbers, evidence.
+"""Encryption of the values that the database must not reveal: personal numbers, evidence.
 
 Several keys may be in use at once: the first seals, all open, so a key is replaced without a stop. From each
-come, by HKDF (RFC 5869), one key for every purpose, and others for looking up: what leaks of one says
+come, by HKDF (RFC 5869), one key for every purpose, and others for searching: one that leaks reveals
 nothing of another.
 """
 
@@ -30,12 +30,12 @@ _PERSONAL_NUMBER = "personal number"
 
 
 class CannotOpen(Exception):
-    """What was sealed cannot be opened; says why, and nothing of what is inside."""
+    """A sealed text cannot be opened. The message gives the reason, and nothing of the content."""
 
 
 @dataclass(frozen=True)
 class Key:
-    """One secret of 256 bits, and the name it goes by in what it sealed."""
+    """One secret of 256 bits, and its name in the texts that it sealed."""
 
     id: str
     secret: bytes = field(repr=False)
@@ -74,7 +74,7 @@ def parse_keys(text: str) -> tuple[Key, ...]:
 
 
 class Sealer:
-    """Seals texts with the first key, opens what any key sealed (AES-256-GCM)."""
+    """Seals texts with the first key, opens those of every key (AES-256-GCM)."""
 
     def __init__(self, keys: str) -> None:
         """`keys` is IDP_PERSONAL_NUMBER_KEYS; raises `ConfigError`."""
@@ -83,7 +83,7 @@ class Sealer:
     def seal(self, text: str, *, purpose: str, context: str = "") -> str:
         """The text encrypted, as `key id.base64url`. It opens for the same purpose and context only.
 
-        `context` says where it is kept, such as the row's id: copied elsewhere it is worthless.
+        `context` names its place, such as the row's id: copied elsewhere it is worthless.
         """
         key, nonce = self._keys[0], secrets.token_bytes(_NONCE_BYTES)
         sealed = AESGCM(key.derive(f"seal {purpose}")).encrypt(nonce, text.encode(), context.encode())
@@ -97,7 +97,7 @@ class Sealer:
             raise CannotOpen(f"sealed with key {key_id[:32]!r}, which {_SETTING} does not list")
         try:
             data = urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4))
-            if base64url(data) != encoded:  # the decoder passes over what is no base64
+            if base64url(data) != encoded:  # the decoder skips characters that are not base64
                 raise ValueError
             nonce, body = data[:_NONCE_BYTES], data[_NONCE_BYTES:]
             opened = AESGCM(key.derive(f"seal {purpose}")).decrypt(nonce, body, context.encode())
@@ -136,11 +136,11 @@ class PersonalNumberKeys:
         return self._sealer.is_current(encrypted)
 
     def lookup(self, number: str) -> str:
-        """What to store beside the encrypted number: 64 hex digits."""
+        """The hash to store beside the encrypted number: 64 hex digits."""
         return self.lookups(number)[0]
 
     def lookups(self, number: str) -> tuple[str, ...]:
-        """What to search for: the number's hash under each key, the first key's first."""
+        """The hashes to search for: the number's under each key, the first key's first."""
         return tuple(hmac.new(key, number.encode(), sha256).hexdigest() for key in self._lookup_keys)
 
 

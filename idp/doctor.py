@@ -1,4 +1,4 @@
-"""What `idp doctor` looks at: is everything there that the provider needs?"""
+"""The checks of `idp doctor`: is everything in order that the provider needs?"""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ GIVEN_UP_WITHIN = timedelta(days=7)
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing looked at: `ok`, `warning` or `error`, and what was seen."""
+    """The result of one check: `ok`, `warning` or `error`, and the reason in words."""
 
     part: str
     state: str
@@ -35,7 +35,7 @@ class Finding:
 
 
 def examine(settings: Settings, *, now: datetime) -> Iterator[Finding]:
-    """Look at every part, one after the other; a broken one does not hide the next."""
+    """Check every part, one after the other; a broken one does not hide the next."""
     parts: dict[str, Callable[[Settings, datetime], Finding]] = {
         "database": _database,
         "keys": _keys,
@@ -46,9 +46,9 @@ def examine(settings: Settings, *, now: datetime) -> Iterator[Finding]:
         "logout": _logout,
         "counters": _counters,
     }
-    for part, look in parts.items():
+    for part, check in parts.items():
         try:
-            yield look(settings, now)
+            yield check(settings, now)
         except ConfigError as error:
             yield Finding(part, "error", "; ".join(error.problems))
         except SetupError as error:

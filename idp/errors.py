@@ -20,7 +20,7 @@ log = structlog.get_logger("idp.errors")
 
 
 class IdpError(Exception):
-    """Something a person can be told about. `code` picks the text, `detail` is for the log only.
+    """An error that a person gets to see. `code` picks the text, `detail` is for the log only.
 
     On a loopback issuer (a try-out on one machine) `detail` is also shown to the developer.
     """
@@ -40,7 +40,7 @@ class NotFound(IdpError):
 
 
 class TooManyTries(IdpError):
-    """Slowed down. `wait_seconds` says when the next try may be made."""
+    """A limit is reached. `wait_seconds` is the time until the next try may be made."""
 
     code = "too_many_tries"
     status = 429
@@ -58,7 +58,7 @@ class Busy(IdpError):
 
 
 class SessionNeeded(IdpError):
-    """Nobody is logged in. `page` is where to log in and go on."""
+    """Nobody is logged in. `page` is the address to log in and go on at."""
 
     code = "login_required"
     status = 401
@@ -185,7 +185,7 @@ def render(error: IdpError) -> Response:
 
 
 def render_json(error: IdpError) -> Response:
-    """The error as RFC 6749 §5.2 wants it: a code and a short description."""
+    """The error in JSON: a code and a short description (RFC 6749 §5.2)."""
     code = "invalid_request" if error.status < 500 else error.code
     response = jsonify(error=code, error_description=HTTP_WORDS.get(error.status, "request refused"))
     response.status_code = error.status
@@ -237,10 +237,10 @@ def register(app: Flask, *, is_protocol_endpoint: Callable[[], bool]) -> None:
     @app.errorhandler(InterfaceError)
     @app.errorhandler(PoolTimeout)
     def on_database_trouble(error: DBAPIError | PoolTimeout) -> Response:
-        # Only the class is logged: the driver's words can hold the statement's values.
+        # Only the class is logged: the driver's message may contain the statement's values.
         cause = error.orig if isinstance(error, DBAPIError) else error
         log.error("database_unavailable", kind=type(cause).__name__, path=_logged_path())
-        g.database_down = True  # the page is not to wait for it once more
+        g.database_down = True  # the page must not wait for it once more
         return answer(Busy("the database does not answer"))
 
     @app.errorhandler(Exception)

@@ -1,4 +1,4 @@
-"""What the application holds for its parts: one typed slot for each, instead of names in a dictionary."""
+"""The application's parts: one typed slot for each, instead of names in a dictionary."""
 
 from typing import Generic, TypeVar, cast
 
@@ -12,27 +12,26 @@ T = TypeVar("T")
 class Slot(Generic[T]):
     """A value that is made with the application and lives as long: `put` once, then read anywhere.
 
-    A feature declares its slot beside the type that it holds, and hands out what the slot holds by a
-    function of its own.
+    A feature declares its slot beside the slot's type, and hands out the value by a function of its own.
     """
 
     def __init__(self, name: str) -> None:
         self._key = f"idp.{name}"
 
     def put(self, app: Flask, value: T) -> None:
-        """Let `app` hold the value."""
+        """Store the value in `app`."""
         app.extensions[self._key] = value
 
     def of(self, app: Flask) -> T:
-        """The value that `app` holds. Raises `KeyError` when none was put there."""
+        """The value in `app`. Raises `KeyError` when none was put there."""
         return cast(T, app.extensions[self._key])
 
     def current(self) -> T:
-        """The value that the running application holds. Raises `KeyError` when none was put there."""
+        """The value in the running application. Raises `KeyError` when none was put there."""
         return cast(T, current_app.extensions[self._key])
 
     def find(self, app: Flask | None = None) -> T | None:
-        """The value that `app`, or the running application, holds; None where that part is switched off."""
+        """The value in `app`, or the running application; None where that part is switched off."""
         return cast(T | None, (app or current_app).extensions.get(self._key))
 
 

@@ -1,4 +1,4 @@
-"""The page's language: the person's own choice first, then what the relying app, account and browser say."""
+"""The page's language: the person's own choice first, then those of the relying app, account and browser."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -56,17 +56,17 @@ def _wanted_language() -> str:
 
 @dataclass(frozen=True, eq=False)
 class Texts:
-    """What pages and mails in one language are written with."""
+    """The texts and formats of pages and mails in one language."""
 
     catalogue: Translations
     months: Mapping[int, str]
-    # What else was made in this language, to be used again: forms and pages.
+    # Other things made in this language, to be used again: forms and pages.
     shown_forms: dict[Any, Any] = field(default_factory=dict)
     prewritten: dict[Any, list[str]] = field(default_factory=dict)
 
 
 def texts() -> Texts:
-    """The texts of the language that is in force now; looked up once in a request."""
+    """The texts of the language that is in force now; found once in a request."""
     found: Texts | None = g.get("texts")
     if found is None:
         found = g.texts = _texts()
@@ -87,7 +87,7 @@ TEXTS: Slot[dict[Locale | None, Texts]] = Slot("texts")
 
 @contextmanager
 def written_in(language: str) -> Iterator[None]:
-    """Let this language be in force, whatever the request's is."""
+    """Let this language be in force instead of the request's."""
     before = g.pop("texts", None)
     try:
         with force_locale(language):
@@ -108,7 +108,7 @@ def _ngettext(one: str, several: str, number: int) -> str:
 
 
 class LazyText(LazyString):  # type: ignore[misc]
-    """A text in the language of whoever reads it. A page asks for it once, Flask-Babel's own twice."""
+    """A text in its reader's language. A page asks for it once, Flask-Babel's own twice."""
 
     def __html__(self) -> Markup:
         return escape(str(self))
@@ -150,7 +150,7 @@ def register(app: Flask, *, secure: bool) -> None:
     app.config["BABEL_DEFAULT_TIMEZONE"] = TIME_ZONE
     TEXTS.put(app, {})
     Babel(app, locale_selector=current_language)
-    # Flask-Babel looks for the catalogue at every text anew, which is a tenth of what a page costs.
+    # Flask-Babel searches for the catalogue anew at every text, which is a tenth of a page's cost.
     environment: Any = app.jinja_env  # its i18n extension has added the method
     environment.install_gettext_callables(gettext=gettext, ngettext=_ngettext, newstyle=True)
 

@@ -1,4 +1,4 @@
-"""Structured logs: one JSON object a line on standard error, never a secret."""
+"""Structured logs: one JSON object per line on standard error, never a secret."""
 
 import logging
 import sys
@@ -15,7 +15,7 @@ EventDict = MutableMapping[str, Any]
 def configure(settings: LogSettings, facts: Callable[[], dict[str, str]]) -> None:
     """Send structlog's and the standard library's logs the same way.
 
-    `facts` gives what every line of a request carries (its id); it is asked once a line.
+    `facts` returns the facts about a request for its lines (its id); it is called once for each line.
     """
 
     def add_facts(_logger: Any, _method: str, event: EventDict) -> EventDict:

@@ -1,4 +1,4 @@
-"""Mails: one Jinja template becomes a text part and an HTML part, in the language of who gets it."""
+"""Mails: one Jinja template becomes a text part and an HTML part, in the recipient's language."""
 
 import re
 import unicodedata
@@ -42,14 +42,14 @@ class OutgoingMail:
 
 
 class _Message(Message):
-    """Flask-Mail's message, which any mail server takes as it is: ASCII in short lines."""
+    """Flask-Mail's message, in a form that any mail server accepts: ASCII in short lines."""
 
     def written(self, address: str) -> str:
         """The whole message, to an address of any letters, which Flask-Mail's own cannot have.
 
-        Put together here: Python's generator costs more than all else that makes a mail.
+        Put together here: Python's generator costs more than all the rest of making a mail.
         """
-        # What begins with =_ cannot occur in quoted-printable (RFC 2045 §6.7).
+        # A boundary that begins with =_ cannot occur in quoted-printable (RFC 2045 §6.7).
         boundary = f"=_{new_token()}"
         headers = {
             "MIME-Version": "1.0",
@@ -85,7 +85,7 @@ _name_and_address = lru_cache(maxsize=100)(parseaddr)
 
 @dataclass(frozen=True)
 class Recipient:
-    """Who gets a mail: the address, the name, and the language (`sv`, `en`) that it is written in."""
+    """A mail's recipient: the address, the name, and the language (`sv`, `en`) that it is written in."""
 
     email: str
     name: str
@@ -94,7 +94,7 @@ class Recipient:
 
 @dataclass(frozen=True)
 class Forms:
-    """The environments that make a template's two forms; they keep what they have compiled."""
+    """The environments that make a template's two forms; they keep their compiled templates."""
 
     html: LanguageEnvironment
     text: LanguageEnvironment
@@ -105,10 +105,10 @@ def compose(
 ) -> OutgoingMail:
     """The mail that `templates/mail/<template>.html` makes of the facts, with the brand's footer.
 
-    `at` is when something happened: the template has it as `when`, in words and on Swedish clocks.
+    `at` is the time of the event: the template has it as `when`, in words and on Swedish clocks.
     Needs an application, but no request. The template has a block `subject` and a block `body`, which it
     writes with the macros of `m` (paragraph, fact, link): they are there for text and for HTML. Raises
-    `ValueError` for an address that is none.
+    `ValueError` for an address that is not valid.
     """
     local, _, domain = to.email.rpartition("@")
     if not local or not domain or _one_line(to.email) != to.email or " " in to.email:
@@ -182,7 +182,7 @@ def _macros(environment: LanguageEnvironment, form: str) -> Any:
     return environment.get_template(f"mail/_{form}_parts.html").module
 
 
-@lru_cache(maxsize=200)  # most of what mails say is the same in many
+@lru_cache(maxsize=200)  # most paragraphs are the same in many mails
 def _wrapped(text: str) -> str:
     """The text in lines that every mail program shows whole."""
     lines = (IN_LINES.wrap(line) for line in text.splitlines())

@@ -25,15 +25,15 @@ ENHANCED_CODE = re.compile(r"[245]\.\d{1,3}\.\d{1,3}")
 
 
 class Trouble(Exception):
-    """Nothing gets through at present, whatever the mail; says why, without an address."""
+    """No mail gets through at present. The message gives the reason, without an address."""
 
 
 class Deferred(Exception):
-    """This mail may be taken later (4xx); says why, without an address."""
+    """This mail may be accepted later (4xx). The message gives the reason, without an address."""
 
 
 class Refused(Exception):
-    """This mail will never be taken (5xx); says why, without an address."""
+    """This mail will never be accepted (5xx). The message gives the reason, without an address."""
 
 
 Send = Callable[[OutgoingMail], None]
@@ -45,11 +45,11 @@ class Transport(Protocol):
         """A way to send several mails, over one connection that the first opens."""
 
     def check(self) -> str:
-        """What a mail would meet, in words, without sending one. Raises `Trouble`."""
+        """The state of the way, in words, without sending a mail. Raises `Trouble`."""
 
 
 def transport(url: str, *, sender: str) -> Transport:
-    """What IDP_MAIL_URL, checked before, names; `sender` is the envelope's."""
+    """The transport that IDP_MAIL_URL, checked before, names; `sender` is the envelope's."""
     if url.startswith("file:"):
         return Folder(Path(url.removeprefix("file:")))
     return MailServer(url, sender=sender)
@@ -181,7 +181,7 @@ class MailServer:
 
 @contextmanager
 def _told_as_trouble() -> Iterator[None]:
-    """Turn what ends a connection into `Trouble`, in words without addresses."""
+    """Turn errors that end a connection into `Trouble`, in words without addresses."""
     try:
         yield
     except smtplib.SMTPAuthenticationError as error:
@@ -208,7 +208,7 @@ def _answer(code: int, text: bytes | str, what: str) -> Exception:
 
 
 def _code(code: int, text: bytes | str) -> str:
-    """The reply code with its enhanced one (RFC 3463); the words after them may hold addresses."""
+    """The reply code with its enhanced one (RFC 3463); the words after them may contain addresses."""
     words = text.decode(errors="replace") if isinstance(text, bytes) else text
     enhanced = ENHANCED_CODE.match(words)
     return f"{code} {enhanced[0]}" if enhanced else str(code)

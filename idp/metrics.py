@@ -1,4 +1,4 @@
-"""Figures for monitoring at `/metrics`, read from the database: every machine tells the same."""
+"""Figures for monitoring at `/metrics`, read from the database: every machine reports the same."""
 
 import hmac
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ GIVEN_UP_WINDOW = timedelta(days=1)
 
 
 def register(app: Flask, settings: Settings) -> None:
-    """Serve the figures to whoever sends IDP_METRICS_TOKEN as a bearer token; without one to nobody."""
+    """Serve the figures to clients that send IDP_METRICS_TOKEN as a bearer token; without one to nobody."""
     if settings.metrics_token is None:
         return
     expected = f"Bearer {settings.metrics_token.get_secret_value()}".encode()
@@ -42,7 +42,7 @@ def register(app: Flask, settings: Settings) -> None:
 
 
 class DatabaseFigures(Collector):
-    """What the outbox and the audit trail say now."""
+    """The present figures of the outbox and the audit trail."""
 
     def collect(self) -> Iterator[Metric]:
         now = utcnow()

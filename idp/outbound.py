@@ -15,7 +15,7 @@ import httpcore2
 from idp.addresses import IPAddress, without_mapping
 
 STEP_SECONDS = 3.0  # to connect, and for each read and write
-TOTAL_SECONDS = 5.0  # from the connection to the last byte; a look-up in DNS has the system's own limit
+TOTAL_SECONDS = 5.0  # from the connection to the last byte; a DNS query has the system's own limit
 MAX_BYTES = 64 * 1024
 
 Resolver = Callable[[str, int], Iterable[str]]
@@ -24,12 +24,12 @@ _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 
 class OutboundError(Exception):
-    """The request was not made or not answered; the text says why, for the log."""
+    """The request was not made or not answered; the message gives the reason, for the log."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back. Header names are in lower case."""
+    """An HTTP response. Header names are in lower case."""
 
     status: int
     headers: Mapping[str, str]
@@ -42,7 +42,7 @@ class Outbound:
     Every address that the host name has must be a public one, and the connection goes to an address that
     was checked, so a name that changes meanwhile (DNS rebinding) gains nothing. Redirects are not followed;
     proxies of the environment are not used. With `allow_loopback` this machine may be reached too, and by
-    http. `tls` replaces the system's trusted roots, `resolve` the look-up of names.
+    http. `tls` replaces the system's trusted roots, `resolve` the DNS query.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class Outbound:
     def request(
         self, method: str, url: str, *, headers: Mapping[str, str] | None = None, body: bytes | None = None
     ) -> Answer:
-        """The answer, whatever its status. Raises `OutboundError`."""
+        """The answer, of any status. Raises `OutboundError`."""
         parts = urlsplit(url)
         if parts.scheme != "https" and not (parts.scheme == "http" and self._allow_loopback):
             raise OutboundError("the URL is not https")
@@ -97,7 +97,7 @@ class Outbound:
             backend.close()
 
     def _checked_addresses(self, host: str, port: int, only_loopback: bool) -> list[str]:
-        """The host's addresses. Raises `OutboundError` if a single one of them is not to be reached."""
+        """The host's addresses. Raises `OutboundError` if a single one of them is not allowed."""
         try:
             found = list(self._resolve(host, port))
         except (OSError, UnicodeError) as error:

@@ -49,9 +49,9 @@ class Urgency(IntEnum):
 
 
 class QueuedMail(Base):
-    """A mail that waits, or what is left of one: `next_attempt_at` is None when it is over.
+    """A mail that waits, or one that is done, without its content: its `next_attempt_at` is None.
 
-    Past `useful_until` it is not sent any more. `failure` says why it was given up.
+    Past `useful_until` it is no longer sent. `failure` is the reason why it was given up.
     """
 
     __tablename__ = "outbox"
@@ -120,8 +120,8 @@ def queue(
 ) -> None:
     """Add a mail to the caller's transaction, which commits it.
 
-    `kind` is its name in logs and audit, such as `welcome`; `user_id` says there whom it was for. A mail that
-    has not left by `useful_until`, when its link is dead, never does.
+    `kind` is its name in logs and audit, such as `welcome`; `user_id` is its recipient there. A mail that
+    has not left by `useful_until`, when its link has expired, never does.
     """
     facts = {"kind": kind, "urgency": urgency.value, "useful_until": useful_until}
     db.session.add(QueuedMail(**_waiting(mail, user_id, now=now), **facts))
@@ -182,7 +182,7 @@ def lease_next(*, now: datetime) -> Lease | None:
 
 
 def open_mail(lease: Lease) -> OutgoingMail:
-    """The mail itself. Raises `CannotOpen`: IDP_SECRET_KEY is another than when it was queued."""
+    """The mail itself. Raises `CannotOpen` when IDP_SECRET_KEY has changed since it was queued."""
     try:
         opened = _sealer().open(lease.sealed, purpose=PURPOSE, context=str(lease.id))
     except CannotOpen:
@@ -208,7 +208,7 @@ def retry_later(lease: Lease, *, now: datetime) -> datetime | None:
 
 
 def give_up(lease: Lease, reason: str, *, now: datetime) -> None:
-    """End the mail undelivered, which is audited; its content goes. `reason` holds no address. Commits."""
+    """End the mail undelivered, which is audited; its content goes. `reason` contains no address. Commits."""
     statement = _finish_leased(lease, now).values(failure=reason[:MAX_FAILURE]).returning(QueuedMail.id)
     if db.session.scalar(statement) is not None:
         audit.record(

@@ -1,6 +1,6 @@
 """Removing expired rows of every feature: by `idp purge`, and by the workers every hour.
 
-Audit events are not among them: that table is only ever added to.
+Audit events are not among them: rows are only added to that table.
 """
 
 from collections.abc import Iterator
@@ -39,7 +39,7 @@ def count_expired(*, now: datetime) -> list[Removed]:
 
 
 def batches(*, now: datetime) -> Iterator[Removed]:
-    """Remove expired rows, a batch at a time; yields what each batch was. Commits each.
+    """Remove expired rows, a batch at a time; yields the size of each batch. Commits each.
 
     May be left off after any batch, and several may run at once.
     """

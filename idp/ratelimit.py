@@ -1,4 +1,4 @@
-"""Counters that slow guessing down: tested before costly or telling work, hit after a failure."""
+"""Counters that slow guessing down: tested before costly or revealing work, hit after a failure."""
 
 import re
 import time

@@ -8,7 +8,7 @@ ALPHABET = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"  # no letter or digit that is misr
 
 
 def reference() -> str:
-    """That of this request, which a person can read out: ten characters, 50 random bits.
+    """The reference of this request, which a person can read out: ten characters, 50 random bits.
 
     Made when something first asks for it; most answers to machines never do.
     """
@@ -20,5 +20,5 @@ def reference() -> str:
 
 
 def request_facts() -> dict[str, str]:
-    """What every log line written during a request says of it."""
+    """The facts about the request in each of its log lines."""
     return {"request_id": reference()} if has_request_context() else {}

@@ -16,7 +16,7 @@ STRETCH = 2000  # rows read by one query where every row of a table has to be re
 
 @dataclass(frozen=True)
 class ExpiredRows:
-    """The rows of one table that nobody needs any more: those for which `are_expired` holds at a moment.
+    """The rows of one table that nobody needs any more: those for which `are_expired` is true at a moment.
 
     Where no index finds them, because it depends on other tables too, `walk` is an indexed column by which
     every row is read once, some thousands at a time.

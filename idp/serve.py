@@ -16,7 +16,7 @@ class Server(Granian):  # type: ignore[misc,valid-type]
     """Granian, except that SIGHUP restarts nothing: workers see changed files by themselves."""
 
     def signal_handler_reload(self, *_args: Any, **_kwargs: Any) -> None:
-        """Workers look at clients.yaml and keys/ every second, and keep the old ones if the new are bad."""
+        """Workers check clients.yaml and keys/ every second, and keep the old ones if the new are bad."""
 
 
 def serve(*, host: str, port: int, workers: int, unix_socket: Path | None = None) -> None:
@@ -24,8 +24,8 @@ def serve(*, host: str, port: int, workers: int, unix_socket: Path | None = None
 
     Each worker reads the settings from the environment.
     """
-    # What was made by now is shared with the workers until one writes to it; their collectors would write
-    # to all of it, in its objects' headers, at the first full collection: 15 MiB more in each.
+    # The objects made by now are shared with the workers until one writes to them; their collectors would
+    # write to all of them, in their headers, at the first full collection: 15 MiB more in each.
     gc.collect()
     gc.freeze()
     Server(

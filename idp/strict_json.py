@@ -1,11 +1,11 @@
-"""JSON as its specification means it: what Python's parser lets pass besides is refused."""
+"""JSON by its specification: everything else that Python's parser accepts is refused."""
 
 import json
 from typing import Any, NoReturn
 
 
 class MalformedJson(ValueError):
-    """The text is not an object in JSON; says why in ASCII, without quotes and without what was sent."""
+    """The text is not an object in JSON. The message is ASCII, without quotes and without the text."""
 
 
 def read_object(text: str) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from idp import i18n
 
 
 class LanguageEnvironment(Environment):
-    """Flask's environment and, for each language that pages are asked for in, one like it of its own.
+    """Flask's environment and, for each language that pages are requested in, one of its own.
 
     Compiled templates belong to a language, and so do the macros that they share.
     """
@@ -53,7 +53,7 @@ class LanguageEnvironment(Environment):
 
 
 class _Translator(NodeTransformer):
-    """Puts the translation where a text is asked for by its msgid; what Jinja's gettext would give."""
+    """Puts the translation in place of each call with a msgid; the same text as Jinja's gettext returns."""
 
     def __init__(self, texts: i18n.Texts) -> None:
         self._catalogue = texts.catalogue

@@ -62,7 +62,7 @@ PLATFORM_NAMES = {
 
 @dataclass(frozen=True)
 class Device:
-    """What sent a request, as far as its headers say. No versions: browsers freeze them, so they mislead."""
+    """The sender of a request, by its headers. No versions: browsers freeze them, so they mislead."""
 
     kind: DeviceKind
     platform: Platform
@@ -70,12 +70,12 @@ class Device:
 
     @property
     def browser_name(self) -> str | None:
-        """None where the header does not say, and for a web view inside an app."""
+        """The browser by name; None where the header does not name it, and for a web view inside an app."""
         return BROWSER_NAMES.get(self.browser)
 
     @property
     def system_name(self) -> str | None:
-        """The system, or the device where people know that better; None where the header does not say."""
+        """The system, or the device where people know that better; None where the header names neither."""
         if self.platform is Platform.IOS:
             return "iPhone" if self.kind is DeviceKind.PHONE else "iPad"
         return PLATFORM_NAMES.get(self.platform)
@@ -114,9 +114,9 @@ _COMPUTERS = (
 
 
 def recognise(user_agent: str, *, brands: str = "", touch: bool = False) -> Device:
-    """What a User-Agent header seems to come from.
+    """The device that a User-Agent header seems to come from.
 
-    `brands` is the Sec-CH-UA header: Brave names itself only there. `touch` says that the page's script
+    `brands` is the Sec-CH-UA header: Brave names itself only there. `touch` means that the page's script
     found several touch points: the only way to know an iPad, which presents itself as a Macintosh.
     """
     platform = _platform(user_agent, touch=touch)

@@ -1,4 +1,4 @@
-"""The worker: delivers mails and logout notices, and removes what is over. Several may run at once."""
+"""The worker: delivers mails and logout notices, and removes expired rows. Several may run at once."""
 
 import signal
 import threading
@@ -32,8 +32,8 @@ log = structlog.get_logger("idp.worker")
 def run(settings: Settings) -> None:
     """Deliver mails and logout notices until SIGTERM or SIGINT, which let those in hand finish.
 
-    SIGHUP has clients.yaml read anew. Raises `ConfigError` when no IDP_MAIL_URL says where to, and with every
-    problem of keys and clients.
+    SIGHUP has clients.yaml read anew. Raises `ConfigError` without an IDP_MAIL_URL, and with every problem of
+    keys and clients.
     """
     if settings.mail_url is None:
         raise ConfigError(["IDP_MAIL_URL is missing: it says where mails go"])
@@ -85,7 +85,7 @@ def notify(app: Flask, delivery: LogoutDelivery, stop: threading.Event) -> None:
             except SQLAlchemyError as error:
                 log.error("database_trouble", reason=type(error).__name__)
                 pause = FIRST_PAUSE_SECONDS
-            except Exception:  # whatever one relying app's address leads to, the others are to be told
+            except Exception:  # one relying app's address must not keep notices from the others
                 log.exception("logout_notice_failed")
                 pause = FIRST_PAUSE_SECONDS
             db.session.remove()
@@ -105,7 +105,7 @@ def deliver_due(transport: Transport, *, stopping: Callable[[], bool] = lambda: 
 
 
 def tidy(transport: Transport, *, fine: bool, stopping: Callable[[], bool]) -> bool:
-    """Remove what is over, while mails go on leaving as long as they can (`fine`); whether they still can."""
+    """Remove expired rows while mails go on leaving as long as they can (`fine`); whether they still can."""
     removed: Counter[str] = Counter()
     for batch in purge.batches(now=utcnow()):
         removed[batch.table] += batch.rows

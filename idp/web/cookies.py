@@ -1,4 +1,4 @@
-"""Cookies: their names, and the signed one that holds what a browser is to remember."""
+"""Cookies: their names, and the signed one with the browser's own state."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, cast
@@ -17,7 +17,7 @@ def cookie_name(name: str, settings: Settings) -> str:
 
 
 class LazyCookieSession(SessionMixin):
-    """What a browser's cookie holds. Its signature is checked when something is first read or written.
+    """The content of a browser's cookie. Its signature is checked at the first read or write.
 
     Requests of machines and single sign-on do neither: an authorization request costs a tenth less for it.
     """
@@ -33,7 +33,7 @@ class LazyCookieSession(SessionMixin):
         return self._held is not None
 
     def read(self) -> dict[str, Any]:
-        """What the cookie held, with what has been changed since."""
+        """The cookie's content, with the changes since."""
         if self._held is None:
             self._held = dict(self._load() or {})
         return self._held
@@ -66,13 +66,13 @@ class LazyCookieSessions(SecureCookieSessionInterface):
         return LazyCookieSession(lambda: super(LazyCookieSessions, self).open_session(app, request))
 
     def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
-        """Set the cookie again if what it holds has changed."""
+        """Set the cookie again if its content has changed."""
         if cast(LazyCookieSession, session).is_read:
             super().save_session(app, session, response)
 
 
 def register(app: Flask, settings: Settings) -> None:
-    """Let `app` keep what a browser is to remember in a cookie of its own."""
+    """Let `app` keep a browser's state in a cookie of its own."""
     app.config.update(
         SECRET_KEY=settings.secret_key.get_secret_value(),
         SESSION_COOKIE_NAME=cookie_name("idp_browser", settings),

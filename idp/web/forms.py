@@ -37,8 +37,7 @@ def _fields(body: bytes) -> list[tuple[str, str]]:
 class StrictFormParser(FormDataParser):
     """Reads a form's fields as `_fields` does.
 
-    Werkzeug leaves bytes that are not UTF-8 as they were escaped, and nobody can tell them from a text that
-    holds a %.
+    Werkzeug leaves bytes that are not UTF-8 in their escaped form, which looks like a text with a % in it.
     """
 
     def parse(
@@ -53,7 +52,7 @@ class StrictFormParser(FormDataParser):
 class PlainRequest(Request):
     """A request whose query is ASCII: raw bytes in it are percent-encoded, as they should have been.
 
-    Werkzeug raises for raw bytes that are not UTF-8, and leaves percent-encoded ones as they are.
+    Werkzeug raises for raw bytes that are not UTF-8, and leaves percent-encoded ones unchanged.
     """
 
     form_data_parser_class = StrictFormParser

@@ -1,4 +1,4 @@
-"""The security headers of every response, and what a page may add to its Content-Security-Policy."""
+"""The security headers of every response, and a page's own additions to its Content-Security-Policy."""
 
 from collections.abc import Iterable
 from urllib.parse import urlsplit
@@ -25,7 +25,7 @@ def allow_form_to(uri: str) -> None:
 
 
 def allow_frames(uris: Iterable[str]) -> None:
-    """Let this page hold frames of these URIs' origins, and of no others."""
+    """Let this page have frames of these URIs' origins, and of no others."""
     g.frame_src = " ".join(sorted({_origin(uri) for uri in uris}))
 
 
@@ -50,7 +50,7 @@ def register(app: Flask, *, https: bool) -> None:
         policy = f"{PAGE_CSP} {extra}" if extra else PAGE_CSP
         frames = g.get("frame_src")
         headers["Content-Security-Policy"] = f"{policy}; frame-src {frames}" if frames else policy
-        # The address of a mailed link is a secret, whichever page it leads to.
+        # The address of a mailed link is a secret, also on the page that it leads to.
         headers["Referrer-Policy"] = "no-referrer" if MAILED_TOKEN.search(request.path) else "same-origin"
         headers["X-Frame-Options"] = "DENY"
         headers["Permissions-Policy"] = "camera=(), microphone=(), geolocation=(), payment=()"

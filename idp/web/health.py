@@ -1,4 +1,4 @@
-"""What load balancers and monitors ask: does the process answer, and can it serve?"""
+"""Answers for load balancers and monitors: does the process answer, and can it serve?"""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -9,7 +9,7 @@ NO_STORE = {"Cache-Control": "no-store"}
 
 
 def register(app: Flask, readiness: Callable[[], Mapping[str, Any]]) -> None:
-    """Serve `/healthz` and `/readyz`; `readiness` says by name what works (`ok` or a plain word)."""
+    """Serve `/healthz` and `/readyz`; `readiness` returns each part's state (`ok` or a word)."""
 
     @app.get("/healthz", endpoint="web.healthz")
     def show_health() -> Response:

@@ -1,4 +1,4 @@
-"""What every template can use: the brand, the languages, and the addresses of pages."""
+"""The globals of every template: the brand, the languages, and the addresses of pages."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,7 +11,7 @@ from idp.web.brand import LOGO_PATH
 
 
 def register(app: Flask, brand: BrandSettings) -> None:
-    """Give every template of `app` what its layout shows."""
+    """Give every template of `app` the values that its layout shows."""
     app.jinja_env.globals["url_for"] = _urls_of_pages()
 
     @app.context_processor

@@ -1,4 +1,4 @@
-"""Which address a request comes from, when proxies stand between."""
+"""The address that a request comes from, when proxies stand between."""
 
 import ipaddress
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""What every request and response has in common, wired into an application."""
+"""The parts common to every request and response, wired into an application."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -14,11 +14,11 @@ STATIC_SECONDS = 3600
 
 
 def register(app: Flask, settings: Settings, *, readiness: Callable[[], Mapping[str, Any]]) -> None:
-    """Wire the whole package into `app`; `readiness` says by name what works (`ok` or a plain word)."""
+    """Wire the whole package into `app`; `readiness` returns each part's state (`ok` or a word)."""
     if settings.trusted_proxies:
         app.wsgi_app = TrustedProxies(app.wsgi_app, settings.trusted_proxies)  # type: ignore[method-assign]
     app.config["SEND_FILE_MAX_AGE_DEFAULT"] = STATIC_SECONDS
-    # A doubled slash is not found. Werkzeug would redirect, to whatever host the Host header names.
+    # A doubled slash is not found. Werkzeug would redirect to the host that the Host header names.
     app.url_map.merge_slashes = False
     app.before_request(_refuse_nul)
     cookies.register(app, settings)
