@@ -32,9 +32,10 @@ from idp.config import ConfigError, Settings
 from idp.crypto import NUMBER_KEYS
 from idp.db import db
 from idp.extensions import SETTINGS, current_settings
-from idp.login import guard, interactions, methods, sessions, waiting_client
+from idp.login import guard, interactions, methods, sessions
 from idp.login import views as login_views
 from idp.login.methods import LoginMethod
+from idp.login.waiting_client import DESCRIBE_CLIENT, WaitingClient
 from idp.oidc import endpoints as oidc_endpoints
 from idp.oidc import revocation
 from idp.oidc.blueprint import is_machine_endpoint
@@ -142,7 +143,7 @@ def create_app(settings: Settings) -> Flask:
     LIMITER.put(app, limiter)
     DOCUMENTS.put(app, {})
     guard.LOGOUT_FRAMES.put(app, partial(frontchannel.frame_urls, issuer))
-    waiting_client.DESCRIBE_CLIENT.put(app, partial(_describe, clients))
+    DESCRIBE_CLIENT.put(app, partial(_describe, clients))
 
     metrics.register(app, settings)
     web_setup.register(app, settings, readiness=lambda: readiness(keys, clients))
@@ -264,11 +265,11 @@ def _subject_key(settings: Settings) -> bytes:
     return hmac.new(secret.encode(), b"pairwise subjects", hashlib.sha256).digest()
 
 
-def _describe(clients: ClientRegistry, client_id: str, language: str) -> waiting_client.Asker | None:
+def _describe(clients: ClientRegistry, client_id: str, language: str) -> WaitingClient | None:
     client = clients.get(client_id)
     if client is None:
         return None
-    return waiting_client.Asker(
+    return WaitingClient(
         name=client.name(language),
         restart_url=client.initiate_login_uri or client.client_uri,
         terms={

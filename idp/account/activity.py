@@ -143,7 +143,7 @@ def end_session(live: LiveSession, session_id: UUID, *, now: datetime) -> None:
 
     Raises `NotFound` for a session of somebody else and for one that never was.
     """
-    if sessions.person_of(str(session_id)) != live.event.user_id:
+    if sessions.user_of_session(str(session_id)) != live.event.user_id:
         raise NotFound("no such session of this person")
     _end([session_id], now=now)
 

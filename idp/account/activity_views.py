@@ -22,9 +22,9 @@ def end_session(live: LiveSession, session_id: UUID) -> Response:
     activity.end_session(live, session_id, now=utcnow())
     if session_id != live.id:
         return redirect(url_for("account.index", _anchor="sessions"), 303)
-    guard.session_has_ended()
+    guard.treat_as_logged_out()
     response = redirect(url_for("login.logout"), 303)  # where nobody is logged in, it says that it is done
-    guard.forget(response)
+    guard.delete_session_cookie(response)
     return response
 
 

@@ -62,7 +62,7 @@ def facts(user_id: UUID, *, keys: PersonalNumberKeys | None, device: Device) -> 
     }
 
 
-def kept(live: LiveSession, device: str) -> dict[str, Any]:
+def page_state(live: LiveSession, device: str) -> dict[str, Any]:
     """What a linking interaction remembers: it belongs to this session, and so to its person."""
     return {"purpose": PURPOSE, "session": str(live.id), "device": device}
 
@@ -72,7 +72,7 @@ def begin(live: LiveSession, *, device: str, browser: str, now: datetime) -> str
     return interactions.begin(
         AuthnRequirement(user_id=live.event.user_id, methods=methods.own_names()),
         return_endpoint=ENDPOINT,
-        request=kept(live, device),
+        request=page_state(live, device),
         client_id=None,
         browser=browser,
         lifetime=LINKING_FOR,

@@ -39,7 +39,10 @@ def begin(live: LiveSession) -> BaseResponse:
     """Begin to link: `device` (this, other) says where the app is. An old login is renewed first."""
     device = "this" if request.form.get("device") == "this" else "other"
     first = guard.login_for(
-        live, Change.BANKID_LINK, return_endpoint=linking.ENDPOINT, kept=linking.kept(live, device)
+        live,
+        Change.BANKID_LINK,
+        return_endpoint=linking.ENDPOINT,
+        page_state=linking.page_state(live, device),
     )
     if first is not None:
         return first
@@ -133,7 +136,7 @@ def unlink(live: LiveSession) -> BaseResponse:
     user = accounts.find(live.event.user_id)
     if linked is None or user is None:
         return _to_section()
-    first = guard.login_for(live, Change.BANKID_UNLINK, return_endpoint="linking.unlink", kept={})
+    first = guard.login_for(live, Change.BANKID_UNLINK, return_endpoint="linking.unlink", page_state={})
     if first is not None:
         return first
     if request.method == "POST":

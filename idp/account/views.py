@@ -53,9 +53,9 @@ def index(live: LiveSession) -> Response:
 @blueprint.post("/account")
 def save() -> Response:
     """Save what was filled in; somebody whose login has ended meanwhile finds it again after the next one."""
-    person = guard.person_of_before()
+    person = guard.user_of_ended_session()
     if person is not None:
-        return guard.log_in_as(person, return_endpoint="account.resume", kept=_filled_in(person))
+        return guard.log_in_as(person, return_endpoint="account.resume", page_state=_filled_in(person))
     answer: Response = _save()
     return answer
 
@@ -71,7 +71,10 @@ def _save(live: LiveSession) -> Response:
         return _page(live, before, form, status=400)
     wanted = form.wanted()
     first = guard.login_for(
-        live, *wanted.credential_changes, return_endpoint="account.resume", kept=_filled_in(before.user_id)
+        live,
+        *wanted.credential_changes,
+        return_endpoint="account.resume",
+        page_state=_filled_in(before.user_id),
     )
     if first is not None:
         return first
@@ -102,7 +105,7 @@ def _save(live: LiveSession) -> Response:
     session["account_saved"] = True
     response = redirect(url_for("account.index"), 303)
     if handle is not None:
-        guard.remember(response, handle)
+        guard.set_session_cookie(response, handle)
     # Whatever language was chosen for this browser before.
     if wanted.profile.choices and wanted.profile.choices.locale != i18n.current_language():
         i18n.choose(response, wanted.profile.choices.locale, secure=current_settings().is_https)

@@ -62,7 +62,7 @@ def for_administrators(view: Callable[Concatenate[Visit, P], Any]) -> Callable[P
         if live is None:
             if request.method == "POST":
                 return _log_in_to_go_on()
-            return guard.log_in_first(return_endpoint="admin.resume", kept={"path": request.full_path})
+            return guard.log_in_first(return_endpoint="admin.resume", page_state={"path": request.full_path})
         return view(_visit(live), *args, **kwargs)
 
     return guarded
@@ -235,13 +235,13 @@ def resume(uid: str) -> Response:
 
 def _log_in_to_go_on() -> Response:
     """Keep a filled-in form for whoever's login has ended meanwhile. Raises `SessionNeeded` for the rest."""
-    person = guard.person_of_before()
+    person = guard.user_of_ended_session()
     if person is None or request.endpoint not in KEPT_FORMS:
         raise guard.session_needed()
     kept: dict[str, Any] = {"typed": UserForm(None, typed=request.form).typed_values()}
     if request.view_args:
         kept["user"] = str(request.view_args["user_id"])
-    return guard.log_in_as(person, return_endpoint="admin.resume", kept=kept)
+    return guard.log_in_as(person, return_endpoint="admin.resume", page_state=kept)
 
 
 def _visit(live: LiveSession) -> Visit:
@@ -253,7 +253,7 @@ def _visit(live: LiveSession) -> Visit:
 
 
 def _log_in_again(visit: Visit, kept: dict[str, Any]) -> Response:
-    return guard.log_in_again(visit.live, return_endpoint="admin.resume", kept=kept)
+    return guard.log_in_again(visit.live, return_endpoint="admin.resume", page_state=kept)
 
 
 def _changes_access(before: User, details: Details) -> bool:

@@ -91,7 +91,7 @@ def choose_account(waiting: Waiting) -> BaseResponse:
 
 
 def _place(waiting: Waiting) -> Place:
-    client = waiting_client.describe_asker(waiting.client_id)
+    client = waiting_client.describe_client(waiting.client_id)
     name = client.name if client else current_settings().brand.name
     terms = client.terms[METHOD] if client else NO_DEMANDS
     message = waiting.user_message if terms.user_message else None
@@ -247,7 +247,7 @@ def offer(waiting: Waiting) -> BaseResponse:
     person = order_result.person_of(BANKID.current(), order)
     number = PersonalNumber.from_bankid(person.personal_number)
     if request.method != "POST":
-        client = waiting_client.describe_asker(waiting.client_id)
+        client = waiting_client.describe_client(waiting.client_id)
         page = render_template(
             "bankid/offer.html",
             name=person.name,

@@ -35,14 +35,15 @@ def _cookie() -> str:
     return cookie_name("idp_session", current_settings())
 
 
-def handle() -> str | None:
+def session_cookie() -> str | None:
+    """The value of this browser's session cookie, whether it is in force or not."""
     return request.cookies.get(_cookie())
 
 
 def current_session() -> LiveSession | None:
     """Who is logged in on this browser; asked of the database once a request."""
     if "live_session" not in g:
-        value, limits = handle(), current_settings().session
+        value, limits = session_cookie(), current_settings().session
         g.live_session = sessions.current(value, settings=limits, now=utcnow()) if value else None
     live: LiveSession | None = g.live_session
     return live
@@ -58,28 +59,28 @@ def page_session() -> LiveSession | None:
         return None
 
 
-def remember(response: BaseResponse, value: str) -> None:
-    """Put a session's handle in the cookie. It ends with the browser, and on the server by its own limits."""
+def set_session_cookie(response: BaseResponse, value: str) -> None:
+    """Set the session's cookie. It ends with the browser, and on the server by its own limits."""
     response.set_cookie(
         _cookie(), value, path="/", secure=current_settings().is_https, httponly=True, samesite="Lax"
     )
 
 
-def session_has_ended() -> None:
+def treat_as_logged_out() -> None:
     """Let the rest of this request, its page's header too, show nobody as logged in."""
     g.live_session = None
 
 
-def forget(response: BaseResponse) -> None:
+def delete_session_cookie(response: BaseResponse) -> None:
     response.delete_cookie(
         _cookie(), path="/", secure=current_settings().is_https, httponly=True, samesite="Lax"
     )
 
 
-def person_of_before() -> UUID | None:
+def user_of_ended_session() -> UUID | None:
     """Whose session this browser had, if it is over and they may log in again: what they typed is theirs."""
-    value = handle()
-    return sessions.person_behind(value) if value and current_session() is None else None
+    value = session_cookie()
+    return sessions.user_of_cookie(value) if value and current_session() is None else None
 
 
 def session_needed() -> SessionNeeded:
@@ -106,28 +107,30 @@ def login_required(view: Callable[Concatenate[LiveSession, P], Any]) -> Callable
             return view(live, *args, **kwargs)
         if request.method != "GET":
             raise session_needed()
-        return log_in_first(return_endpoint=request.endpoint or "account.index", kept={})
+        return log_in_first(return_endpoint=request.endpoint or "account.index", page_state={})
 
     return guarded
 
 
-def log_in_first(*, return_endpoint: str, kept: dict[str, Any]) -> BaseResponse:
+def log_in_first(*, return_endpoint: str, page_state: dict[str, Any]) -> BaseResponse:
     """Ask for a login; whoever it is comes to `return_endpoint` with the `uid` of an interaction whose
-    `request` is `kept`. That is stored as it is: nothing secret goes in it.
+    `request` is `page_state`. That is stored as it is: nothing secret goes in it.
     """
-    return _to_login(AuthnRequirement(), return_endpoint, kept)
+    return _to_login(AuthnRequirement(), return_endpoint, page_state)
 
 
-def log_in_as(person: UUID, *, return_endpoint: str, kept: dict[str, Any]) -> BaseResponse:
+def log_in_as(person: UUID, *, return_endpoint: str, page_state: dict[str, Any]) -> BaseResponse:
     """Ask for a login of this person, as `log_in_first` does. The page does not say who it is."""
-    return _to_login(AuthnRequirement(user_id=person), return_endpoint, kept)
+    return _to_login(AuthnRequirement(user_id=person), return_endpoint, page_state)
 
 
-def _to_login(requirement: AuthnRequirement, return_endpoint: str, kept: dict[str, Any]) -> BaseResponse:
+def _to_login(
+    requirement: AuthnRequirement, return_endpoint: str, page_state: dict[str, Any]
+) -> BaseResponse:
     uid = interactions.begin(
         requirement,
         return_endpoint=return_endpoint,
-        request=kept,
+        request=page_state,
         client_id=None,
         browser=this_browser.value(),
         lifetime=current_settings().session.interaction_lifetime,
@@ -147,7 +150,7 @@ def may_change(live: LiveSession, *changes: Change) -> bool:
 
 
 def login_for(
-    live: LiveSession, *changes: Change, return_endpoint: str, kept: dict[str, Any]
+    live: LiveSession, *changes: Change, return_endpoint: str, page_state: dict[str, Any]
 ) -> BaseResponse | None:
     """The way to a login that lets the person make these changes; None when theirs does.
 
@@ -169,11 +172,11 @@ def login_for(
     if all(answer is Answer.YES for answer in needed.values()):
         return None
     if all(change in BY_ANY_LOGIN for change in changes):
-        return log_in_again(live, return_endpoint=return_endpoint, kept=kept)
+        return log_in_again(live, return_endpoint=return_endpoint, page_state=page_state)
     requirement = AuthnRequirement(
         methods=methods.own_names(), not_before=utcnow(), user_id=live.event.user_id
     )
-    asked = {"login_hint": live.email, interactions.OWN_ONLY: True, **kept}
+    asked = {"login_hint": live.email, interactions.OWN_ONLY: True, **page_state}
     return _to_login(requirement, return_endpoint, asked)
 
 
@@ -183,9 +186,9 @@ def _needed_for(change: Change, live: LiveSession) -> Answer:
     return needed_for(change, login, now=utcnow())
 
 
-def log_in_again(live: LiveSession, *, return_endpoint: str, kept: dict[str, Any]) -> BaseResponse:
+def log_in_again(live: LiveSession, *, return_endpoint: str, page_state: dict[str, Any]) -> BaseResponse:
     """Ask the same person to log in once more; they come back to `return_endpoint` with the `uid` of an
-    interaction whose `request` holds `kept`. That is stored as it is: nothing secret goes in it.
+    interaction whose `request` holds `page_state`. That is stored as it is: nothing secret goes in it.
     """
     requirement = AuthnRequirement(not_before=utcnow(), user_id=live.event.user_id)
-    return _to_login(requirement, return_endpoint, {"login_hint": live.email, **kept})
+    return _to_login(requirement, return_endpoint, {"login_hint": live.email, **page_state})

@@ -17,7 +17,7 @@ moved_on = Namespace().signal("moved-on")
 """Sent with `uid`, `method` and `now`, after the commit, when the person of an interaction has taken to a
 method, or to none because it is over: what other methods began for it may end."""
 
-USER_MESSAGE = "user_message"  # where an interaction's request keeps the asker's `UserMessage`
+USER_MESSAGE = "user_message"  # where an interaction's request keeps the client's `UserMessage`
 OWN_ONLY = "own_only"  # where an interaction of ours keeps that only an own login will do
 
 
@@ -32,7 +32,7 @@ class Waiting:
     ui_locales: str
     return_endpoint: str
     leads_to: str | None  # the address outside this site where the pages' forms end in the end
-    user_message: UserMessage | None = None  # what the asker wants the person to read
+    user_message: UserMessage | None = None  # what the client wants the person to read
     own_only: bool = False  # a change of how the person logs in waits: no other method's login will do
 
 

@@ -26,7 +26,7 @@ from idp.login.event import AuthenticationEvent
 from idp.login.guard import current_session, logout_frames
 from idp.login.interactions import Waiting
 from idp.login.requirement import AuthnRequirement
-from idp.login.waiting_client import describe_asker
+from idp.login.waiting_client import describe_client
 from idp.reference import reference
 from idp.web.headers import allow_form_to
 
@@ -96,13 +96,13 @@ def copy_here(uid: str, endpoint: str) -> BaseResponse:
 def over_page(over: interactions.InteractionOver) -> Response:
     """The page for an interaction that is over: what happened and the way back."""
     log.info("login_over", client_id=over.client_id, reason=over.reason)
-    asker = describe_asker(over.client_id)
+    client = describe_client(over.client_id)
     page = render_template(
         "login/over.html",
         reference=reference(),
         reason="answered" if over.reason == "answered" else "expired",
-        client_name=asker.name if asker else None,
-        restart_url=asker.restart_url if asker else None,
+        client_name=client.name if client else None,
+        restart_url=client.restart_url if client else None,
     )
     return make_response(page, 404 if over.reason == "unknown" else 400)
 
@@ -114,7 +114,7 @@ def offers(waiting: Waiting, method: str) -> bool:
 
 def page_facts(waiting: Waiting, active: str) -> dict[str, Any]:
     """What `login/base.html` needs: who waits, the tabs, whether only an own login will do."""
-    asker = describe_asker(waiting.client_id)
+    client = describe_client(waiting.client_id)
     arguments: dict[str, Any] = {"uid": waiting.uid} if waiting.uid else {}
     tabs = [
         {
@@ -125,13 +125,13 @@ def page_facts(waiting: Waiting, active: str) -> dict[str, Any]:
         }
         for method in methods.offered(waiting.requirement)
     ]
-    cancel_url = url_for(waiting.return_endpoint, cancel=1, **arguments) if asker else None
+    cancel_url = url_for(waiting.return_endpoint, cancel=1, **arguments) if client else None
     own_only = None
     if waiting.own_only:
         recovery = next((method.recovery_endpoint for method in methods.offered(waiting.requirement)), None)
         own_only = {"recovery_url": url_for(recovery, **arguments) if recovery else None}
     return {
-        "client_name": asker.name if asker else None,
+        "client_name": client.name if client else None,
         "tabs": tabs,
         "cancel_url": cancel_url,
         "own_only": own_only,
@@ -149,25 +149,25 @@ def complete(waiting: Waiting, event: AuthenticationEvent) -> BaseResponse:
         waiting.requirement,
         event,
         client_id=waiting.client_id,
-        old_handle=guard.handle(),
+        old_cookie=guard.session_cookie(),
         user_agent=request.user_agent.string,
         address=request.remote_addr,
         settings=current_settings().session,
         now=utcnow(),
     )
     session["method"] = event.method
-    take_to(waiting, event.method)
+    leave_other_methods(waiting, event.method)
     arguments: dict[str, Any] = {"uid": waiting.uid} if waiting.uid else {}
     url = url_for(methods.page_after_login(waiting, event), **arguments)
     if before is not None and before.event.user_id != event.user_id and logout_frames(before.id):
         session["taken_over"] = {"session": str(before.id), "url": url}
         url = url_for("login.taken_over")
     response = redirect(url, 303)
-    guard.remember(response, value)
+    guard.set_session_cookie(response, value)
     return response
 
 
-def take_to(waiting: Waiting, method: str) -> None:
+def leave_other_methods(waiting: Waiting, method: str) -> None:
     """Tell the other methods that the person has taken to this one."""
     if waiting.uid is not None:
         interactions.moved_on.send(uid=waiting.uid, method=method, now=utcnow())

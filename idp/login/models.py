@@ -11,7 +11,7 @@ from idp.db import Base
 
 
 class BrowserSession(Base):
-    """Somebody logged in on one browser. The cookie holds the handle, the table its SHA-256."""
+    """A login on one browser. `handle_hash` is the SHA-256 of the session cookie's value."""
 
     __tablename__ = "browser_sessions"
 

@@ -1,4 +1,4 @@
-"""What an asker needs from a login."""
+"""What a client, or a page of our own, needs from a login."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,10 +10,10 @@ from idp.login.event import AuthenticationEvent
 
 @dataclass(frozen=True)
 class AuthnRequirement:
-    """What the asker needs from a login (OIDC Core §3.1.2.1). Times are UTC; an empty tuple asks nothing."""
+    """What is needed from a login (OIDC Core §3.1.2.1). Times are UTC; an empty tuple asks nothing."""
 
     acr_values: tuple[str, ...] = ()  # most wanted first
-    methods: tuple[str, ...] = ()  # names of login methods that the asker accepts
+    methods: tuple[str, ...] = ()  # names of login methods that are accepted
     not_before: datetime | None = None  # an older login does not count
     user_id: UUID | None = None  # must be this person
 

@@ -55,8 +55,8 @@ class LoginRefused(Exception):
         self.lacks = lacks
 
 
-def person_of(session_id: str) -> UUID | None:
-    """Whose session this is or was; None when it is not remembered."""
+def user_of_session(session_id: str) -> UUID | None:
+    """The user of a session, also of one that has ended; None when the session is not known (any more)."""
     try:
         wanted = UUID(session_id)
     except ValueError:
@@ -64,12 +64,12 @@ def person_of(session_id: str) -> UUID | None:
     return db.session.scalar(sa.select(BrowserSession.user_id).where(BrowserSession.id == wanted))
 
 
-def person_behind(handle: str) -> UUID | None:
-    """Whose session a cookie's handle is or was; None as for `person_of`. It logs nobody in."""
+def user_of_cookie(cookie: str) -> UUID | None:
+    """The active user whose session a cookie is or was of; None when there is none."""
     query = (
         sa.select(BrowserSession.user_id)
         .join(User, User.id == BrowserSession.user_id)
-        .where(BrowserSession.handle_hash == sha256_hex(handle), User.status == Status.ACTIVE.value)
+        .where(BrowserSession.handle_hash == sha256_hex(cookie), User.status == Status.ACTIVE.value)
     )
     return db.session.scalar(query)
 
@@ -79,15 +79,15 @@ def log_in(
     event: AuthenticationEvent,
     *,
     client_id: str | None,
-    old_handle: str | None,
+    old_cookie: str | None,
     user_agent: str,
     address: str | None,
     settings: SessionSettings,
     now: datetime,
 ) -> str:
-    """The handle for the cookie of a browser that has just logged in.
+    """The value of the session cookie for a browser that has just logged in.
 
-    A login by the same person renews the browser's session under a fresh handle (relying apps keep
+    A login by the same person renews the browser's session under a fresh cookie (relying apps keep
     their `sid`); another person's session is ended first. Raises `LoginRefused`, audited, when the
     login does not meet what was asked for.
     """
@@ -100,9 +100,9 @@ def log_in(
         raise LoginRefused(lacks)
     # The person first, as whatever ends sessions does: two that wait for each other would both fail.
     db.session.execute(_LOGGED_IN, {"user_id": event.user_id, "at": event.auth_time})
-    handle = new_token()
+    cookie = new_token()
     fields = {
-        "handle_hash": sha256_hex(handle),
+        "handle_hash": sha256_hex(cookie),
         "method": event.method,
         "acr": event.acr,
         "amr": list(event.amr),
@@ -113,7 +113,7 @@ def log_in(
         "user_agent": user_agent[:MAX_USER_AGENT],
         "address": address,
     }
-    session_id = _renew(old_handle, event.user_id, fields, settings=settings, now=now)
+    session_id = _renew(old_cookie, event.user_id, fields, settings=settings, now=now)
     if session_id is None:
         session_id = uuid4()
         db.session.execute(
@@ -132,7 +132,7 @@ def log_in(
         method=event.method,
     )
     db.session.commit()
-    return handle
+    return cookie
 
 
 _LOGGED_IN = (
@@ -207,10 +207,10 @@ _SEEN = (
 )
 
 
-def current(handle: str, *, settings: SessionSettings, now: datetime) -> LiveSession | None:
-    """The session in force behind a cookie's handle, noted as used; None when there is none."""
+def current(cookie: str, *, settings: SessionSettings, now: datetime) -> LiveSession | None:
+    """The session in force that a cookie belongs to, noted as used; None when there is none."""
     idle_since = now - timedelta(minutes=settings.idle_minutes)
-    asked = {"handle_hash": sha256_hex(handle), "now": now, "idle_since": idle_since}
+    asked = {"handle_hash": sha256_hex(cookie), "now": now, "idle_since": idle_since}
     rows = execute_alone(_LIVE, asked, _LiveRow)
     if not rows:
         return None
@@ -235,9 +235,9 @@ def end(session_id: UUID, *, now: datetime, reason: str) -> bool:
     return bool(ended)
 
 
-def end_held(session_id: UUID, handle: str, *, now: datetime, reason: str) -> bool:
-    """End a session, also one that has run out, if `handle` is its own. False when it had ended already."""
-    mine = sa.and_(BrowserSession.id == session_id, BrowserSession.handle_hash == sha256_hex(handle))
+def end_with_cookie(session_id: UUID, cookie: str, *, now: datetime, reason: str) -> bool:
+    """End a session, also one that has run out, if `cookie` is its own. False when it had ended already."""
+    mine = sa.and_(BrowserSession.id == session_id, BrowserSession.handle_hash == sha256_hex(cookie))
     ended = _end(mine, now=now, reason=reason)
     db.session.commit()
     return bool(ended)
@@ -264,32 +264,32 @@ def end_all_of(user_id: UUID, *, now: datetime, reason: str) -> None:
 
 
 def end_others(user_id: UUID, *, keep: UUID, now: datetime, reason: str) -> str:
-    """End every session of a person but one, and all that came of them; that one's new handle.
+    """End every session of a person but one, and all that came of them; that one's new cookie.
 
     In the caller's transaction.
     """
     others = sa.and_(BrowserSession.user_id == user_id, BrowserSession.id != keep)
     _end(others, now=now, reason=reason)
     logins_void.send(user_id=user_id, keep=keep, now=now)
-    handle = new_token()
+    cookie = new_token()
     db.session.execute(
-        sa.update(BrowserSession).where(BrowserSession.id == keep).values(handle_hash=sha256_hex(handle))
+        sa.update(BrowserSession).where(BrowserSession.id == keep).values(handle_hash=sha256_hex(cookie))
     )
-    return handle
+    return cookie
 
 
 def _renew(
-    handle: str | None,
+    cookie: str | None,
     user_id: UUID,
     fields: dict[str, Any],
     *,
     settings: SessionSettings,
     now: datetime,
 ) -> UUID | None:
-    """Give this browser's live session a new handle if it is the same person's; end another's."""
-    if not handle:
+    """Give this browser's live session a new cookie if it is the same person's; end another's."""
+    if not cookie:
         return None
-    mine = BrowserSession.handle_hash == sha256_hex(handle)
+    mine = BrowserSession.handle_hash == sha256_hex(cookie)
     alive = sa.and_(
         BrowserSession.ended_at.is_(None),
         BrowserSession.expires_at > now,

@@ -54,9 +54,9 @@ def logout() -> BaseResponse:
     live = guard.current_session()
     state = _logout_state()
     try:
-        asker = waiting_client.describe_asker(state.get("client_id"))
-    except waiting_client.AskerGone:
-        state, asker = {}, None  # nobody waits any more; logging out goes on
+        client = waiting_client.describe_client(state.get("client_id"))
+    except waiting_client.ClientGone:
+        state, client = {}, None  # nobody waits any more; logging out goes on
     if request.method == "POST":
         if live is not None:
             sessions.end(live.id, now=utcnow(), reason="logged out")
@@ -67,7 +67,7 @@ def logout() -> BaseResponse:
         allow_form_to(state["return_to"])
     page = render_template(
         "login/logout.html",
-        client_name=asker.name if asker else None,
+        client_name=client.name if client else None,
         user={"name": live.name, "email": live.email},
         state=request.args.get("state", ""),
     )
@@ -80,24 +80,24 @@ def logged_out(state: dict[str, Any], *, ended: UUID | None = None) -> BaseRespo
     That page comes in between when relying apps that the session `ended` had reached want a page of theirs
     loaded in the browser.
     """
-    guard.session_has_ended()
+    guard.treat_as_logged_out()
     return_to = state.get("return_to")
     frames = guard.logout_frames(ended) if ended else []
     if return_to and not frames:
         response: BaseResponse = redirect(return_to, 303)
     else:
         allow_frames(frames)
-        asker = waiting_client.describe_asker(state.get("client_id"))
+        client = waiting_client.describe_client(state.get("client_id"))
         response = make_response(
             render_template(
                 "login/logged_out.html",
-                return_url=return_to or (asker.restart_url if asker else None),
+                return_url=return_to or (client.restart_url if client else None),
                 goes_on=bool(return_to),
-                client_name=asker.name if asker else None,
+                client_name=client.name if client else None,
                 frames=frames,
             )
         )
-    guard.forget(response)
+    guard.delete_session_cookie(response)
     return response
 
 

@@ -10,7 +10,7 @@ from idp.extensions import Slot
 
 
 @dataclass(frozen=True)
-class Asker:
+class WaitingClient:
     """Who waits for a login, as the pages name it; `restart_url` begins a new login there.
 
     `terms` holds, by login method, what it demands of that method's logins, in the method's own type.
@@ -21,19 +21,19 @@ class Asker:
     terms: Mapping[str, Any] = field(default_factory=dict)
 
 
-DESCRIBE_CLIENT: Slot[Callable[[str, str], Asker | None]] = Slot("describe_client")
+DESCRIBE_CLIENT: Slot[Callable[[str, str], WaitingClient | None]] = Slot("describe_client")
 
 
-class AskerGone(IdpError):
+class ClientGone(IdpError):
     code = "unknown_client"
     status = 400
 
 
-def describe_asker(client_id: str | None) -> Asker | None:
-    """Who waits, by the describer that `create_app` put in; raises `AskerGone` for a removed client."""
+def describe_client(client_id: str | None) -> WaitingClient | None:
+    """Who waits, by the describer that `create_app` put in; raises `ClientGone` for a removed client."""
     if client_id is None:
         return None
-    asker = DESCRIBE_CLIENT.current()(client_id, i18n.current_language())
-    if asker is None:
-        raise AskerGone(f"client {client_id!r} is no longer in the clients file")
-    return asker
+    client = DESCRIBE_CLIENT.current()(client_id, i18n.current_language())
+    if client is None:
+        raise ClientGone(f"client {client_id!r} is no longer in the clients file")
+    return client

@@ -149,7 +149,7 @@ def _redirect_with_code(
     try:
         code = codes.issue_code(auth_request, live, interaction=interaction, now=utcnow())
     except codes.SessionOver:
-        guard.session_has_ended()
+        guard.treat_as_logged_out()
         return _proceed(auth_request, interaction=interaction)  # this time without a session
     if code is None:
         return journey.over_page(interactions.InteractionOver("answered", auth_request.client.client_id))

@@ -45,7 +45,7 @@ def end_session() -> BaseResponse:
             client_id=logout_request.client and logout_request.client.client_id,
             entry=logout_request.entry,
         )
-    if request.method == "POST" and guard.handle() is None:
+    if request.method == "POST" and guard.session_cookie() is None:
         # A POST from another site comes without our SameSite cookies; the redirected GET has them.
         return redirect(
             url_for("oidc.end_posted", request=_serializer().dumps(logout_request.to_json())), 303
@@ -61,7 +61,7 @@ def end_posted() -> BaseResponse:
     except BadData:
         return redirect(url_for("login.logout"), 303)
     logout_request = LogoutRequest.from_json(stored, provider().clients.get)
-    if guard.handle() is None and logout_request.session_id is not None:
+    if guard.session_cookie() is None and logout_request.session_id is not None:
         # No cookie here either: the hint alone names the session.
         sessions.end(logout_request.session_id, now=utcnow(), reason=LOGGED_OUT)
         i18n.prefer(logout_request.ui_locales)
@@ -84,7 +84,7 @@ def _logout_state(logout_request: LogoutRequest) -> dict[str, Any]:
 def _end_or_ask(logout_request: LogoutRequest) -> BaseResponse:
     state = _logout_state(logout_request)
     i18n.prefer(logout_request.ui_locales)
-    live, handle = guard.current_session(), guard.handle()
+    live, handle = guard.current_session(), guard.session_cookie()
     if live is not None and _names_the_person_of(logout_request, live):
         sessions.end(live.id, now=utcnow(), reason=LOGGED_OUT)
         return logged_out(state, ended=live.id)
@@ -92,7 +92,7 @@ def _end_or_ask(logout_request: LogoutRequest) -> BaseResponse:
         live is None
         and handle is not None
         and logout_request.session_id is not None
-        and sessions.end_held(logout_request.session_id, handle, now=utcnow(), reason=LOGGED_OUT)
+        and sessions.end_with_cookie(logout_request.session_id, handle, now=utcnow(), reason=LOGGED_OUT)
     ):
         # The session had run out while the app went on: the other apps have yet to hear that it is over.
         return logged_out(state, ended=logout_request.session_id)

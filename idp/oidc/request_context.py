@@ -35,7 +35,7 @@ def _read_hint(token: str, client: Client) -> Hint:
     if found.get("iss") != provider().issuer or found.get("aud") != client.client_id:
         raise ValueError("another issuer or audience")
     subject = str(found["sub"])
-    user_id = UUID(subject) if UUID_TEXT.fullmatch(subject) else sessions.person_of(str(found["sid"]))
+    user_id = UUID(subject) if UUID_TEXT.fullmatch(subject) else sessions.user_of_session(str(found["sid"]))
     return Hint(subject, user_id, active=user_id is None or people.find_person(user_id) is not None)
 
 

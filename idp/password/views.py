@@ -36,7 +36,7 @@ def login(waiting: Waiting) -> Response:
         return redirect(url_for("login.choose", uid=waiting.uid), 303)
     form = LoginForm()
     if request.method != "POST":
-        journey.take_to(waiting, service.METHOD)
+        journey.leave_other_methods(waiting, service.METHOD)
         form.email.data = waiting.login_hint
         return _page(waiting, form)
     email, password = (form.email.data or "")[:MAX_TYPED], form.password.data or ""
