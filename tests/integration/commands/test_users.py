@@ -11,11 +11,11 @@ from flask import Flask
 
 from idp import audit
 from idp.account import email_change
-from idp.account.email_change import Person
 from idp.clock import utcnow
 from idp.crypto import PersonalNumberKeys
 from idp.db import db
 from idp.extensions import SETTINGS
+from idp.mail import Recipient
 from idp.users import bankid_links
 from idp.users.models import User
 from idp.users.personal_number import PersonalNumber
@@ -171,9 +171,9 @@ def test_an_address_that_waits_for_its_link_is_shown(app: Flask, run: Run, compa
     said(run(*ANNA))
     user_id = user_of(app).id
     with app.app_context():
-        person = Person(user_id, "anna@example.se", "Anna", "sv")
+        owner = Recipient("anna@example.se", "Anna", "sv")
         given = SETTINGS.of(app)
-        email_change.ask(person, "ny@example.se", address=None, settings=given, now=utcnow())
+        email_change.ask(user_id, owner, "ny@example.se", address=None, settings=given, now=utcnow())
         db.session.commit()
     shown = json.loads(said(run("users", "show", "anna@example.se", "--json")))
     assert (shown["email"], shown["email_pending"]) == ("anna@example.se", "ny@example.se")
