@@ -147,7 +147,7 @@ def record_of_each(
         db.session.execute(sa.insert(AuditRow), [{**alike, "user_id": user_id} for user_id in user_ids])
 
 
-class Wanted(TypedDict, total=False):
+class AuditFilter(TypedDict, total=False):
     """The filters of a query; those left out let every row through. `until` is the first moment after."""
 
     event: str | None
@@ -156,17 +156,17 @@ class Wanted(TypedDict, total=False):
     until: datetime | None
 
 
-def newest(limit: int, **wanted: Unpack[Wanted]) -> list[AuditRow]:
+def newest(limit: int, **filters: Unpack[AuditFilter]) -> list[AuditRow]:
     """The `limit` newest rows, newest first."""
-    return list(db.session.scalars(_rows(**wanted).order_by(AuditRow.id.desc()).limit(limit)))
+    return list(db.session.scalars(_rows(**filters).order_by(AuditRow.id.desc()).limit(limit)))
 
 
-def export(**wanted: Unpack[Wanted]) -> Iterator[AuditRow]:
+def export(**filters: Unpack[AuditFilter]) -> Iterator[AuditRow]:
     """Every row that is wanted, oldest first, read some at a time however many there are.
 
     Rows are numbered before they are committed: one that is being written at this moment may be missed.
     """
-    query = _rows(**wanted).order_by(AuditRow.id).limit(EXPORT_BATCH)
+    query = _rows(**filters).order_by(AuditRow.id).limit(EXPORT_BATCH)
     rows = list(db.session.scalars(query))
     while rows:
         yield from rows
@@ -175,14 +175,14 @@ def export(**wanted: Unpack[Wanted]) -> Iterator[AuditRow]:
         rows = list(db.session.scalars(query.where(AuditRow.id > last)))
 
 
-def _rows(**wanted: Unpack[Wanted]) -> sa.Select[AuditRow]:
+def _rows(**filters: Unpack[AuditFilter]) -> sa.Select[AuditRow]:
     query = sa.select(AuditRow)
-    if event := wanted.get("event"):
+    if event := filters.get("event"):
         query = query.where(AuditRow.event == event)
-    if user_id := wanted.get("user_id"):
+    if user_id := filters.get("user_id"):
         query = query.where(AuditRow.user_id == user_id)
-    if since := wanted.get("since"):
+    if since := filters.get("since"):
         query = query.where(AuditRow.at >= since)
-    if until := wanted.get("until"):
+    if until := filters.get("until"):
         query = query.where(AuditRow.at < until)
     return query

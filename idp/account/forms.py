@@ -19,7 +19,7 @@ from wtforms import (
 )
 
 from idp import shown_form
-from idp.account.service import Details, Keep, Wanted
+from idp.account.service import AccountChanges, AccountDetails, Keep
 from idp.i18n import LANGUAGES, gettext, lazy_gettext
 from idp.password.forms import NewPasswordForm
 from idp.users import phone
@@ -57,7 +57,7 @@ class AccountForm(ProfileFields, NewPasswordForm):
 
     def __init__(
         self,
-        before: Details,
+        before: AccountDetails,
         apps: Mapping[str, str],
         *,
         own_data: Sequence[str],
@@ -72,7 +72,7 @@ class AccountForm(ProfileFields, NewPasswordForm):
         self.today = today
         self.start_page.choices = start_pages(apps)
 
-    def wanted(self) -> Wanted:
+    def changes(self) -> AccountChanges:
         """What the form means, after it was found good."""
         email = checked_email(self.email.data or "")
         choices = Choices(
@@ -80,7 +80,7 @@ class AccountForm(ProfileFields, NewPasswordForm):
             start_page=self.start_page.data or None,
             notices=bool(self.notices.data),
         )
-        return Wanted(
+        return AccountChanges(
             profile=self.profile(choices),
             password=self.password.data or None,
             email=None if email == self.before.email else email,
@@ -157,7 +157,7 @@ def start_pages(apps: Mapping[str, str]) -> dict[str, str]:
     return {"": gettext("Välkomstsidan"), **apps}
 
 
-def stored_values(before: Details, apps: Mapping[str, str]) -> dict[str, Any]:
+def stored_values(before: AccountDetails, apps: Mapping[str, str]) -> dict[str, Any]:
     """The account's details as the form's fields show them."""
     profile, choices = before.profile, before.choices
     number = before.linked or before.stated

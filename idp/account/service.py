@@ -34,7 +34,7 @@ class Keep(Enum):
 
 
 @dataclass(frozen=True)
-class Details:
+class AccountDetails:
     """An account as its owner sees it. `pending_email` waits for its link to be followed."""
 
     user_id: UUID
@@ -50,7 +50,7 @@ class Details:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class AccountChanges:
     """What an account's owner has filled in. `password` and `email`: None keeps what there is."""
 
     profile: Profile
@@ -119,11 +119,11 @@ _DETAILS = (
 )
 
 
-def details(user_id: UUID, *, keys: PersonalNumberKeys | None, now: datetime) -> Details:
+def details(user_id: UUID, *, keys: PersonalNumberKeys | None, now: datetime) -> AccountDetails:
     """The account's details as they are now."""
     row = execute_alone(_DETAILS, {"user_id": user_id, "now": now}, _DetailsRow)[0]
     choices = Choices(locale=row.locale, start_page=row.start_page, notices=bool(row.notices))
-    return Details(
+    return AccountDetails(
         user_id=user_id,
         version=row.version,
         email=row.email,
@@ -137,14 +137,14 @@ def details(user_id: UUID, *, keys: PersonalNumberKeys | None, now: datetime) ->
     )
 
 
-def confirmation_failed(account: Details) -> bool:
+def confirmation_failed(account: AccountDetails) -> bool:
     """Whether the mail to the address that waits for its link was given up."""
     return account.pending_email is not None and outbox.failed(account.user_id, email_change.KIND)
 
 
 def save(
-    before: Details,
-    wanted: Wanted,
+    before: AccountDetails,
+    changes: AccountChanges,
     *,
     session_id: UUID,
     hasher: PasswordHasher,
@@ -154,24 +154,24 @@ def save(
     settings: Settings,
     now: datetime,
 ) -> str | None:
-    """Store what was filled in from `before`, whole or not at all; the session's new handle if it gets one.
+    """Store what was filled in from `before`, whole or not at all; the session's new cookie if it gets one.
 
-    The caller has checked everything, that the login is recent too where `wanted` needs it. A new password
+    The caller has checked everything, that the login is recent too where `changes` needs it. A new password
     ends the other sessions; a new address waits for its link. Raises `ChangedMeanwhile`, `TooManyTries` for
     wishes for new addresses, and `Busy`.
     """
-    owner = Recipient(before.email, wanted.profile.name, before.choices.locale)
-    new_hash = hasher.hash(wanted.password) if wanted.password is not None else None
+    owner = Recipient(before.email, changes.profile.name, before.choices.locale)
+    new_hash = hasher.hash(changes.password) if changes.password is not None else None
     accounts.hold(before.user_id, version=before.version)  # after the hash, which takes long
-    if wanted.email is not None:
-        email_change.count(before.user_id, wanted.email, limiter=limiter, now=now)
-    if wanted.profile != before.profile:
-        accounts.update_profile(before.user_id, wanted.profile, version=before.version, now=now)
-    if keys is not None and wanted.number is not Keep.AS_IT_IS:
-        bankid_links.state_number(before.user_id, wanted.number, keys=keys, now=now)
-    handle = None
+    if changes.email is not None:
+        email_change.count(before.user_id, changes.email, limiter=limiter, now=now)
+    if changes.profile != before.profile:
+        accounts.update_profile(before.user_id, changes.profile, version=before.version, now=now)
+    if keys is not None and changes.number is not Keep.AS_IT_IS:
+        bankid_links.state_number(before.user_id, changes.number, keys=keys, now=now)
+    cookie = None
     if new_hash is not None:
-        handle = _change_password(
+        cookie = _change_password(
             before.user_id,
             owner,
             new_hash,
@@ -180,10 +180,10 @@ def save(
             settings=settings,
             now=now,
         )
-    if wanted.email is not None:
-        email_change.ask(before.user_id, owner, wanted.email, address=address, settings=settings, now=now)
+    if changes.email is not None:
+        email_change.ask(before.user_id, owner, changes.email, address=address, settings=settings, now=now)
     db.session.commit()
-    return handle
+    return cookie
 
 
 def _change_password(
@@ -200,7 +200,7 @@ def _change_password(
         db.session.rollback()
         raise ChangedMeanwhile
     audit.record(audit.Event.PASSWORD_CHANGED, now=now, user_id=user_id, by="account page")
-    handle = sessions.end_others(user_id, keep=session_id, now=now, reason="password changed")
+    cookie = sessions.end_others(user_id, keep=session_id, now=now, reason="password changed")
     notice = password_mails.password_notice(
         owner,
         now=now,
@@ -209,4 +209,4 @@ def _change_password(
         one_is_left=True,
     )
     outbox.queue(notice, now=now, kind=NOTICE_KIND, user_id=user_id)
-    return handle
+    return cookie

@@ -9,7 +9,7 @@ from flask_wtf.csrf import generate_csrf
 
 from idp import prewritten
 from idp.account import forms
-from idp.account.service import Details
+from idp.account.service import AccountDetails
 from idp.prewritten import Hole
 
 TYPED = ("version", "email", "name", "title", "phone", "personal_number")
@@ -20,7 +20,7 @@ NOTHING_HAPPENED = {
 
 
 def write(
-    before: Details,
+    before: AccountDetails,
     apps: Mapping[str, str],
     *,
     has_number: bool,

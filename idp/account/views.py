@@ -10,9 +10,9 @@ from werkzeug.datastructures import MultiDict
 from werkzeug.wrappers import Response
 
 from idp import i18n
-from idp.account import activity, forms, kept, linking, service, start_page, stored_page
+from idp.account import activity, forms, linking, sealed_form, service, start_page, stored_page
 from idp.account.forms import AccountForm
-from idp.account.service import Details
+from idp.account.service import AccountDetails
 from idp.bankid import order_page
 from idp.clock import utcnow
 from idp.crypto import NUMBER_KEYS, CannotOpen
@@ -69,19 +69,19 @@ def _save(live: LiveSession) -> Response:
         return _conflict(live, before)
     if not form.validate():
         return _page(live, before, form, status=400)
-    wanted = form.wanted()
+    changes = form.changes()
     first = guard.login_for(
         live,
-        *wanted.credential_changes,
+        *changes.credential_changes,
         return_endpoint="account.resume",
         page_state=_filled_in(before.user_id),
     )
     if first is not None:
         return first
     try:
-        handle = service.save(
+        cookie = service.save(
             before,
-            wanted,
+            changes,
             session_id=live.id,
             hasher=HASHER.current(),
             limiter=LIMITER.current(),
@@ -104,11 +104,11 @@ def _save(live: LiveSession) -> Response:
     _close(form.resume.data or "")
     session["account_saved"] = True
     response = redirect(url_for("account.index"), 303)
-    if handle is not None:
-        guard.set_session_cookie(response, handle)
+    if cookie is not None:
+        guard.set_session_cookie(response, cookie)
     # Whatever language was chosen for this browser before.
-    if wanted.profile.choices and wanted.profile.choices.locale != i18n.current_language():
-        i18n.choose(response, wanted.profile.choices.locale, secure=current_settings().is_https)
+    if changes.profile.choices and changes.profile.choices.locale != i18n.current_language():
+        i18n.choose(response, changes.profile.choices.locale, secure=current_settings().is_https)
     return response
 
 
@@ -129,7 +129,7 @@ def resume(uid: str) -> Response:
     before = _details(live)
     secret_key = current_settings().secret_key
     try:
-        typed = kept.unseal(interaction.request, user_id=before.user_id, secret_key=secret_key)
+        typed = sealed_form.unseal(interaction.request, user_id=before.user_id, secret_key=secret_key)
     except CannotOpen:
         return redirect(url_for("account.index"), 303)
     form = _form(live, before, typed)
@@ -167,7 +167,7 @@ def home() -> Response:
     return redirect(url_for("account.index"), 303)
 
 
-def _conflict(live: LiveSession, before: Details) -> Response:
+def _conflict(live: LiveSession, before: AccountDetails) -> Response:
     """What was typed once more, and beside it what has been stored meanwhile."""
     form = _form(live, before, request.form)
     form.go_on_from_stored()
@@ -178,7 +178,7 @@ def _conflict(live: LiveSession, before: Details) -> Response:
 
 def _page(
     live: LiveSession,
-    before: Details,
+    before: AccountDetails,
     form: AccountForm | SimpleNamespace,
     *,
     saved: bool = False,
@@ -220,7 +220,7 @@ def _apps(live: LiveSession) -> dict[str, str]:
     return {client_id: client.name(language) for client_id, client in apps.items()}
 
 
-def _form(live: LiveSession, before: Details, typed: MultiDict[str, str]) -> AccountForm:
+def _form(live: LiveSession, before: AccountDetails, typed: MultiDict[str, str]) -> AccountForm:
     """The form with what was typed."""
     form = AccountForm(
         before,
@@ -236,11 +236,11 @@ def _form(live: LiveSession, before: Details, typed: MultiDict[str, str]) -> Acc
 
 def _filled_in(user_id: UUID) -> dict[str, Any]:
     """The form as it was sent, for nobody else to read."""
-    return kept.seal(request.form, user_id=user_id, secret_key=current_settings().secret_key)
+    return sealed_form.seal(request.form, user_id=user_id, secret_key=current_settings().secret_key)
 
 
 def _close(uid: str) -> None:
-    """Let the form that an interaction has kept not be shown again: it is saved."""
+    """Close the interaction that keeps a form that has been saved."""
     if "\0" in uid:
         return  # PostgreSQL refuses to look for a NUL
     try:
@@ -251,5 +251,5 @@ def _close(uid: str) -> None:
         interactions.close(uid, now=utcnow())
 
 
-def _details(live: LiveSession) -> Details:
+def _details(live: LiveSession) -> AccountDetails:
     return service.details(live.event.user_id, keys=NUMBER_KEYS.find(), now=utcnow())

@@ -9,7 +9,7 @@ from werkzeug.datastructures import MultiDict
 from wtforms import EmailField, SelectField, StringField, TelField
 from wtforms.fields.choices import SelectChoice
 
-from idp.admin.service import Details
+from idp.admin.service import UserDetails
 from idp.i18n import LANGUAGES, lazy_gettext
 from idp.users import phone
 from idp.users.fields import checked_email
@@ -48,9 +48,9 @@ class UserForm(ProfileFields, FlaskForm):
         if is_own:
             del self.role
 
-    def details(self) -> Details:
+    def details(self) -> UserDetails:
         """What the form means, after it was found good."""
-        return Details(
+        return UserDetails(
             profile=self.profile(),
             locale=self.locale.data,
             email=checked_email(self.email.data or "") if "email" in self else None,

@@ -30,7 +30,7 @@ SORTS: Mapping[str, tuple[sa.ColumnElement[Any], ...]] = {
 
 
 @dataclass(frozen=True)
-class Wanted:
+class UserSearch:
     """What somebody wants to see: users with all words of `query`, in an order, from a page (from 1) on."""
 
     query: str = ""
@@ -39,7 +39,7 @@ class Wanted:
     page: int = 1
 
     @classmethod
-    def parse(cls, query: str, sort: str, order: str, page: str) -> "Wanted":
+    def parse(cls, query: str, sort: str, order: str, page: str) -> "UserSearch":
         """What a URL says; whatever makes no sense counts as not said."""
         shown = "".join(" " if unicodedata.category(one) in ("Cc", "Cs") else one for one in query)
         return cls(
@@ -51,7 +51,7 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class Entry:
+class ListedUser:
     """One user in the list. `last_login_at` is None for who has not logged in for long, or never."""
 
     id: UUID
@@ -68,26 +68,26 @@ class Entry:
 class Listing:
     """One page of those found. `page` is the page wanted, or the last one there is."""
 
-    entries: list[Entry]
+    users: list[ListedUser]
     hits: int
     page: int
     pages: int
 
 
-def find(company_id: UUID, wanted: Wanted) -> Listing:
-    """The users of the company that are wanted."""
-    words = wanted.query.split()[:MAX_WORDS]
+def find(company_id: UUID, search: UserSearch) -> Listing:
+    """The page of the company's users that the search asks for."""
+    words = search.query.split()[:MAX_WORDS]
     asked: dict[str, Any] = {"company_id": company_id}
     for number, word in enumerate(words):
         asked |= {f"name_{number}": _escaped(sort_key(word)), f"email_{number}": _escaped(email_key(word))}
     hits = execute_alone(_count(len(words)), asked, _Hits)[0].number
     pages = max(-(-hits // PAGE_SIZE), 1)
-    page = min(wanted.page, pages)
+    page = min(search.page, pages)
     begins, ends = (page - 1) * PAGE_SIZE, min(page * PAGE_SIZE, hits)
     # Of a page in the second half it is shorter to come from the end.
     backwards = begins > hits - ends
-    statement = _page(wanted.sort, wanted.descending != backwards, len(words))
-    rows = execute_alone(statement, {**asked, "skipped": hits - ends if backwards else begins}, Entry)
+    statement = _page(search.sort, search.descending != backwards, len(words))
+    rows = execute_alone(statement, {**asked, "skipped": hits - ends if backwards else begins}, ListedUser)
     if backwards:
         rows = rows[::-1][begins - ends :]
     return Listing([_without_never(row) for row in rows], hits, page, pages)
@@ -97,8 +97,8 @@ class _Hits(NamedTuple):
     number: int
 
 
-def _without_never(entry: Entry) -> Entry:
-    return replace(entry, last_login_at=None) if entry.last_login_at == NEVER else entry
+def _without_never(user: ListedUser) -> ListedUser:
+    return replace(user, last_login_at=None) if user.last_login_at == NEVER else user
 
 
 def _escaped(key: str) -> str:

@@ -45,7 +45,7 @@ class Administrator:
 
 
 @dataclass(frozen=True)
-class Details:
+class UserDetails:
     """A user as an administrator fills them in. `email` and `role` None: as they are."""
 
     profile: Profile
@@ -110,7 +110,7 @@ def company_of_address(email: str) -> UUID | None:
     return found.company_id if found else None
 
 
-def create(admin: Administrator, details: Details, *, settings: Settings, now: datetime) -> UUID:
+def create(admin: Administrator, details: UserDetails, *, settings: Settings, now: datetime) -> UUID:
     """The id of a new user of the company, who is mailed a welcome.
 
     Raises `BadInput`, `AddressTaken` when the address is an account's, and `NotFound` as all of these do.
@@ -131,7 +131,7 @@ def create(admin: Administrator, details: Details, *, settings: Settings, now: d
 def update(
     admin: Administrator,
     user_id: UUID,
-    details: Details,
+    details: UserDetails,
     *,
     version: int,
     settings: Settings,
@@ -194,10 +194,10 @@ def unlink_bankid(admin: Administrator, user_id: UUID, *, settings: Settings, no
 
 def send_welcome(admin: Administrator, user_id: UUID, *, settings: Settings, now: datetime) -> None:
     """Mail an active colleague the welcome again. Raises `NotFound`."""
-    wanted = colleague(admin, user_id)
-    if not wanted.is_active:
+    target = colleague(admin, user_id)
+    if not target.is_active:
         raise NotFound("a disabled user gets no welcome mail")
-    accounts.send_welcome(wanted, settings=settings, now=now, by=admin.id)
+    accounts.send_welcome(target, settings=settings, now=now, by=admin.id)
 
 
 def _take_turn(admin: Administrator) -> None:

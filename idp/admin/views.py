@@ -15,8 +15,8 @@ from werkzeug.wrappers import Response
 from idp import i18n
 from idp.admin import listing, service
 from idp.admin.forms import ROLES, UserForm
-from idp.admin.listing import Wanted
-from idp.admin.service import Administrator, Details
+from idp.admin.listing import UserSearch
+from idp.admin.service import Administrator, UserDetails
 from idp.clock import utcnow
 from idp.crypto import NUMBER_KEYS
 from idp.errors import NotFound, TooManyTries
@@ -31,7 +31,7 @@ from idp.users.models import Role, User
 
 P = ParamSpec("P")
 blueprint = Blueprint("admin", __name__)
-KEPT_FORMS = ("admin.new", "admin.edit")
+RESUMABLE_FORMS = ("admin.new", "admin.edit")
 
 # What a page says of what was done just before, by its name in the browser's cookie.
 NOTES: dict[str, LazyString] = {
@@ -78,19 +78,19 @@ def start() -> Response:
 def index(visit: Visit) -> Response:
     """The company's users, as many as a page holds."""
     asked = request.args
-    wanted = Wanted.parse(
+    search = UserSearch.parse(
         asked.get("q", ""), asked.get("sort", ""), asked.get("order", ""), asked.get("page", "")
     )
-    found = listing.find(visit.admin.company_id, wanted)
+    found = listing.find(visit.admin.company_id, search)
     page = render_template(
         "admin/index.html",
         company=visit.admin.company,
-        wanted=wanted,
+        search=search,
         found=found,
-        entries=[(entry, _day(entry.last_login_at)) for entry in found.entries],
+        users=[(user, _day(user.last_login_at)) for user in found.users],
         own_id=visit.admin.id,
-        columns=_columns(wanted),
-        page_url=lambda number: _list_url(wanted, page=number),
+        columns=_columns(search),
+        page_url=lambda number: _list_url(search, page=number),
         note=_note(),
     )
     return make_response(page)
@@ -222,26 +222,26 @@ def resume(uid: str) -> Response:
     live = guard.current_session()
     if live is None or not interactions.waiting(interaction).requirement.satisfied_by(live.event):
         return redirect(url_for("login.choose", uid=uid), 303)
-    kept = interaction.request
-    if "path" in kept:
-        return redirect(kept["path"], 303)
+    page_state = interaction.request
+    if "path" in page_state:
+        return redirect(page_state["path"], 303)
     visit = _visit(live)
-    typed = MultiDict[str, str](kept["typed"])
-    if "user" not in kept:
+    typed = MultiDict[str, str](page_state["typed"])
+    if "user" not in page_state:
         return _new_page(UserForm(None, typed=typed), resumed=True)
-    before = service.user(visit.admin, UUID(kept["user"]))
+    before = service.user(visit.admin, UUID(page_state["user"]))
     return _user_page(visit, before, _form(visit, before, typed), resumed=True)
 
 
 def _log_in_to_go_on() -> Response:
     """Keep a filled-in form for whoever's login has ended meanwhile. Raises `SessionNeeded` for the rest."""
     person = guard.user_of_ended_session()
-    if person is None or request.endpoint not in KEPT_FORMS:
+    if person is None or request.endpoint not in RESUMABLE_FORMS:
         raise guard.session_needed()
-    kept: dict[str, Any] = {"typed": UserForm(None, typed=request.form).typed_values()}
+    page_state: dict[str, Any] = {"typed": UserForm(None, typed=request.form).typed_values()}
     if request.view_args:
-        kept["user"] = str(request.view_args["user_id"])
-    return guard.log_in_as(person, return_endpoint="admin.resume", page_state=kept)
+        page_state["user"] = str(request.view_args["user_id"])
+    return guard.log_in_as(person, return_endpoint="admin.resume", page_state=page_state)
 
 
 def _visit(live: LiveSession) -> Visit:
@@ -252,11 +252,11 @@ def _visit(live: LiveSession) -> Visit:
     return Visit(live, admin)
 
 
-def _log_in_again(visit: Visit, kept: dict[str, Any]) -> Response:
-    return guard.log_in_again(visit.live, return_endpoint="admin.resume", page_state=kept)
+def _log_in_again(visit: Visit, page_state: dict[str, Any]) -> Response:
+    return guard.log_in_again(visit.live, return_endpoint="admin.resume", page_state=page_state)
 
 
-def _changes_access(before: User, details: Details) -> bool:
+def _changes_access(before: User, details: UserDetails) -> bool:
     """Whether it concerns how somebody logs in or what they may do."""
     return (details.email or before.email) != before.email or (
         details.role is not None and details.role.value != before.role
@@ -301,19 +301,19 @@ def _day(at: datetime | None) -> str:
     return at.astimezone(i18n.SWEDISH_TIME).date().isoformat() if at else ""
 
 
-def _list_url(wanted: Wanted, *, page: int = 1, sort: str | None = None, descending: bool = False) -> str:
+def _list_url(search: UserSearch, *, page: int = 1, sort: str | None = None, descending: bool = False) -> str:
     """The list's address; what is as it is anyway stays out of it."""
-    by, down = (wanted.sort, wanted.descending) if sort is None else (sort, descending)
+    by, down = (search.sort, search.descending) if sort is None else (sort, descending)
     return url_for(
         "admin.index",
-        q=wanted.query or None,
+        q=search.query or None,
         sort=by if by != "name" else None,
         order="desc" if down else None,
         page=page if page > 1 else None,
     )
 
 
-def _columns(wanted: Wanted) -> list[dict[str, Any]]:
+def _columns(search: UserSearch) -> list[dict[str, Any]]:
     """The list's columns: choosing the one it is sorted by turns the order round."""
     labels = {
         "name": gettext("Namn"),
@@ -326,12 +326,12 @@ def _columns(wanted: Wanted) -> list[dict[str, Any]]:
             "name": name,
             "label": label,
             "url": _list_url(
-                wanted,
+                search,
                 sort=name,
                 # Newest first is what somebody wants who sorts by time.
-                descending=not wanted.descending if name == wanted.sort else name == "login",
+                descending=not search.descending if name == search.sort else name == "login",
             ),
-            "order": ("descending" if wanted.descending else "ascending") if name == wanted.sort else None,
+            "order": ("descending" if search.descending else "ascending") if name == search.sort else None,
         }
         for name, label in labels.items()
     ]

@@ -11,7 +11,7 @@ from typing import Any, TextIO
 import click
 
 from idp import audit
-from idp.audit import AuditRow, Wanted
+from idp.audit import AuditFilter, AuditRow
 from idp.commands.base import existing_user, json_option, show, with_database
 from idp.config import Settings
 
@@ -46,7 +46,7 @@ class LastMoment(Moment):
         return moment + timedelta(days=1)
 
 
-def wanted_options(function: Callable[..., None]) -> Callable[..., None]:
+def filter_options(function: Callable[..., None]) -> Callable[..., None]:
     """The options by which rows are chosen."""
     options = (
         click.option("--event", type=click.Choice([event.value for event in audit.Event])),
@@ -68,7 +68,7 @@ def audit_group() -> None:
 
 @audit_group.command("list")
 @click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 10000))
-@wanted_options
+@filter_options
 @json_option
 @with_database
 def list_audit(  # noqa: PLR0917 - click hands its options over by name
@@ -81,7 +81,7 @@ def list_audit(  # noqa: PLR0917 - click hands its options over by name
     as_json: bool,
 ) -> None:
     """List the newest events, newest first."""
-    rows = [_facts(row) for row in audit.newest(limit, **_wanted(event, email, since, until))]
+    rows = [_facts(row) for row in audit.newest(limit, **_filters(event, email, since, until))]
     if not as_json:
         rows = [{**row, "detail": json.dumps(row["detail"], ensure_ascii=False)} for row in rows]
     show(rows, as_json=as_json, empty="no events")
@@ -93,7 +93,7 @@ def list_audit(  # noqa: PLR0917 - click hands its options over by name
     type=click.Path(dir_okay=False, path_type=Path),
     help="A new file, instead of standard output.",
 )
-@wanted_options
+@filter_options
 @with_database
 def export_audit(
     _settings: Settings,
@@ -104,19 +104,19 @@ def export_audit(
     until: datetime | None,
 ) -> None:
     """Write every event, oldest first, one JSON object per line."""
-    wanted = _wanted(event, email, since, until)
+    filters = _filters(event, email, since, until)
     if output is None:
-        _write(wanted, sys.stdout)
+        _write(filters, sys.stdout)
         return
     descriptor = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with open(descriptor, "w", encoding="utf-8") as file:
-        number = _write(wanted, file)
+        number = _write(filters, file)
     click.echo(f"{number} events in {output}")
 
 
-def _write(wanted: Wanted, file: TextIO) -> int:
+def _write(filters: AuditFilter, file: TextIO) -> int:
     number = 0
-    for row in audit.export(**wanted):
+    for row in audit.export(**filters):
         file.write(json.dumps(_facts(row), ensure_ascii=False, default=_in_json) + "\n")
         number += 1
     return number
@@ -126,9 +126,11 @@ def _in_json(value: object) -> str:
     return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
-def _wanted(event: str | None, email: str | None, since: datetime | None, until: datetime | None) -> Wanted:
+def _filters(
+    event: str | None, email: str | None, since: datetime | None, until: datetime | None
+) -> AuditFilter:
     user_id = existing_user(email).id if email is not None else None
-    return Wanted(event=event, user_id=user_id, since=since, until=until)
+    return AuditFilter(event=event, user_id=user_id, since=since, until=until)
 
 
 def _facts(row: AuditRow) -> dict[str, Any]:

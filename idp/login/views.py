@@ -40,12 +40,12 @@ def choose(waiting: Waiting) -> BaseResponse:
 @blueprint.get("/login/taken-over")
 def taken_over() -> BaseResponse:
     """Load what ends the logins of whoever was here before, and go on (Front-Channel Logout 1.0 §3)."""
-    kept = session.pop("taken_over", None)
-    if kept is None:
+    takeover = session.pop("taken_over", None)
+    if takeover is None:
         return redirect(url_for("login.direct"), 303)
-    frames = guard.logout_frames(UUID(kept["session"]))
+    frames = guard.logout_frames(UUID(takeover["session"]))
     allow_frames(frames)
-    return make_response(render_template("login/taken_over.html", frames=frames, url=kept["url"]))
+    return make_response(render_template("login/taken_over.html", frames=frames, url=takeover["url"]))
 
 
 @blueprint.route("/logout", methods=["GET", "POST"])

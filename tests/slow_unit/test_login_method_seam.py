@@ -34,7 +34,7 @@ IMPORTERS = {
 """Modules outside a method's own folder that import it, and what for."""
 
 NAMERS = {
-    "account/kept.py": "a form's field `password`",
+    "account/sealed_form.py": "a form's field `password`",
     "account/linking.py": "the section about the linked BankID",
     "account/stored_page.py": "the section about the linked BankID",
     "commands/users.py": "what an account has: a password, a BankID",

@@ -7,7 +7,7 @@ import pytest
 from flask import Flask
 
 from idp.admin import service
-from idp.admin.service import Details
+from idp.admin.service import UserDetails
 from idp.clock import utcnow
 from idp.config import Settings
 from idp.db import db
@@ -36,7 +36,7 @@ def test_two_administrators_demoting_each_other_leave_one(
                 db.session.rollback()
                 start.wait()
                 assert who is not None
-                details = Details(Profile("Namn", None, None), "sv", role=Role.USER)
+                details = UserDetails(Profile("Namn", None, None), "sv", role=Role.USER)
                 try:
                     service.update(
                         who, UUID(target), details, version=version, settings=settings, now=utcnow()
@@ -67,7 +67,7 @@ def test_an_administrator_demoted_meanwhile_demotes_nobody(app: Flask, company: 
         assert berit is not None
         assert cesar is not None
         settings = SETTINGS.of(app)
-        details = Details(Profile("Namn", None, None), "sv", role=Role.USER)
+        details = UserDetails(Profile("Namn", None, None), "sv", role=Role.USER)
         service.update(berit, cesar.id, details, version=0, settings=settings, now=utcnow())
         for attempt in (
             lambda: service.update(cesar, berit.id, details, version=0, settings=settings, now=utcnow()),

@@ -11,7 +11,7 @@ from flask import Flask
 from werkzeug.test import TestResponse
 
 from idp.admin import listing
-from idp.admin.listing import PAGE_SIZE, Wanted
+from idp.admin.listing import PAGE_SIZE, UserSearch
 from idp.clock import utcnow
 from idp.db import db
 from idp.users import accounts
@@ -181,10 +181,10 @@ def test_the_pages_of_a_crowd_hold_each_user_once_in_order(
     company_id = crowd[0]["company_id"]
     with app.app_context():
         pages = [
-            listing.find(company_id, Wanted(sort=sort, descending=descending, page=page))
+            listing.find(company_id, UserSearch(sort=sort, descending=descending, page=page))
             for page in range(1, -(-len(crowd) // PAGE_SIZE) + 1)
         ]
-    entries = [entry for page in pages for entry in page.entries]
+    entries = [entry for page in pages for entry in page.users]
     assert [entry.id for entry in entries] == [row["id"] for row in expected]
     assert {(page.hits, page.pages) for page in pages} == {(len(crowd), len(pages))}
     logins = [entry.last_login_at or NEVER for entry in entries]
@@ -203,11 +203,11 @@ def test_a_search_in_a_crowd(app: Flask, crowd: list[dict[str, Any]]) -> None:
         matching = [row for row in crowd if all(word in text[row["id"]] for word in words)]
         expected = [row["id"] for row in sorted(matching, key=lambda row: (row["name_key"], row["id"]))]
         with app.app_context():
-            first = listing.find(company_id, Wanted(query=query))
-            last = listing.find(company_id, Wanted(query=query, page=999))
+            first = listing.find(company_id, UserSearch(query=query))
+            last = listing.find(company_id, UserSearch(query=query, page=999))
         assert first.hits == last.hits == len(expected)
-        assert [entry.id for entry in first.entries] == expected[:PAGE_SIZE]
-        assert [entry.id for entry in last.entries] == expected[(last.page - 1) * PAGE_SIZE :]
+        assert [entry.id for entry in first.users] == expected[:PAGE_SIZE]
+        assert [entry.id for entry in last.users] == expected[(last.page - 1) * PAGE_SIZE :]
 
 
 @pytest.mark.parametrize("sort", listing.SORTS)
