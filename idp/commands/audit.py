@@ -17,7 +17,7 @@ from idp.config import Settings
 
 
 class Moment(click.ParamType[datetime]):
-    """A date (its beginning, in UTC) or a time, in UTC unless it says which zone."""
+    """A date (its beginning, in UTC) or a time, in UTC unless it has a zone."""
 
     name = "time"
 

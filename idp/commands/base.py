@@ -1,4 +1,4 @@
-"""What every command stands on: settings, database, words for what goes wrong, tables."""
+"""The base of every command: settings, database, error messages, tables."""
 
 import json
 import os
@@ -27,13 +27,13 @@ PORT = click.IntRange(1, 65535)
 
 
 class Context:
-    """What every command can ask for: the settings of this environment, and an application on them."""
+    """The surroundings of every command: its environment and settings."""
 
     def __init__(self, env_file: Path | None) -> None:
         self.env_file = env_file
 
     def environ(self) -> dict[str, str]:
-        """The environment, with the env file's values where the environment itself says nothing."""
+        """The environment, with the env file's values for variables that it does not set."""
         values = dict(os.environ)
         if self.env_file is not None:
             for name, value in dotenv_values(self.env_file, interpolate=False).items():
@@ -45,14 +45,14 @@ class Context:
 
 
 def fail(*problems: str, status: int = 1) -> NoReturn:
-    """Say what is wrong on standard error, a line each, and end with the status."""
+    """Report each problem on a line of standard error, and end with the status."""
     for problem in problems:
         click.echo(f"error: {problem}", err=True)
     sys.exit(status)
 
 
 def command(function: Callable[Concatenate[Context, P], None]) -> Callable[P, None]:
-    """Give a command the context, and turn what it raises into words for operators."""
+    """Give a command the context, and report its errors in words for operators."""
 
     @click.pass_obj
     @wraps(function)

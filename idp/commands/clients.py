@@ -191,9 +191,9 @@ def schema() -> None:
 
 
 def _as_served(context: Context, *paths: Path) -> list[dict[str, Client]]:
-    """The clients of each file, compared with our signing keys and certificates as a server compares them.
+    """The clients of each file, checked against our signing keys and certificates as a server checks them.
 
-    A file may be looked at where there are no settings or no keys: a note says so.
+    Without settings or keys a file is checked by itself, and a note says so.
     """
     try:
         settings = context.settings()
@@ -209,7 +209,7 @@ def _as_served(context: Context, *paths: Path) -> list[dict[str, Client]]:
 
 
 def _secrets(client: Client) -> str:
-    """How many secrets, and when the next one ends: never their hashes."""
+    """The number of secrets, and the end of the next one: never their hashes."""
     ends = sorted(secret.not_after for secret in client.client_secrets if secret.not_after)
     coming = [end for end in ends if end > utcnow()]
     number = len(client.client_secrets)

@@ -69,7 +69,7 @@ def retire(context: Context, kid: str, force: bool) -> None:
 
 
 def _audit_key(settings: Settings, event: audit.Event, **detail: Any) -> None:
-    """Audit what was done to a key. Keys can be handled before there is a database; then it is only said."""
+    """Audit what was done to a key. Without a database, which keys do not need, a note is printed."""
     try:
         with database(settings):
             audit.record(event, now=utcnow(), **detail)

@@ -14,7 +14,7 @@ from idp.password.policy import MIN_LENGTH, Weakness, weakness
 from idp.users.fields import NOT_DECODED
 from idp.users.forms import check_email
 
-# Control characters and halves of others: no keyboard types them, nobody could log in with them.
+# Control characters and halves of others: keyboards do not type them, nobody could log in with them.
 NOT_TYPED = ("Cc", "Cs")
 
 WEAKNESS_TEXTS: Mapping[Weakness, LazyString] = {
@@ -28,14 +28,14 @@ WEAKNESS_TEXTS: Mapping[Weakness, LazyString] = {
 
 
 class LoginForm(FlaskForm):
-    """Address and password as typed. Nothing is checked here: all that is wrong is one answer."""
+    """Address and password as typed. Nothing is checked here: every mistake has the same answer."""
 
     email = EmailField(lazy_gettext("E-postadress"))
     password = PasswordField(lazy_gettext("Lösenord"))
 
 
 class ForgotForm(FlaskForm):
-    """Whose password is forgotten. Only what can be no address at all is refused."""
+    """The address of a forgotten password. Only a text that cannot be an address is refused."""
 
     email = EmailField(lazy_gettext("Epost"))
 
@@ -60,7 +60,7 @@ class NewPasswordForm(FlaskForm):
         self.own_data = own_data
 
     def validate_password(self, field: PasswordField) -> None:
-        """Raise `ValidationError` with what is wrong with the password."""
+        """Raise `ValidationError` with the password's weakness."""
         password = field.data or ""
         if not password:
             raise ValidationError(lazy_gettext("Skriv ett nytt lösenord."))

@@ -32,12 +32,12 @@ class Verdict:
 class PasswordHasher:
     """Makes and checks hashes, a few at a time.
 
-    Every check costs the same, whether the account exists or not and whatever its hash: one argon2id
-    and, as long as the database holds hashes of an older kind, one of that kind. `legacy_sample` gives
-    one such hash, or None.
+    Every check costs the same, for every hash and for an account that does not exist: one argon2id and,
+    as long as the database has hashes of an older kind, one of that kind. `legacy_sample` returns one
+    such hash, or None.
 
-    Hashes are made in threads of their own, as many as there are places: what the allocator keeps of an
-    argon2 buffer it keeps for each thread that ever made one.
+    Hashes are made in threads of their own, as many as there are places: the allocator keeps a part of an
+    argon2 buffer for each thread that ever made one.
     """
 
     def __init__(self, settings: PasswordSettings, legacy_sample: Callable[[], str | None]) -> None:
@@ -59,7 +59,7 @@ class PasswordHasher:
         return self._in_place(lambda: str(self._context.hash(normalized(password))))
 
     def identify(self, stored: str) -> str | None:
-        """The scheme of a stored hash, None if it is of no kind that can be checked, or cut off."""
+        """The scheme of a stored hash; None if it is cut off, or not of a kind that can be checked."""
         try:
             self._context.verify("any", stored)
         except ValueError:
@@ -98,7 +98,7 @@ class PasswordHasher:
         return self._verify(secret, stored) and acceptable
 
     def _verify(self, secret: str | bytes, stored: str) -> bool:
-        """False as well for a stored text that is no hash: such a row shuts out its owner, nobody else."""
+        """False as well for a stored text that is not a hash: such a row shuts out its owner, nobody else."""
         try:
             return bool(self._context.verify(secret, stored))
         except ValueError:

@@ -12,7 +12,7 @@ from idp.db import Base
 class ResetLink(Base):
     """An account's newest link; `user_id` is unique, so that it is the only one.
 
-    `email_key` is where it was mailed: a link to an address that the account has left is worth nothing.
+    `email_key` is the address it was mailed to: a link to an address that the account has left is worthless.
     """
 
     __tablename__ = "reset_links"

@@ -1,4 +1,4 @@
-"""Hashes that accounts bring from an older system: which can be checked here, without checking one."""
+"""Hashes from an older system: finds those that can be checked here, without checking one."""
 
 import re
 
@@ -10,7 +10,7 @@ from idp.users.models import MAX_PASSWORD_HASH
 _CONTEXT = CryptContext(schemes=["argon2", *OLDER_SCHEMES])
 KINDS = "bcrypt, argon2, or PBKDF2 as passlib or Django writes it"
 
-# A login waits for its hash: what takes much longer than a second is no password check but an attack.
+# A login waits for its hash: one that takes much longer than a second is an attack, not a password check.
 MAX_BCRYPT_COST = 16
 MAX_ARGON2_KIB = 1024 * 1024
 MAX_ARGON2_TIME = 64
@@ -37,7 +37,7 @@ _OTHERS = (
 
 
 class UnusableHash(ValueError):
-    """No password can be checked against the text. The message says why, and never repeats it."""
+    """No password can be checked against the text. The message gives the reason, and never repeats it."""
 
 
 def scheme_of(stored: str) -> str:
@@ -46,7 +46,7 @@ def scheme_of(stored: str) -> str:
         raise UnusableHash(f"is longer than {MAX_PASSWORD_HASH} characters")
     scheme: str | None = _CONTEXT.identify(stored)
     if scheme is None or stored.startswith("$2x$"):
-        raise UnusableHash(f"{_told(stored)}: use {KINDS}")
+        raise UnusableHash(f"{_explained(stored)}: use {KINDS}")
     try:
         read = _CONTEXT.handler(scheme).from_string(stored)
     except (ValueError, TypeError):
@@ -62,7 +62,7 @@ def scheme_of(stored: str) -> str:
     return scheme
 
 
-def _told(stored: str) -> str:
+def _explained(stored: str) -> str:
     for pattern, name in _OTHERS:
         if re.match(pattern, stored):
             return f"is of a kind ({name}) that cannot be checked"

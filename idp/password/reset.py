@@ -32,7 +32,7 @@ NOBODY = Recipient("nobody@example.com", "Nobody Nowhere", "sv")
 
 
 class LinkOver(Exception):
-    """The link opens nothing (any more): `reason` is `unknown`, `used` or `expired`."""
+    """The link cannot be used, or no longer: `reason` is `unknown`, `used` or `expired`."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -41,7 +41,7 @@ class LinkOver(Exception):
 
 @dataclass(frozen=True)
 class OpenLink:
-    """A link that may be used, with what its page and mail need of the account."""
+    """A link that may be used, with the details of the account for its page and mail."""
 
     token_hash: str
     user_id: UUID
@@ -50,7 +50,7 @@ class OpenLink:
 
     @property
     def own_data(self) -> tuple[str, ...]:
-        """What a password of this person should not be made of."""
+        """The words that a password of this person should not be made of."""
         return (self.recipient.email, self.recipient.name, self.company)
 
 
@@ -59,14 +59,14 @@ def ask(
 ) -> None:
     """Mail a new link to the active account with this address, which voids the one before.
 
-    Any address costs the same: link and mail are made for every one, written, and for an address that is
-    not an active account's taken back. Limits are silent; `account` stands for the address in them.
+    Every address costs the same: link and mail are made and written for each, and taken back for an address
+    that is not an active account's. Limits are silent; `account` stands for the address in them.
     """
     for name, key in (("reset_per_address", address), ("reset_per_account", account)):
         try:
             limiter.hit(name, key)
         except TooManyTries:
-            user = accounts.find_by_email(email)  # whose history it belongs in
+            user = accounts.find_by_email(email)  # for its history
             audit.record(
                 audit.Event.PASSWORD_RESET_LIMITED, now=now, user_id=user.id if user else None, limit=name
             )
@@ -94,7 +94,7 @@ def ask(
 
 
 def open_link(token: str, *, now: datetime) -> OpenLink:
-    """The account that a link is for; changes nothing, so mail scanners may look. Raises `LinkOver`."""
+    """The account that a link is for; changes nothing, so mail scanners may open it. Raises `LinkOver`."""
     if not TOKEN.fullmatch(token):
         raise LinkOver("unknown")
     token_hash = sha256_hex(token)

@@ -8,7 +8,7 @@ from idp.password.models import ResetLink
 from idp.retention import ExpiredRows
 
 KEEP_LINKS = timedelta(days=7)
-"""So long somebody who follows an old link is told that it was used, or came too late."""
+"""The time for which the page of an old link still reports that it was used, or has expired."""
 
 
 def _links(now: datetime) -> sa.ColumnElement[bool]:

@@ -22,7 +22,7 @@ LEGACY_LOOK_SECONDS = 60
 
 
 class LegacySample:
-    """Some stored hash of an older kind, None when there is none; looked up once a minute."""
+    """Some stored hash of an older kind, None when there is none; queried once a minute."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -54,7 +54,7 @@ def authenticate(
     Unknown address, wrong password, disabled account and account without a password cost the same and
     give the same. Raises `TooManyTries` before the costly work, and also after it when parallel tries
     have used the limit up meanwhile: a try takes its place in the counters before it is answered, the
-    right password one in its account's, so that no more tries than the limit ever learn anything.
+    right password one in its account's, so that no more tries than the limit are ever answered.
 
     `account` stands for the typed address in the counters; a browser that has logged in to that account
     before (`known_browser`, its own value) is counted by itself, so that guesses made elsewhere cannot
@@ -91,7 +91,7 @@ def _each(
         try:
             step(name, key)
         except TooManyTries:
-            user = accounts.find_by_email(email)  # whose history it belongs in
+            user = accounts.find_by_email(email)  # for its history
             audit.record(audit.Event.LOGIN_LIMITED, now=now, user_id=user.id if user else None, limit=name)
             db.session.commit()
             raise

@@ -69,7 +69,7 @@ def login(waiting: Waiting) -> Response:
 
 @blueprint.route("/password/reset", methods=["GET", "POST"])
 def forgot() -> Response:
-    """Ask whose password is forgotten; on POST have a link mailed. The answer tells nothing of accounts."""
+    """Ask for the address of a forgotten password; on POST have a link mailed. The answer never differs."""
     form = ForgotForm()
     uid = _waiting_uid()
     if request.method != "POST" or not form.validate():
@@ -103,7 +103,7 @@ def forgot_sent() -> Response:
 
 @blueprint.route("/password/reset/<token>", methods=["GET", "POST"])
 def choose(token: str) -> Response:
-    """Show the form of a mailed link, as often as anybody looks; only its POST uses the link up."""
+    """Show the form of a mailed link, any number of times; only its POST uses the link up."""
     try:
         response = _choose(token)
     except LinkOver as over:

@@ -27,7 +27,7 @@ password_set = _signals.signal("password-set")
 
 
 class AddressTaken(BadInput):
-    """The address belongs to an account already."""
+    """The address already belongs to an account."""
 
     def __init__(self, email: str) -> None:
         super().__init__(f"there is already a user with the address {email}")
@@ -35,12 +35,12 @@ class AddressTaken(BadInput):
 
 
 class ChangedMeanwhile(Exception):
-    """What was filled in is about an older version of the account; nothing was stored."""
+    """The form was filled in from an older version of the account; nothing was stored."""
 
 
 @dataclass(frozen=True)
 class Choices:
-    """What only the person decides. `start_page` is a client_id, None "Mina uppgifter"."""
+    """The choices of the person alone. `start_page` is a client_id, None "Mina uppgifter"."""
 
     locale: str
     start_page: str | None
@@ -59,7 +59,7 @@ class Profile:
 
 @dataclass(frozen=True)
 class NewUser:
-    """What is needed to add somebody; `password_hash` comes from `idp.password`."""
+    """The details of an account to add; `password_hash` comes from `idp.password`."""
 
     email: str
     name: str
@@ -76,7 +76,7 @@ def add(new: NewUser, *, now: datetime, welcome: Settings | None = None, by: UUI
     """A new account, which is mailed a welcome if `welcome` has the settings to write it by.
 
     `by` is the administrator who did it. Raises `BadInput` for bad fields, an unknown company or a taken
-    address, of which the last is `AddressTaken` if it is all.
+    address; `AddressTaken` if the address is the only problem.
     """
     problems: list[str] = []
     email = name = ""
@@ -137,10 +137,10 @@ def send_welcome(user: User, *, settings: Settings, now: datetime, by: UUID | No
 
 
 def find_by_email(email: str) -> User | None:
-    """The account with this address, whatever its case; company loaded."""
+    """The account with this address, in any case of letters; company loaded."""
     key = email_key(email)
     if not key.isprintable():
-        return None  # nobody's; and databases refuse to look for a NUL or half a character
+        return None  # nobody's; and databases refuse a NUL or half a character in a query
     query = sa.select(User).options(joinedload(User.company)).where(User.email_key == key)
     return db.session.scalar(query)
 
@@ -159,7 +159,7 @@ def list_all(*, company: str | None = None) -> list[User]:
 
 
 def disable(user_id: UUID, *, now: datetime, by: UUID | None = None) -> bool:
-    """Shut an account out at once: its sessions and tokens end too. False when it already was disabled.
+    """Disable an account at once: its sessions and tokens end too. False when it already was disabled.
 
     `by` is the administrator who did it.
     """
@@ -167,7 +167,7 @@ def disable(user_id: UUID, *, now: datetime, by: UUID | None = None) -> bool:
 
 
 def enable(user_id: UUID, *, now: datetime, by: UUID | None = None) -> bool:
-    """Let a disabled account in again. False when it was not disabled.
+    """Enable a disabled account. False when it was not disabled.
 
     `by` is the administrator who did it.
     """
@@ -188,8 +188,8 @@ def store_password_hash(user_id: UUID, old: str, new: str) -> bool:
 def hold(user_id: UUID, *, version: int) -> None:
     """Let nobody else change an account until the caller's transaction, which begins here, ends.
 
-    Raises `ChangedMeanwhile` when the account is not at `version` any more. The UPDATE that changes nothing
-    locks on every database, and begins SQLite's write transaction before anything is read.
+    Raises `ChangedMeanwhile` when the account is no longer at `version`. The UPDATE without a change locks
+    the row on every database, and begins SQLite's write transaction before anything is read.
     """
     db.session.rollback()
     statement = (
@@ -210,7 +210,7 @@ def update_profile(
     """Store the details that somebody filled in from `version` of the account. The caller commits.
 
     `by` is the administrator who did it, None the person. Raises `BadInput`, and `ChangedMeanwhile`, having
-    stored nothing, when the account is not at that version any more.
+    stored nothing, when the account is no longer at that version.
     """
     values: dict[str, Any] = {
         "name": checked_name(profile.name, "name"),
@@ -241,7 +241,7 @@ def set_email(user_id: UUID, email: str, *, instead_of: str, verified: bool, now
     """Give an active account another address. The caller commits, or rolls back when this raises.
 
     False, and nothing stored, when its address is not `instead_of` (a key) by now or it is disabled.
-    Raises `BadInput` for an address that is none or belongs to another account.
+    Raises `BadInput` for an address that is not valid or belongs to another account.
     """
     email = checked_email(email)
     statement = (

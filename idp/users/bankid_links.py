@@ -1,4 +1,4 @@
-"""Which BankID opens which accounts. Personal numbers are stored encrypted and found by a keyed hash."""
+"""The BankIDs linked to accounts. Personal numbers are stored encrypted and found by a keyed hash."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -57,10 +57,10 @@ def link(
     notice: Notice | None = None,
     keep_session: UUID | None = None,
 ) -> bool:
-    """Let the person with this number log in to the account, instead of whoever could before.
+    """Let the person with this number log in to the account, instead of the person linked before.
 
-    False, and nothing stored, when the account is disabled or gone. `notice` has the owner told; of sessions
-    that another BankID logged in, `bankid_taken_away` tells.
+    False, and nothing stored, when the account is disabled or gone. `notice` mails the owner; when another
+    BankID was linked before, `bankid_taken_away` is sent.
     """
     owner = _locked(user_id)
     if owner is None or not owner.is_active:
@@ -96,7 +96,7 @@ def unlink(
 ) -> bool:
     """Take the account's BankID away. False when there was none.
 
-    `notice` has the owner told; `by` is the administrator who did it. The sessions that the BankID logged in
+    `notice` mails the owner; `by` is the administrator who did it. The sessions that the BankID logged in
     end, except `keep_session`.
     """
     owner = _locked(user_id)
@@ -112,7 +112,7 @@ def unlink(
 
 
 def _locked(user_id: UUID) -> User | None:
-    """The account, which nobody else links or unlinks until this transaction ends."""
+    """The account, locked against other links and unlinks until this transaction ends."""
     return db.session.get(User, user_id, with_for_update=True, populate_existing=True)
 
 
@@ -139,13 +139,13 @@ def state(user_id: UUID, *, keys: PersonalNumberKeys) -> LinkState | None:
 
 
 def number_of(user_id: UUID, *, keys: PersonalNumberKeys) -> PersonalNumber | None:
-    """Whose BankID is linked to the account, as committed; None when none is."""
+    """The number of the account's linked BankID, as committed; None when none is linked."""
     rows = execute_alone(_LINK, {"user_id": user_id}, _LinkRow)
     return opened(rows[0].number_encrypted, user_id, keys=keys) if rows else None
 
 
 def stated_number(user_id: UUID, *, keys: PersonalNumberKeys) -> PersonalNumber | None:
-    """The number that the account's owner has typed and nothing has proven; None when there is none."""
+    """The number that the account's owner has typed, without proof; None when there is none."""
     sealed = db.session.scalar(sa.select(User.stated_number).where(User.id == user_id))
     return opened(sealed, user_id, keys=keys)
 
@@ -176,7 +176,7 @@ def note_use(user_id: UUID, *, now: datetime) -> None:
 
 
 def rotate_key(*, keys: PersonalNumberKeys) -> int:
-    """Encrypt every number that an older key holds with the first key; how many there were."""
+    """Encrypt every number under an older key with the first key; returns how many there were."""
     return _rotate_links(keys) + _rotate_stated(keys)
 
 

@@ -1,4 +1,4 @@
-"""What the fields of accounts and companies may hold, and in which form they are stored."""
+"""The rules for fields of accounts and companies, and the form in which they are stored."""
 
 import re
 import unicodedata
@@ -9,15 +9,15 @@ from idp.users import phone
 
 MAX_EMAIL = 254
 MAX_NAME = 200
-NOT_DECODED = "\ufffd"  # what stands for bytes that were no UTF-8
-# They turn round what follows, on pages and in mails: a name could make another text of it.
+NOT_DECODED = "\ufffd"  # stands for bytes that were not UTF-8
+# They turn the text after them round, on pages and in mails: a name could change its meaning.
 TURNS = re.compile("[\u202a-\u202e\u2066-\u2069]")
 # Reserved test domains (RFC 2606) are no typing errors: set-ups and demos use them.
 email_validator.SPECIAL_USE_DOMAIN_NAMES = []
 
 
 class BadInput(Exception):
-    """What was given cannot be stored; `problems` has a line for each field."""
+    """The input cannot be stored; `problems` has a line for each field."""
 
     def __init__(self, *problems: str) -> None:
         super().__init__("; ".join(problems))
@@ -27,7 +27,7 @@ class BadInput(Exception):
 def email_key(email: str) -> str:
     """The form under which an address is found: composed, lower-case, without outer space.
 
-    Browsers send the domain of an `<input type=email>` in ASCII (xn--…): it is read back to what it means.
+    Browsers send the domain of an `<input type=email>` in ASCII (xn--…): it is decoded again.
     """
     local, at, domain = unicodedata.normalize("NFC", email.strip()).lower().rpartition("@")
     return local + at + ".".join(_read_label(label) for label in domain.split("."))

@@ -1,4 +1,4 @@
-"""What forms about people have in common: fields, what is wrong with them, and what they mean."""
+"""The common part of forms about people: fields, their checks and their values."""
 
 import re
 from typing import Any
@@ -35,7 +35,7 @@ class ProfileFields:
         return int(typed) if VERSION.fullmatch(typed) else NO_SUCH_VERSION
 
     def profile(self, choices: Choices | None = None) -> Profile:
-        """What the fields mean, after they were found good."""
+        """The fields' values, after they were found good."""
         title, typed_phone = (self.title.data or "").strip(), (self.phone.data or "").strip()
         return Profile(
             name=checked_name(self.name.data or "", "name"),
@@ -68,7 +68,7 @@ class ProfileFields:
 
 
 def check_line(field: StringField, *, missing: LazyString | None) -> None:
-    """Raise `ValidationError` for what is not a line of text; for no text, with `missing` if given."""
+    """Raise `ValidationError` for a text of several lines; for no text, with `missing` if given."""
     typed = " ".join((field.data or "").split())
     if not typed:
         if missing is not None:

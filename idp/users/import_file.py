@@ -27,7 +27,7 @@ def read(data: bytes) -> list[Line]:
     """The lines below the header, empty ones left out.
 
     UTF-8 with or without byte order mark; commas or semicolons, whichever the header has. Raises `BadInput`
-    for what makes the whole file unreadable: its encoding, its header, a quote that never ends.
+    when the whole file is unreadable: by its encoding, its header, a quote that never ends.
     """
     rows = _rows(_text(data))
     try:

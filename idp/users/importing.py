@@ -20,7 +20,7 @@ from idp.users.import_file import Line
 from idp.users.models import Company, Role, Status, User
 
 BATCH = 500
-MAX_LOOKED_FOR = 200  # among a thousand companies each takes 14 ms
+MAX_SEARCHED = 200  # among a thousand companies each takes 14 ms
 LOCALES = ("sv", "en")
 YES = ("yes", "true", "1", "ja", "sant")
 NO = ("", "no", "false", "0", "nej", "falskt")
@@ -29,7 +29,7 @@ T = TypeVar("T")
 
 
 class Welcome(StrEnum):
-    """Who of the new people is mailed a welcome."""
+    """The new people who are mailed a welcome."""
 
     ALL = "all"
     WITHOUT_PASSWORD = "without password"  # noqa: S105 - those who bring no hash need the way to a first one
@@ -38,7 +38,7 @@ class Welcome(StrEnum):
 
 @dataclass(frozen=True)
 class Options:
-    """`partial`: add those whose lines are good although others are not. `dry_run`: add nobody."""
+    """`partial`: add the people on good lines even if other lines are bad. `dry_run`: add nobody."""
 
     partial: bool = False
     dry_run: bool = False
@@ -48,7 +48,7 @@ class Options:
 
 @dataclass(frozen=True)
 class BadLine:
-    """Everything that is wrong with one line of the file."""
+    """Every problem of one line of the file."""
 
     number: int
     problems: tuple[str, ...]
@@ -56,7 +56,7 @@ class BadLine:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of the file; in a dry run what would."""
+    """The result of an import; in a dry run the expected one."""
 
     lines: int
     added: int
@@ -66,7 +66,7 @@ class Outcome:
 
 
 Progress = Callable[[str, int, int], None]
-"""Told what is being done, how many are done, and of how many."""
+"""Called with the present step, the number done, and the number in all."""
 
 
 @dataclass
@@ -149,7 +149,7 @@ def _check(
 def _row(
     values: dict[str, str], *, check_hash: Callable[[str], object], now: datetime
 ) -> tuple[dict[str, Any], list[str]]:
-    """The line's values as the table holds them, but for its company, and what is wrong with them."""
+    """The line's values as a row of the table, without its company, and their problems."""
     problems: list[str] = []
 
     def tried(work: Callable[[], T], otherwise: T) -> T:
@@ -227,7 +227,7 @@ class _Companies:
         self._unknown: dict[str, str] = {}
 
     def find(self, text: str, problems: list[str]) -> UUID | None:
-        """The company of this name, made up if it may be; what is wrong with it is added to `problems`."""
+        """The company of this name, created if that is allowed; its problems are added to `problems`."""
         try:
             name = checked_name(text, "company")
         except BadInput as error:
@@ -249,16 +249,16 @@ class _Companies:
         return None
 
     def _explained(self, name: str) -> str:
-        """What to do about a company that there is not. Its like is looked for once, and for so many."""
+        """Advice for an unknown company. Similar names are searched for once, for `MAX_SEARCHED` at most."""
         if name not in self._unknown:
-            looked_for = len(self._unknown) < MAX_LOOKED_FOR
-            near = difflib.get_close_matches(name, list(self._known), 1) if looked_for else []
+            searched = len(self._unknown) < MAX_SEARCHED
+            near = difflib.get_close_matches(name, list(self._known), 1) if searched else []
             hint = f"did you mean {near[0]!r}?" if near else "add it, or give --create-companies"
             self._unknown[name] = f"there is no company {name!r}: {hint}"
         return self._unknown[name]
 
     def use(self, company_id: UUID | None, needed: dict[str, UUID]) -> None:
-        """Note that a good line is of this company, which has to be made if it is new."""
+        """Note that a good line is of this company, which must be created if it is new."""
         if company_id in self._new:
             needed[self._new[company_id]] = company_id
 

@@ -1,4 +1,4 @@
-"""Mails about accounts: the welcome, and what happened to the BankID."""
+"""Mails about accounts: the welcome, and notices about the BankID and login methods."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,9 +20,9 @@ METHOD_KIND = "notice_method"
 
 @dataclass(frozen=True)
 class Notice:
-    """How to tell the owner of an account of a change, and from where it was made.
+    """The facts for a notice to an account's owner about a change: settings, and the address it came from.
 
-    Without an address it was made by somebody who looks after accounts.
+    Without an address an operator or administrator made it.
     """
 
     settings: Settings
@@ -31,7 +31,7 @@ class Notice:
 
 
 def queue_welcome(user: User, *, settings: Settings, now: datetime) -> None:
-    """Put the welcome mail in the caller's transaction. It holds neither password nor token."""
+    """Put the welcome mail in the caller's transaction. It contains neither password nor token."""
     welcome = _welcome(user.recipient, settings)
     outbox.queue(welcome, now=now, kind=WELCOME_KIND, user_id=user.id, urgency=Urgency.LATER)
 
@@ -58,7 +58,7 @@ def _welcome(to: Recipient, settings: Settings) -> OutgoingMail:
 def queue_bankid_notice(
     owner: User, change: Literal["linked", "replaced", "unlinked"], *, notice: Notice, now: datetime
 ) -> None:
-    """Tell the owner what happened to the account's BankID, in the caller's transaction. No link logs in."""
+    """Notify the owner of a change of the account's BankID, in the caller's transaction. No link logs in."""
     told = mail.compose(
         "notice_bankid",
         owner.recipient,
@@ -72,9 +72,9 @@ def queue_bankid_notice(
 
 
 def queue_method_notice(owner: User, in_words: LazyString, *, notice: Notice, now: datetime) -> None:
-    """Tell the owner of the first login by another method than before, in the caller's transaction.
+    """Notify the owner of the first login by another method than before, in the caller's transaction.
 
-    `in_words` is the method as a sentence has it: "med BankID".
+    `in_words` is the method in the words of a sentence: "med BankID".
     """
     told = mail.compose(
         "notice_method",

@@ -12,10 +12,10 @@ from idp.mail import Recipient
 from idp.users.sorting import MAX_KEY, key_of
 
 MAX_PASSWORD_HASH = 255
-# When those last logged in who never have. No NULL: databases disagree about where an index has those.
+# The last login of accounts without one. No NULL: databases disagree about its place in an index.
 NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 
-# Compared by code point, whatever language the database was set up in.
+# Compared by code point, also in a database that was set up for a language.
 SortKey = sa.String(MAX_KEY).with_variant(sa.String(MAX_KEY, collation="C"), "postgresql")
 
 
@@ -39,7 +39,7 @@ class Company(Base):
 
 
 class User(Base):
-    """An account. `email` is shown as it was written, `email_key` is what makes it unique."""
+    """An account. `email` is shown as it was written, `email_key` makes it unique."""
 
     __tablename__ = "users"
     __table_args__ = (
@@ -86,8 +86,8 @@ class User(Base):
 
 
 IS_ACTIVE = User.__table__.c.status.is_not_distinct_from(Status.ACTIVE.value)
-"""For a look that begins with another table's key. `=` says the same, but PostgreSQL, as long as it has no
-statistics, would begin with the index on status: with all active people, and all that theirs is."""
+"""For a query that begins with another table's key. `=` means the same, but PostgreSQL, as long as it has no
+statistics, would begin with the index on status: with all active people and all their rows."""
 
 
 class BankIdLink(Base):

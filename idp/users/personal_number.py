@@ -11,12 +11,12 @@ _COORDINATION_DAY = 60
 
 
 class NotAPersonalNumber(ValueError):
-    """The text is no personal number. The message never repeats it."""
+    """The text is not a personal number. The message never repeats it."""
 
 
 @dataclass(frozen=True, repr=False)
 class PersonalNumber:
-    """A number of 12 digits. Shown anywhere, it is masked; only `digits` tells it."""
+    """A number of 12 digits. Its text is masked everywhere; only `digits` is the number itself."""
 
     digits: str
 
@@ -53,7 +53,7 @@ class PersonalNumber:
     def from_bankid(cls, digits: str) -> "PersonalNumber":
         """The number in a verified BankID answer: any 12 digits.
 
-        Whom the bank has verified is not refused for a check digit; ask `has_right_check_digit` and log.
+        A person verified by the bank is not refused for a check digit; test `has_right_check_digit` and log.
         Raises `NotAPersonalNumber` for anything but 12 digits.
         """
         return cls(digits)
@@ -65,7 +65,7 @@ class PersonalNumber:
 
     @property
     def birthdate(self) -> date | None:
-        """The date of birth; None where the number does not tell it (month 00, day 60) or it is no date."""
+        """The date of birth; None where the number has none (month 00, day 60) or an impossible one."""
         year, month, day = int(self.digits[:4]), int(self.digits[4:6]), int(self.digits[6:8])
         try:
             return date(year, month, day - _COORDINATION_DAY if self.is_coordination else day)
@@ -85,7 +85,7 @@ class PersonalNumber:
         return f"PersonalNumber({self})"
 
     def _was_born_by(self, today: date) -> bool:
-        """Whether the date is one, and past. Of a coordination number, month or day may be unknown."""
+        """Whether the date exists, and is past. Of a coordination number, month or day may be unknown."""
         if self.birthdate is not None:
             return self.birthdate <= today
         year, month, day = int(self.digits[:4]), int(self.digits[4:6]), int(self.digits[6:8])

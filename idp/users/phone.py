@@ -10,7 +10,7 @@ _FOREIGN = re.compile(r"[1-9][0-9]{7,14}", re.ASCII)
 
 
 class NotAPhoneNumber(ValueError):
-    """The text is no telephone number that could be called from anywhere."""
+    """The text is not a telephone number that could be called from anywhere."""
 
 
 def parse(text: str) -> str:
@@ -19,7 +19,7 @@ def parse(text: str) -> str:
     Swedish numbers with or without their country code (070-303 22 03, +46 (0)70…, (+46)…, 0046…), others with
     theirs after + or 00. Raises `NotAPhoneNumber`.
     """
-    # Address books copy marks along that cannot be seen: soft hyphens, and what turns text round.
+    # Address books copy invisible marks along: soft hyphens, and those that turn text round.
     seen = "".join(letter for letter in text if unicodedata.category(letter) != "Cf")
     typed = _BETWEEN.sub("", unicodedata.normalize("NFKC", seen))
     digits = _TRUNK_ZERO.sub("", typed)

@@ -10,9 +10,9 @@ _AFTER_Z = str.maketrans({"å": "{", "ä": "|", "æ": "|", "ö": "}", "ø": "}"}
 
 
 def sort_key(text: str) -> str:
-    """The text in small letters, with å, ä and ö as what follows z in ASCII, and other accents taken off.
+    """The text in small letters, with å, ä and ö as the next characters after z, and without other accents.
 
-    What somebody searches for is found in a key by its own key. Compare keys by code point.
+    A search compares the key of its text with these keys. Compare keys by code point.
     """
     kept = unicodedata.normalize("NFC", text).lower().translate(_AFTER_Z)
     bare = (letter for letter in unicodedata.normalize("NFKD", kept) if not unicodedata.combining(letter))
@@ -20,7 +20,7 @@ def sort_key(text: str) -> str:
 
 
 def key_of(column: str) -> Callable[[Any], str | None]:
-    """A column's default: the key of what is inserted in `column`."""
+    """A column's default: the key of the value inserted in `column`."""
 
     def key(context: Any) -> str | None:
         value = context.get_current_parameters().get(column)

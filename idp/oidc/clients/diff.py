@@ -128,8 +128,8 @@ def _numbers(old: Client, new: Client) -> str | None:
     if old.number_after_any_login == new.number_after_any_login:
         return None
     if new.number_after_any_login:
-        return "a login by password tells it the personal number and birthdate of the linked BankID"
-    return "logins by password no longer tell it a personal number or birthdate"
+        return "a login by password gives it the personal number and birthdate of the linked BankID"
+    return "logins by password no longer give it a personal number or birthdate"
 
 
 def _companies(old: Client, new: Client) -> str | None:

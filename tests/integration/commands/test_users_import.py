@@ -258,7 +258,7 @@ def test_companies_come_along_when_asked(app: Flask, load: Import) -> None:
 def test_names_like_an_unknown_company_are_looked_for_once(
     load: Import, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(importing, "MAX_LOOKED_FOR", 2)
+    monkeypatch.setattr(importing, "MAX_SEARCHED", 2)
     asked: list[str] = []
     look = difflib.get_close_matches
     monkeypatch.setattr(
