@@ -73,7 +73,7 @@ def execute_alone(statement: sa.Executable, parameters: Mapping[str, Any], row: 
     `row` is a NamedTuple or dataclass of the statement's columns, in their order; else `TypeError` is raised.
 
     Without BEGIN and COMMIT around it, it takes one round trip instead of three: for the statements of
-    every login flow. Never call it while the session holds uncommitted changes: it does not see them,
+    every login flow. Never call it while the session has uncommitted changes: it does not see them,
     and on SQLite it would wait for them. The tests fail where that happens.
 
     No parameter of an UPDATE has the name of a column of the table that is updated: SQLAlchemy would set the
@@ -159,7 +159,7 @@ def _insert_ignoring(table: sa.Table, dialect: str) -> sa.Insert:
 
 
 def server_time() -> datetime | None:
-    """What the database server's clock shows; None where there is no server."""
+    """The time on the database server's clock; None where there is no server."""
     if db.engine.dialect.name != "postgresql":
         return None
     shown: datetime | None = db.session.scalar(sa.text("SELECT now()"))
@@ -167,7 +167,7 @@ def server_time() -> datetime | None:
 
 
 class _Autocommitting:
-    """What `AloneEngine` is for PostgreSQL, for SQLite: SQLAlchemy's own way."""
+    """The counterpart of `AloneEngine` for SQLite: SQLAlchemy's own way."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine.execution_options(isolation_level="AUTOCOMMIT", preserve_rowcount=True)
@@ -187,7 +187,7 @@ _known: WeakKeyDictionary[Engine, AloneEngine | _Autocommitting] = WeakKeyDictio
 
 
 def _alone() -> AloneEngine | _Autocommitting:
-    """What statements are executed alone with, in the application at hand."""
+    """The engine that executes statements alone, in the running application."""
     engine = db.engine
     known = _known.get(engine)
     if known is None:
@@ -211,11 +211,11 @@ def _set_up_sqlite(connection: object, _record: object) -> None:
 
 @sa.event.listens_for(Pool, "checkout")
 def _leave_the_dead(connection: object, _record: object, _fairy: object) -> None:
-    """Connect anew where PostgreSQL hung up while a connection lay unused: nobody has to be told of it.
+    """Connect anew where PostgreSQL hung up while a connection lay unused, so that no request fails of it.
 
-    A look at what has come instead of a round trip. The end is seen after what was said before it, by the
-    second look; neither lets go of the interpreter, which every other thread would wake up for. Raises
-    `InvalidatePoolError`, at which the pool opens another.
+    Reads the bytes that have come instead of making a round trip. The end is seen after any bytes before
+    it, by the second read; neither lets go of the interpreter, which every other thread would wake up for.
+    Raises `InvalidatePoolError`, at which the pool opens another.
     """
     if isinstance(connection, psycopg.Connection):
         try:
@@ -227,6 +227,6 @@ def _leave_the_dead(connection: object, _record: object, _fairy: object) -> None
 
 @sa.event.listens_for(Pool, "checkin")
 def _leave_nothing_open(connection: object, _record: object) -> None:
-    """End what a COMMIT that failed (a full disk) left open on SQLite: SQLAlchemy takes it for ended."""
+    """End a transaction that a failed COMMIT (a full disk) left open on SQLite; SQLAlchemy would not."""
     if isinstance(connection, sqlite3.Connection) and connection.in_transaction:
         connection.rollback()

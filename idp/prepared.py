@@ -17,7 +17,7 @@ Row = TypeVar("Row")
 
 
 def row_maker(row: type[Row], columns: Sequence[str]) -> Callable[[Sequence[Any]], Row]:
-    """A function that makes a `row`, a NamedTuple or dataclass, of the values that a result has in a row.
+    """A function that makes a `row`, a NamedTuple or dataclass, of a result row's values.
 
     Raises `TypeError` when its fields are not named as the result's columns are, in their order.
     """
@@ -34,8 +34,8 @@ class AloneEngine:
     A statement is compiled once, prepared once on each connection, and then one call of libpq: nothing is
     begun or reset around it, and other threads are let in once, while the server works, not at every step of
     the exchange. Rows are as psycopg makes them (UUIDs, JSON and, the session's zone being UTC, times come
-    out as they should). Tables are joined in the order in which the statement names them: as long as the
-    server has no statistics, all orders look the same to it. Closed together with `engine`.
+    out as they should). Tables are joined in the order in which the statement names them: a server
+    without statistics cannot tell a good order from a bad one. Closed together with `engine`.
     """
 
     def __init__(self, engine: Engine, options: Mapping[str, Any]) -> None:
@@ -86,7 +86,7 @@ class AloneEngine:
 
 
 class _Prepared:
-    """A statement's SQL and how its parameters are turned into what the driver takes."""
+    """A statement's SQL and the conversion of its parameters for the driver."""
 
     def __init__(
         self, name: bytes, statement: sa.Executable, engine: Engine, parameters: Mapping[str, Any]
@@ -96,7 +96,7 @@ class _Prepared:
             raise ValueError("a statement that is prepared names every value: defaults are not filled in")
         self.name = name
         self.sql: bytes = compiled.string.encode()
-        self.row: type[Any] | None = None  # what `make_row` makes, once an answer's columns are known
+        self.row: type[Any] | None = None  # of `make_row`, once the columns are known
         self.make_row: Callable[[Sequence[Any]], Any] = tuple
         self.formats = [PyFormat.TEXT] * len(compiled.positiontup)
         self._names: list[str] = compiled.positiontup
@@ -115,7 +115,7 @@ class _Prepared:
 
 
 class _Session:
-    """What one connection knows: the statements prepared on it, and how values are written and read."""
+    """The state of one connection: the statements prepared on it, and the conversion of values."""
 
     def __init__(self, connection: psycopg.Connection[Any]) -> None:
         self._pgconn = connection.pgconn
@@ -123,7 +123,7 @@ class _Session:
         self._known: set[bytes] = set()
 
     def run(self, prepared: _Prepared, parameters: Mapping[str, Any], row: type[Any] | None = None) -> Any:
-        """The answer's rows, or how many rows were written when they are not wanted as a `row`."""
+        """The answer's rows as `row`; without one the number of rows written."""
         if prepared.name not in self._known:
             # The server infers the parameters' types, from the casts that SQLAlchemy writes.
             self._done(self._pgconn.prepare, prepared.name, prepared.sql)
@@ -139,7 +139,7 @@ class _Session:
         return self._transformer.load_rows(0, result.ntuples, prepared.make_row)
 
     def _done(self, call: Callable[..., pq.abc.PGresult], *arguments: Any) -> pq.abc.PGresult:
-        """What libpq answers, once it is done. Raises psycopg's errors."""
+        """The answer of libpq, once it is done. Raises psycopg's errors."""
         try:
             result = call(*arguments)
         except MemoryError:  # libpq had nothing to answer with; most often it could not send
