@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, cast
+from uuid import UUID
 
 import sqlalchemy as sa
 
@@ -56,17 +57,31 @@ _HOLDER = (
 def issue_client_token(client_id: str, *, jkt: str | None, lifetime: timedelta, now: datetime) -> str:
     """A new access token of the client itself (RFC 6749 §4.4), bound to the key `jkt` if any: its secret."""
     secret = new_token()
+    store(secret, client_id=client_id, scope="", jkt=jkt, now=now, expires_at=now + lifetime)
+    return secret
+
+
+def store(
+    secret: str,
+    *,
+    grant_id: UUID | None = None,
+    client_id: str | None = None,
+    scope: str,
+    jkt: str | None,
+    now: datetime,
+    expires_at: datetime,
+) -> None:
+    """Keep an access token, of a grant or of a client itself, under its hash (RFC 6749 §1.4)."""
     values = {
         "token_hash": sha256_hex(secret),
-        "grant_id": None,
+        "grant_id": grant_id,
         "client_id": client_id,
-        "scope": "",
+        "scope": scope,
         "dpop_jkt": jkt,
         "issued_at": now,
-        "expires_at": now + lifetime,
+        "expires_at": expires_at,
     }
     write_alone(_STORE, values)
-    return secret
 
 
 def find_holder(token_hash: str, *, now: datetime) -> TokenHolder | None:

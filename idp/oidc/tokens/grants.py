@@ -6,7 +6,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
-from authlib.oauth2.base import OAuth2Error
 from authlib.oauth2.rfc6749.errors import (
     InvalidGrantError,
     InvalidRequestError,
@@ -138,17 +137,14 @@ class RefreshGrant(BaseGrant, TokenEndpointMixin):  # type: ignore[misc]
         encryption.find_id_token_key(provider.client_keys, client, now)  # before anything is used up
         while used is None:  # again when a parallel request used the token between our query and our claim
             presented = self._present(now)
-            try:
-                granted = refresh.with_scope(presented.granted, self._scope(presented))
-            except OAuth2Error:
-                refresh.withdraw(presented)
-                raise
+            granted = refresh.with_scope(presented.granted, self._scope(presented))
             used = refresh.rotate_or_extend(
                 presented,
                 scope=granted.scope,
                 rotate=_is_public(client),
                 jkt=self.request.jkt,
                 idle=idle_limit(provider, client, granted),
+                access_token_lifetime=timedelta(minutes=client.access_token_minutes),
                 now=now,
             )
         secret, refresh_token = used
@@ -171,7 +167,6 @@ class RefreshGrant(BaseGrant, TokenEndpointMixin):  # type: ignore[misc]
             client_id=client.client_id,
             key=provider.successor_key,
             jkt=self.request.jkt,
-            access_token_lifetime=timedelta(minutes=client.access_token_minutes),
             now=now,
         )
         if found is None:

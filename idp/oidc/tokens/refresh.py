@@ -14,8 +14,9 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from idp import audit
-from idp.db import InsertAndSelect, Insertion, db, insert_and_select, write_alone
+from idp.db import InsertAndSelect, Insertion, db, execute_alone, insert_and_select, write_alone
 from idp.oidc.models import AccessToken, Grant, RefreshToken
+from idp.oidc.tokens import access_tokens
 from idp.oidc.tokens.granted import GRANT_COLUMNS, Granted, GrantRow
 from idp.tokens import base64url, new_token, sha256_hex
 from idp.users.models import IS_ACTIVE, Company, User
@@ -37,14 +38,11 @@ class Lifetime:
 class Presented:
     """A refresh token that its client may use now (RFC 6749 §6), and its grant.
 
-    `company` is the person's. `secret` is of an access token that is stored and nobody knows yet:
-    `rotate_or_extend` hands it out, `withdraw` removes it. `repeated`: the token has been used, and its
-    answer is asked for again.
+    `company` is the person's. `repeated`: the token has been used, and its answer is asked for again.
     """
 
     granted: Granted
     company: str
-    secret: str
     token: str
     successor: str
     expires_at: datetime
@@ -63,7 +61,7 @@ class _PresentedRow(GrantRow):
     company: str
 
 
-class _Rotated(NamedTuple):
+class _Claimed(NamedTuple):
     grant_id: UUID
 
 
@@ -101,42 +99,35 @@ _FIND = (
         IS_ACTIVE,
     )
 )
-_UNUSED = (_refresh.token_hash == sa.bindparam("b_token_hash"), _refresh.used_at.is_(None))
-_ROTATE = InsertAndSelect(
-    sa.update(_REFRESH).where(*_UNUSED).values(used_at=sa.bindparam("now")).returning(_refresh.grant_id),
-    Insertion(
-        _REFRESH,
-        {
-            "token_hash": sa.bindparam("following_hash"),
-            "grant_id": _refresh.grant_id,
-            "dpop_jkt": sa.bindparam("jkt"),
-            "issued_at": sa.bindparam("now"),
-            "expires_at": sa.bindparam("b_expires_at"),
-            "ends_at": sa.bindparam("b_ends_at"),
-        },
-    ),
+_CLAIM = (
+    sa.update(_REFRESH)
+    .where(_refresh.token_hash == sa.bindparam("presented_hash"), _refresh.used_at.is_(None))
+    .returning(_refresh.grant_id)
 )
-_EXTEND = sa.update(_REFRESH).where(*_UNUSED).values(expires_at=sa.bindparam("b_expires_at"))
-_FIND_AND_STORE = InsertAndSelect(
-    _FIND,
-    Insertion(
-        _TOKENS,
-        {
-            "token_hash": sa.bindparam("access_hash"),
-            "grant_id": _grant.id,
-            "scope": _grant.scope,
-            "dpop_jkt": sa.bindparam("access_jkt"),
-            "issued_at": sa.bindparam("now"),
-            "expires_at": sa.bindparam("access_expires_at"),
-        },
-    ),
+_ACCESS = Insertion(
+    _TOKENS,
+    {
+        "token_hash": sa.bindparam("access_hash"),
+        "grant_id": _refresh.grant_id,
+        "scope": sa.bindparam("scope"),
+        "dpop_jkt": sa.bindparam("jkt"),
+        "issued_at": sa.bindparam("now"),
+        "expires_at": sa.bindparam("access_until"),
+    },
 )
-_NARROW = (
-    sa.update(_TOKENS)
-    .where(_token.token_hash == sa.bindparam("b_token_hash"))
-    .values(scope=sa.bindparam("b_scope"))
+_SUCCESSOR = Insertion(
+    _REFRESH,
+    {
+        "token_hash": sa.bindparam("successor_hash"),
+        "grant_id": _refresh.grant_id,
+        "dpop_jkt": sa.bindparam("jkt"),
+        "issued_at": sa.bindparam("now"),
+        "expires_at": sa.bindparam("idle_until"),
+        "ends_at": sa.bindparam("at_most_until"),
+    },
 )
-_WITHDRAW = sa.delete(_TOKENS).where(_token.token_hash == sa.bindparam("b_token_hash"))
+_ROTATE = InsertAndSelect(_CLAIM.values(used_at=sa.bindparam("now")), _SUCCESSOR, _ACCESS)
+_EXTEND = InsertAndSelect(_CLAIM.values(expires_at=sa.bindparam("idle_until")), _ACCESS)
 
 
 def issue(grant_id: UUID, lifetime: Lifetime, *, jkt: str | None, now: datetime) -> str:
@@ -156,15 +147,7 @@ def issue(grant_id: UUID, lifetime: Lifetime, *, jkt: str | None, now: datetime)
     return token
 
 
-def present(
-    token: str,
-    *,
-    client_id: str,
-    key: bytes,
-    jkt: str | None,
-    access_token_lifetime: timedelta,
-    now: datetime,
-) -> Presented | None:
+def present(token: str, *, client_id: str, key: bytes, jkt: str | None, now: datetime) -> Presented | None:
     """The token, when the client may use it now (RFC 6749 §6, RFC 9700 §4.14.2).
 
     `key` makes its successor, `jkt` is the key that the client proves. A client that cannot prove the key
@@ -172,81 +155,68 @@ def present(
 
     A rotated token that comes again ends its grant, audited: except within 30 seconds and as long as its
     successor is unused, because the answer may have got lost on its way.
-
-    The same query stores an access token of the granted scope, which saves a round trip to the database. What
-    is refused after that, here or by the caller, is withdrawn; if the process dies in between, the row opens
-    nothing, since nobody has its secret, and goes with the expired ones.
     """
     successor = base64url(hmac.new(key, token.encode(), hashlib.sha256).digest())
-    secret = new_token()
     bound = {
         "token_hash": sha256_hex(token),
         "following_hash": sha256_hex(successor),
         "client_id": client_id,
-        "access_hash": sha256_hex(secret),
-        "access_jkt": jkt,
-        "access_expires_at": now + access_token_lifetime,
-        "now": now,
     }
-    rows = insert_and_select(_FIND_AND_STORE, bound, _PresentedRow)
+    rows = execute_alone(_FIND, bound, _PresentedRow)
     if not rows:
         return None
     row = rows[0]
-    granted = replace(Granted.from_row(row), nonce=None)  # OIDC Core §12.2
-    presented = Presented(
-        granted, row.company, secret, token, successor, row.expires_at, row.ends_at, row.used_at is not None
-    )
-    proven = row.dpop_jkt in (None, jkt)
-    reused = row.used_at is not None and (
+    if row.dpop_jkt not in (None, jkt):
+        return None
+    if row.used_at is not None and (
         row.used_at + timedelta(seconds=REPEAT_SECONDS) <= now
         or row.following_hash is None
         or row.following_used_at is not None
-    )
-    if proven and not reused and row.expires_at > now:
-        return presented
-    withdraw(presented)
-    if proven and reused:
+    ):
         _end_family(row, client_id, now=now)
-    return None
+        return None
+    if row.expires_at <= now:
+        return None
+    granted = replace(Granted.from_row(row), nonce=None)  # OIDC Core §12.2
+    repeated = row.used_at is not None
+    return Presented(granted, row.company, token, successor, row.expires_at, row.ends_at, repeated)
 
 
 def rotate_or_extend(
-    presented: Presented, *, scope: str, rotate: bool, jkt: str | None, idle: timedelta, now: datetime
+    presented: Presented,
+    *,
+    scope: str,
+    rotate: bool,
+    jkt: str | None,
+    idle: timedelta,
+    access_token_lifetime: timedelta,
+    now: datetime,
 ) -> tuple[str, str] | None:
-    """The new access token's secret and the next refresh token (RFC 6749 §6, RFC 9700 §4.14.2).
+    """A new access token's secret and the next refresh token (RFC 6749 §6, RFC 9700 §4.14.2).
 
-    None: another request was first. The claim is one conditional UPDATE; the token that follows by rotation
-    is stored with it or not at all, bound to the key `jkt` if any.
+    None: another request was first. The claim is one conditional UPDATE; the access token and the token that
+    follows by rotation are stored with it or not at all, bound to the key `jkt` if any.
     """
-    if scope != presented.granted.scope:
-        write_alone(_NARROW, {"b_token_hash": sha256_hex(presented.secret), "b_scope": scope})
-    if presented.repeated:
-        return presented.secret, presented.successor
-    expires_at = min(now + idle, presented.ends_at)
-    moved = abs(expires_at - presented.expires_at)
-    if not rotate and moved < min(EXTEND_EVERY, idle / 60):
-        return presented.secret, presented.token
-    claim: dict[str, Any] = {"b_token_hash": sha256_hex(presented.token)}
-    if not rotate:
-        claimed = bool(write_alone(_EXTEND, claim | {"b_expires_at": expires_at}))
-    else:
-        following = {
-            "following_hash": sha256_hex(presented.successor),
-            "jkt": jkt,
-            "b_expires_at": expires_at,
-            "b_ends_at": presented.ends_at,
-            "now": now,
-        }
-        claimed = bool(insert_and_select(_ROTATE, claim | following, _Rotated))
-    if not claimed:
-        withdraw(presented)
+    secret, grant_id = new_token(), presented.granted.grant_id
+    access_until, idle_until = now + access_token_lifetime, min(now + idle, presented.ends_at)
+    moved = abs(idle_until - presented.expires_at)
+    if presented.repeated or (not rotate and moved < min(EXTEND_EVERY, idle / 60)):
+        access_tokens.store(secret, grant_id=grant_id, scope=scope, jkt=jkt, now=now, expires_at=access_until)
+        return secret, presented.successor if presented.repeated else presented.token
+    bound = {
+        "presented_hash": sha256_hex(presented.token),
+        "successor_hash": sha256_hex(presented.successor),
+        "access_hash": sha256_hex(secret),
+        "scope": scope,
+        "jkt": jkt,
+        "now": now,
+        "access_until": access_until,
+        "idle_until": idle_until,
+        "at_most_until": presented.ends_at,
+    }
+    if not insert_and_select(_ROTATE if rotate else _EXTEND, bound, _Claimed):
         return None
-    return presented.secret, presented.successor if rotate else presented.token
-
-
-def withdraw(presented: Presented) -> None:
-    """Remove the access token that `present` stored, before anybody has its secret."""
-    write_alone(_WITHDRAW, {"b_token_hash": sha256_hex(presented.secret)})
+    return secret, presented.successor if rotate else presented.token
 
 
 def with_scope(granted: Granted, scope: str) -> Granted:

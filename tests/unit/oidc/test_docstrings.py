@@ -23,7 +23,7 @@ OUR_OWN = {
     # the folder of keys
     *("keys.files", "keys.rotation"),
     # rows of the database
-    *("models", "people", "consents", "revocation", "logout.notices", "tokens.refresh.withdraw"),
+    *("models", "people", "consents", "revocation", "logout.notices"),
     # how the application is put together
     *("blueprint", "endpoints", "provider"),
 }
