@@ -161,6 +161,12 @@ def newest(limit: int, **filters: Unpack[AuditFilter]) -> list[AuditRow]:
     return list(db.session.scalars(_rows(**filters).order_by(AuditRow.id.desc()).limit(limit)))
 
 
+def count_since(moment: datetime, event: Event) -> int:
+    """The number of rows of this event since `moment`."""
+    query = sa.select(sa.func.count()).where(AuditRow.at >= moment, AuditRow.event == event.value)
+    return db.session.scalars(query).one()
+
+
 def export(**filters: Unpack[AuditFilter]) -> Iterator[AuditRow]:
     """Every row that is wanted, oldest first, read some at a time however many there are.
 

@@ -1,11 +1,11 @@
 """The database: engine, base class, and times that are always aware."""
 
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
-from typing import Any
+from typing import Any, TypeVarTuple
 from uuid import UUID
 from weakref import WeakKeyDictionary
 
@@ -16,13 +16,14 @@ from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Dialect, Engine
 from sqlalchemy.exc import InvalidatePoolError
-from sqlalchemy.orm import DeclarativeBase, registry
+from sqlalchemy.orm import DeclarativeBase, InstrumentedAttribute, registry
 from sqlalchemy.pool import Pool
 from sqlalchemy.sql.dml import ReturningUpdate
 from sqlalchemy.sql.visitors import iterate
 
 from idp.prepared import AloneEngine, Row, row_maker
 
+Columns = TypeVarTuple("Columns")
 CONSTRAINT_NAMES = {
     "ix": "ix_%(column_0_label)s",
     "uq": "uq_%(table_name)s_%(column_0_name)s",
@@ -156,6 +157,43 @@ def insert_ignoring(table: sa.Table) -> sa.Insert:
 def _insert_ignoring(table: sa.Table, dialect: str) -> sa.Insert:
     insert = postgresql.insert if dialect == "postgresql" else sqlite.insert
     return insert(table).on_conflict_do_nothing()
+
+
+def in_batches(
+    query: sa.Select[*Columns], key: InstrumentedAttribute[Any], size: int
+) -> Iterator[Sequence[sa.Row[*Columns]]]:
+    """The rows of a query in the order of `key`, one of its columns, `size` at a time.
+
+    Each batch is queried when the one before it has been used, and committed if the caller wants.
+    """
+    query = query.order_by(key).limit(size)
+    rows = db.session.execute(query).all()
+    while rows:
+        yield rows
+        rows = db.session.execute(query.where(key > rows[-1]._mapping[key])).all()
+
+
+def rewrite_column(
+    column: InstrumentedAttribute[Any],
+    key: InstrumentedAttribute[Any],
+    rewrite: Callable[[Any, Any], Mapping[Any, Any] | None],
+    *,
+    batch: int,
+) -> int:
+    """Give rows the values that `rewrite` makes of their key and what the column holds, None to leave one.
+
+    Returns how many got theirs: a row that has changed or gone meanwhile does not. Commits batch by batch.
+    """
+    changed = 0
+    for rows in in_batches(sa.select(key, column).where(column.is_not(None)), key, batch):
+        for row_key, before in rows:
+            values = rewrite(row_key, before)
+            if values is not None:
+                statement = sa.update(key.class_).where(key == row_key, column == before).values(values)
+                statement = statement.execution_options(synchronize_session=False)
+                changed += len(db.session.scalars(statement.returning(key)).all())
+        db.session.commit()
+    return changed
 
 
 def server_time() -> datetime | None:

@@ -19,7 +19,6 @@ from flask import Flask
 from sqlalchemy.orm import Mapped, mapped_column
 
 from idp import audit
-from idp.audit import AuditRow
 from idp.config import Settings
 from idp.crypto import CannotOpen, Sealer
 from idp.db import Base, db
@@ -248,10 +247,7 @@ def oldest_waiting() -> datetime | None:
 
 def given_up_since(moment: datetime) -> int:
     """How many mails never left."""
-    query = sa.select(sa.func.count()).where(
-        AuditRow.at >= moment, AuditRow.event == audit.Event.MAIL_GIVEN_UP.value
-    )
-    return db.session.scalars(query).one()
+    return audit.count_since(moment, audit.Event.MAIL_GIVEN_UP)
 
 
 def _update_leased(lease: Lease) -> sa.Update:

@@ -2,12 +2,11 @@
 
 from typing import Any
 
-import sqlalchemy as sa
 from sqlalchemy.orm import InstrumentedAttribute
 
 from idp.bankid.models import EVIDENCE_PURPOSE, RESULT_PURPOSE, Evidence, Order
 from idp.crypto import Sealer
-from idp.db import db
+from idp.db import rewrite_column
 
 BATCH = 200
 
@@ -24,24 +23,10 @@ def reencrypt(sealer: Sealer) -> int:
 def _reencrypt(
     sealer: Sealer, key: InstrumentedAttribute[str], column: InstrumentedAttribute[Any], purpose: str
 ) -> int:
-    changed = 0
-    last = ""
-    while True:
-        query = sa.select(key, column).where(key > last, column.is_not(None)).order_by(key).limit(BATCH)
-        rows = db.session.execute(query).all()
-        if not rows:
-            return changed
-        for order_id, sealed in rows:
-            last = order_id
-            if sealer.is_current(sealed):
-                continue
-            opened = sealer.open(sealed, purpose=purpose, context=order_id)
-            statement = (
-                sa.update(key.class_)
-                .where(key == order_id, column == sealed)  # unless it has been used or purged meanwhile
-                .values({column: sealer.seal(opened, purpose=purpose, context=order_id)})
-                .returning(key)
-                .execution_options(synchronize_session=False)
-            )
-            changed += len(db.session.scalars(statement).all())
-        db.session.commit()
+    def sealed_anew(order_id: str, sealed: str) -> dict[Any, str] | None:
+        if sealer.is_current(sealed):
+            return None
+        opened = sealer.open(sealed, purpose=purpose, context=order_id)
+        return {column: sealer.seal(opened, purpose=purpose, context=order_id)}
+
+    return rewrite_column(column, key, sealed_anew, batch=BATCH)

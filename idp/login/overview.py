@@ -9,7 +9,7 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from idp.config import SessionSettings
-from idp.db import db, execute_alone
+from idp.db import execute_alone, in_batches
 from idp.login import sessions
 from idp.login.models import BrowserSession
 from idp.users.models import Status, User
@@ -92,10 +92,8 @@ def end_all(
     )
     if user_id is not None:
         query = query.where(BrowserSession.user_id == user_id)
-    query = query.order_by(BrowserSession.id).limit(BATCH)
-    ids = list(db.session.scalars(query))
-    while ids:
+    for rows in in_batches(query, BrowserSession.id, BATCH):
+        ids = [row.id for row in rows]
         also(ids)
         ended += sessions.end_these(ids, now=now, reason=reason)
-        ids = list(db.session.scalars(query.where(BrowserSession.id > ids[-1])))
     return ended

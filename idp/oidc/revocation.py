@@ -6,6 +6,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
+from idp import audit
 from idp.db import db
 from idp.oidc.models import Grant
 
@@ -35,6 +36,34 @@ def revoke_everything_of_sessions(session_ids: Sequence[UUID], *, now: datetime)
     For a person who ends the session of a device that may be in other hands.
     """
     revoke_grants(Grant.session_id.in_(session_ids), now=now)
+
+
+def revoke_grant_of_client(
+    *conditions: sa.ColumnElement[bool], event: audit.Event, client_id: str, now: datetime
+) -> bool:
+    """Revoke the client's grant for which all conditions hold, audited as `event` of the client. Commits.
+
+    A grant that has been revoked stays so since then, and counts. False: there is none.
+    """
+    statement = (
+        sa.update(Grant)
+        .where(*conditions, Grant.client_id == client_id)
+        .values(revoked_at=sa.func.coalesce(Grant.revoked_at, now, type_=Grant.created_at.type))
+        .returning(Grant.user_id, Grant.session_id)
+        .execution_options(synchronize_session=False)
+    )
+    row = db.session.execute(statement).one_or_none()
+    if row is not None:
+        audit.record(
+            event,
+            now=now,
+            user_id=row.user_id,
+            session_id=row.session_id,
+            client_id=client_id,
+            actor="client",
+        )
+    db.session.commit()
+    return row is not None
 
 
 def revoke_grants(*conditions: sa.ColumnElement[bool], now: datetime) -> None:

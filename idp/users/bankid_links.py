@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -11,7 +11,7 @@ from sqlalchemy.orm import joinedload
 
 from idp import audit
 from idp.crypto import PersonalNumberKeys
-from idp.db import db, execute_alone
+from idp.db import db, execute_alone, rewrite_column
 from idp.users import mails
 from idp.users.mails import Notice
 from idp.users.models import BankIdLink, User
@@ -177,58 +177,21 @@ def note_use(user_id: UUID, *, now: datetime) -> None:
 
 def rotate_key(*, keys: PersonalNumberKeys) -> int:
     """Encrypt every number under an older key with the first key; returns how many there were."""
-    return _rotate_links(keys) + _rotate_stated(keys)
 
-
-def _rotate_links(keys: PersonalNumberKeys) -> int:
-    changed = 0
-    last: UUID | None = None
-    while True:
-        query = (
-            sa.select(BankIdLink.user_id, BankIdLink.number_encrypted)
-            .order_by(BankIdLink.user_id)
-            .limit(ROTATION_BATCH)
-        )
-        if last is not None:
-            query = query.where(BankIdLink.user_id > last)
-        links = db.session.execute(query).all()
-        if not links:
-            return changed
-        for user_id, sealed in links:
-            last = user_id
-            if keys.is_current(sealed):
-                continue
-            digits = keys.decrypt(sealed, context=str(user_id))
-            statement = (
-                sa.update(BankIdLink)
-                # Another BankID may be linked meanwhile, which must not become the old one again.
-                .where(BankIdLink.user_id == user_id, BankIdLink.number_encrypted == sealed)
-                .values(
-                    number_encrypted=keys.encrypt(digits, context=str(user_id)),
-                    number_lookup=keys.lookup(digits),
-                )
-                .returning(BankIdLink.user_id)
-                .execution_options(synchronize_session=False)
-            )
-            changed += len(db.session.scalars(statement).all())
-        db.session.commit()
-
-
-def _rotate_stated(keys: PersonalNumberKeys) -> int:
-    changed = 0
-    query = sa.select(User.id, User.stated_number).where(User.stated_number.is_not(None))
-    for user_id, sealed in db.session.execute(query).all():
-        if sealed is None or keys.is_current(sealed):
-            continue
+    def linked(user_id: UUID, sealed: str) -> dict[Any, str] | None:
+        if keys.is_current(sealed):
+            return None
         digits = keys.decrypt(sealed, context=str(user_id))
-        changed += len(
-            db.session.scalars(
-                sa.update(User)
-                .where(User.id == user_id, User.stated_number == sealed)  # it may be typed anew meanwhile
-                .values(stated_number=keys.encrypt(digits, context=str(user_id)))
-                .returning(User.id)
-                .execution_options(synchronize_session=False)
-            ).all()
-        )
-        db.session.commit()
-    return changed
+        return {
+            BankIdLink.number_encrypted: keys.encrypt(digits, context=str(user_id)),
+            BankIdLink.number_lookup: keys.lookup(digits),
+        }
+
+    def stated(user_id: UUID, sealed: str) -> dict[Any, str] | None:
+        if keys.is_current(sealed):
+            return None
+        digits = keys.decrypt(sealed, context=str(user_id))
+        return {User.stated_number: keys.encrypt(digits, context=str(user_id))}
+
+    links = rewrite_column(BankIdLink.number_encrypted, BankIdLink.user_id, linked, batch=ROTATION_BATCH)
+    return links + rewrite_column(User.stated_number, User.id, stated, batch=ROTATION_BATCH)

@@ -12,7 +12,6 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, aliased, mapped_column
 
 from idp import audit
-from idp.audit import AuditRow
 from idp.db import Base, db
 from idp.oidc.models import Grant
 from idp.oidc.provider import PROVIDER, Provider
@@ -186,10 +185,7 @@ def waiting() -> int:
 
 def given_up_since(moment: datetime) -> int:
     """The number of notices since `moment` that were never delivered."""
-    query = sa.select(sa.func.count()).where(
-        AuditRow.at >= moment, AuditRow.event == audit.Event.LOGOUT_NOTICE_GIVEN_UP.value
-    )
-    return db.session.scalars(query).one()
+    return audit.count_since(moment, audit.Event.LOGOUT_NOTICE_GIVEN_UP)
 
 
 def _listens(provider: Provider, client_id: str) -> bool:

@@ -11,6 +11,7 @@ from idp.db import InsertAndSelect, Insertion, db, insert_and_select, write_alon
 from idp.login import interactions
 from idp.login.models import BrowserSession
 from idp.login.sessions import LiveSession
+from idp.oidc import revocation
 from idp.oidc.authorization import par
 from idp.oidc.authorization.authorize import AuthorizationRequest
 from idp.oidc.models import AccessToken, Grant
@@ -158,28 +159,10 @@ def exchange_code(
 
 def revoke_if_replayed(code: str, *, client_id: str, now: datetime) -> bool:
     """Revoke everything that a used code issued when its own client sends it again (RFC 6749 §4.1.2)."""
-    statement = (
-        sa.update(Grant)
-        .where(
-            Grant.code_hash == sha256_hex(code), Grant.client_id == client_id, Grant.code_used_at.is_not(None)
-        )
-        .values(
-            revoked_at=sa.func.coalesce(
-                Grant.revoked_at, sa.bindparam("now", now, type_=Grant.created_at.type)
-            )
-        )
-        .returning(Grant.user_id, Grant.session_id)
-        .execution_options(synchronize_session=False)
+    return revocation.revoke_grant_of_client(
+        Grant.code_hash == sha256_hex(code),
+        Grant.code_used_at.is_not(None),
+        event=audit.Event.CODE_REPLAYED,
+        client_id=client_id,
+        now=now,
     )
-    row = db.session.execute(statement).one_or_none()
-    if row is not None:
-        audit.record(
-            audit.Event.CODE_REPLAYED,
-            now=now,
-            user_id=row.user_id,
-            session_id=row.session_id,
-            client_id=client_id,
-            actor="client",
-        )
-    db.session.commit()
-    return row is not None

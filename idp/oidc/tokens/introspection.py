@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from idp import audit
 from idp.db import db, execute_alone
-from idp.oidc import claims
+from idp.oidc import claims, revocation
 from idp.oidc.clients.client import Client
 from idp.oidc.models import AccessToken, Grant, RefreshToken
 from idp.oidc.provider import Provider
@@ -123,26 +123,14 @@ def revoke(provider: Provider, client: Client, token: str, *, now: datetime) -> 
         .returning(AccessToken.grant_id)
         .execution_options(synchronize_session=False)
     ).one_or_none()
+    if removed is not None:
+        db.session.commit()
+        return
     of_token = sa.select(RefreshToken.grant_id).where(RefreshToken.token_hash == sha256_hex(token))
-    if removed is None:
-        ended = db.session.execute(
-            sa.update(Grant)
-            .where(
-                Grant.id == of_token.scalar_subquery(),
-                Grant.client_id == client.client_id,
-                Grant.revoked_at.is_(None),
-            )
-            .values(revoked_at=now)
-            .returning(Grant.user_id, Grant.session_id)
-            .execution_options(synchronize_session=False)
-        ).one_or_none()
-        if ended is not None:
-            audit.record(
-                audit.Event.TOKEN_REVOKED,
-                now=now,
-                user_id=ended.user_id,
-                session_id=ended.session_id,
-                client_id=client.client_id,
-                actor="client",
-            )
-    db.session.commit()
+    revocation.revoke_grant_of_client(
+        Grant.id == of_token.scalar_subquery(),
+        Grant.revoked_at.is_(None),
+        event=audit.Event.TOKEN_REVOKED,
+        client_id=client.client_id,
+        now=now,
+    )

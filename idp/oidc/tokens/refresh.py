@@ -8,13 +8,14 @@ import hashlib
 import hmac
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple, cast
 from uuid import UUID
 
 import sqlalchemy as sa
 
 from idp import audit
-from idp.db import InsertAndSelect, Insertion, db, execute_alone, insert_and_select, write_alone
+from idp.db import InsertAndSelect, Insertion, execute_alone, insert_and_select, write_alone
+from idp.oidc import revocation
 from idp.oidc.models import AccessToken, Grant, RefreshToken
 from idp.oidc.tokens import access_tokens
 from idp.oidc.tokens.granted import GRANT_COLUMNS, Granted, GrantRow
@@ -173,7 +174,13 @@ def present(token: str, *, client_id: str, key: bytes, jkt: str | None, now: dat
         or row.following_hash is None
         or row.following_used_at is not None
     ):
-        _end_family(row, client_id, now=now)
+        revocation.revoke_grant_of_client(
+            Grant.id == row.id,
+            Grant.revoked_at.is_(None),
+            event=audit.Event.REFRESH_TOKEN_REUSED,
+            client_id=client_id,
+            now=now,
+        )
         return None
     if row.expires_at <= now:
         return None
@@ -222,22 +229,3 @@ def rotate_or_extend(
 def with_scope(granted: Granted, scope: str) -> Granted:
     """The same grant with less scope, for one response (RFC 6749 §6)."""
     return replace(granted, scope=scope)
-
-
-def _end_family(row: _PresentedRow, client_id: str, *, now: datetime) -> None:
-    ended = db.session.execute(
-        sa.update(Grant)
-        .where(Grant.id == row.id, Grant.revoked_at.is_(None))
-        .values(revoked_at=now)
-        .execution_options(synchronize_session=False)
-    )
-    if cast(sa.CursorResult[Any], ended).rowcount:
-        audit.record(
-            audit.Event.REFRESH_TOKEN_REUSED,
-            now=now,
-            user_id=row.user_id,
-            session_id=row.session_id,
-            client_id=client_id,
-            actor="client",
-        )
-    db.session.commit()
