@@ -1,4 +1,4 @@
-"""What happened when somebody logged in."""
+"""The event of a completed login."""
 
 from dataclasses import dataclass
 from datetime import datetime

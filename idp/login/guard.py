@@ -1,4 +1,4 @@
-"""The session's cookie: who is logged in on this browser, who may see a page, who logs in (again) first."""
+"""The session's cookie and its guards: the login of this browser, and which pages ask for one first."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -27,7 +27,7 @@ LOGOUT_FRAMES: Slot[Callable[[UUID], list[str]]] = Slot("logout_frames")
 
 
 def logout_frames(session_id: UUID) -> list[str]:
-    """The pages of relying apps to load where a session ends, by the finder that `create_app` put in."""
+    """The URLs of relying apps' pages that a browser loads when this session ends."""
     return LOGOUT_FRAMES.current()(session_id)
 
 
@@ -36,12 +36,12 @@ def _cookie() -> str:
 
 
 def session_cookie() -> str | None:
-    """The value of this browser's session cookie, whether it is in force or not."""
+    """The value of this browser's session cookie, of a session that has ended too; None without one."""
     return request.cookies.get(_cookie())
 
 
 def current_session() -> LiveSession | None:
-    """Who is logged in on this browser; asked of the database once a request."""
+    """The session in force on this browser, None when there is none; one database query a request."""
     if "live_session" not in g:
         value, limits = session_cookie(), current_settings().session
         g.live_session = sessions.current(value, settings=limits, now=utcnow()) if value else None
@@ -50,7 +50,7 @@ def current_session() -> LiveSession | None:
 
 
 def page_session() -> LiveSession | None:
-    """Who is logged in, for a page's header; nobody while the database does not answer."""
+    """The session in force, for a page's header; None also while the database does not answer."""
     if "database_down" in g:
         return None
     try:
@@ -67,7 +67,7 @@ def set_session_cookie(response: BaseResponse, value: str) -> None:
 
 
 def treat_as_logged_out() -> None:
-    """Let the rest of this request, its page's header too, show nobody as logged in."""
+    """Treat the rest of this request, its page's header too, as one without a session."""
     g.live_session = None
 
 
@@ -78,13 +78,15 @@ def delete_session_cookie(response: BaseResponse) -> None:
 
 
 def user_of_ended_session() -> UUID | None:
-    """Whose session this browser had, if it is over and they may log in again: what they typed is theirs."""
+    """The active user whose session this browser had until it ended; None while one is in force.
+
+    The form that the browser sends belongs to that user."""
     value = session_cookie()
     return sessions.user_of_cookie(value) if value and current_session() is None else None
 
 
 def session_needed() -> SessionNeeded:
-    """That a form's person has to log in, with the page it stood on: the nearest one above its address."""
+    """The error for a form sent without a session, with the form's page: the nearest one above its address."""
     pages = current_app.create_url_adapter(request)
     path = request.path
     while path and (pages is None or not pages.test(path, "GET")):
@@ -113,14 +115,16 @@ def login_required(view: Callable[Concatenate[LiveSession, P], Any]) -> Callable
 
 
 def log_in_first(*, return_endpoint: str, page_state: dict[str, Any]) -> BaseResponse:
-    """Ask for a login; whoever it is comes to `return_endpoint` with the `uid` of an interaction whose
-    `request` is `page_state`. That is stored as it is: nothing secret goes in it.
+    """Redirect to a login, by any user, that leads to `return_endpoint`.
+
+    That endpoint gets the `uid` of an interaction whose `request` is `page_state`, which is stored in plain
+    text: put no secret in it.
     """
     return _to_login(AuthnRequirement(), return_endpoint, page_state)
 
 
 def log_in_as(person: UUID, *, return_endpoint: str, page_state: dict[str, Any]) -> BaseResponse:
-    """Ask for a login of this person, as `log_in_first` does. The page does not say who it is."""
+    """Redirect to a login by this user, as `log_in_first` does. The login page does not name the user."""
     return _to_login(AuthnRequirement(user_id=person), return_endpoint, page_state)
 
 
@@ -152,9 +156,9 @@ def may_change(live: LiveSession, *changes: Change) -> bool:
 def login_for(
     live: LiveSession, *changes: Change, return_endpoint: str, page_state: dict[str, Any]
 ) -> BaseResponse | None:
-    """The way to a login that lets the person make these changes; None when theirs does.
+    """Redirect to a login that allows these changes; None when the present login does.
 
-    They come back as from `log_in_again`. A change that was refused for the login's method is audited.
+    It leads back as `log_in_again` does. A change that was refused for the login's method is audited.
     """
     needed = {change: _needed_for(change, live) for change in changes}
     refused = [change for change, answer in needed.items() if answer is Answer.OWN_LOGIN]
@@ -187,8 +191,9 @@ def _needed_for(change: Change, live: LiveSession) -> Answer:
 
 
 def log_in_again(live: LiveSession, *, return_endpoint: str, page_state: dict[str, Any]) -> BaseResponse:
-    """Ask the same person to log in once more; they come back to `return_endpoint` with the `uid` of an
-    interaction whose `request` holds `page_state`. That is stored as it is: nothing secret goes in it.
+    """Redirect to a new login by the same user that leads to `return_endpoint`.
+
+    `page_state` is part of the interaction's `request`, as in `log_in_first`: put no secret in it.
     """
     requirement = AuthnRequirement(not_before=utcnow(), user_id=live.event.user_id)
     return _to_login(requirement, return_endpoint, {"login_hint": live.email, **page_state})

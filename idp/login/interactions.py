@@ -14,16 +14,16 @@ from idp.login.user_message import UserMessage
 from idp.tokens import new_token, sha256_hex
 
 moved_on = Namespace().signal("moved-on")
-"""Sent with `uid`, `method` and `now`, after the commit, when the person of an interaction has taken to a
-method, or to none because it is over: what other methods began for it may end."""
+"""Sent with `uid`, `method` and `now`, after the commit, when an interaction goes on by a method, or is over
+(`method` None): the other methods can end what they began for it."""
 
-USER_MESSAGE = "user_message"  # where an interaction's request keeps the client's `UserMessage`
-OWN_ONLY = "own_only"  # where an interaction of ours keeps that only an own login will do
+USER_MESSAGE = "user_message"  # the member of an interaction's request with the client's `UserMessage`
+OWN_ONLY = "own_only"  # the member of our own interactions that accept an own login only
 
 
 @dataclass(frozen=True)
 class Waiting:
-    """An interaction as pages see it. A direct login has no `uid` and nobody who waits."""
+    """An interaction as login pages see it. A direct login has neither `uid` nor `client_id`."""
 
     uid: str | None
     requirement: AuthnRequirement
@@ -31,8 +31,8 @@ class Waiting:
     login_hint: str
     ui_locales: str
     return_endpoint: str
-    leads_to: str | None  # the address outside this site where the pages' forms end in the end
-    user_message: UserMessage | None = None  # what the client wants the person to read
+    leads_to: str | None  # the address outside this site that the pages' forms lead to at last
+    user_message: UserMessage | None = None  # from the client to the person
     own_only: bool = False  # a change of how the person logs in waits: no other method's login will do
 
 
@@ -59,7 +59,7 @@ def begin(
     lifetime: timedelta,
     now: datetime,
 ) -> str:
-    """The uid of a new stored interaction. `browser` None: the first browser to open it takes it."""
+    """Store a new interaction and return its uid. `browser` None: it belongs to the first browser that opens it."""
     uid = new_token()
     db.session.execute(
         sa.insert(Interaction).values(
@@ -78,9 +78,10 @@ def begin(
 
 
 def load(uid: str, *, browser: str, now: datetime) -> Interaction:
-    """The open interaction, if it is this browser's.
+    """The open interaction of this browser.
 
-    Raises `InteractionOver` when it is unknown, expired or answered, and `ForeignBrowser`.
+    Raises `InteractionOver` when it is unknown, expired or answered, and `ForeignBrowser` when it belongs to
+    another browser.
     """
     interaction = db.session.get(Interaction, uid)
     if interaction is None:
@@ -97,7 +98,7 @@ def load(uid: str, *, browser: str, now: datetime) -> Interaction:
 
 
 def waiting(interaction: Interaction) -> Waiting:
-    """What the login pages need of an interaction."""
+    """An interaction as login pages see it."""
     message = interaction.request.get(USER_MESSAGE)
     return Waiting(
         uid=interaction.uid,
@@ -121,7 +122,7 @@ def update_requirement(interaction: Interaction, requirement: AuthnRequirement) 
 
 
 def copy_to_browser(uid: str, *, browser: str, lifetime: timedelta, now: datetime) -> str:
-    """The uid of the same request begun anew in another browser; nothing of the first one comes along."""
+    """Begin the same request anew in another browser and return its uid. No state of the first one is copied."""
     original = db.session.get_one(Interaction, uid)
     return begin(
         AuthnRequirement.from_json(original.requirement),
@@ -135,7 +136,7 @@ def copy_to_browser(uid: str, *, browser: str, lifetime: timedelta, now: datetim
 
 
 def claim_answer(uid: str, *, now: datetime) -> bool:
-    """Claim the interaction's one answer, in the caller's transaction. False: somebody else already did."""
+    """Claim the interaction's one answer, in the caller's transaction. False: it was claimed or had expired."""
     statement = (
         sa.update(Interaction)
         .where(Interaction.uid == uid, Interaction.answered_at.is_(None), Interaction.expires_at > now)
@@ -146,7 +147,7 @@ def claim_answer(uid: str, *, now: datetime) -> bool:
 
 
 def close(uid: str, *, now: datetime) -> bool:
-    """Claim the interaction's one answer and commit: it was an error."""
+    """Claim the interaction's one answer and commit, for an answer that leads to no login: False as above."""
     claimed = claim_answer(uid, now=now)
     db.session.commit()
     moved_on.send(uid=uid, method=None, now=now)

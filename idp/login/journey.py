@@ -1,4 +1,4 @@
-"""The way through a login's pages: from the interaction in the URL to the session and back to the client."""
+"""A login from its first page to its end: the interaction in the URL, the tabs, the session, the way back."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -64,7 +64,7 @@ def login_page(view: Callable[[Waiting], Any]) -> Callable[..., Any]:
 
 
 def direct_login() -> Waiting:
-    """Somebody came to `/login` by themselves."""
+    """The interaction of a login that no client waits for, at `/login`. It is not stored."""
     return Waiting(
         uid=None,
         requirement=AuthnRequirement(),
@@ -77,10 +77,10 @@ def direct_login() -> Waiting:
 
 
 def copy_here(uid: str, endpoint: str) -> BaseResponse:
-    """Begin another browser's interaction anew in this one, and go to it at `endpoint`.
+    """Begin another browser's interaction anew in this one, and redirect to it at `endpoint`.
 
-    A browser that has just been given one and still is foreign keeps no cookies: it is told so
-    (`CookiesNeeded`), or it would be sent round for ever.
+    Raises `CookiesNeeded` for a browser that has just got one and does not own it either: it sends no cookies
+    back, and would be redirected for ever.
     """
     if "copied" in request.args:
         raise CookiesNeeded("the browser sends no cookies back")
@@ -108,12 +108,12 @@ def over_page(over: interactions.InteractionOver) -> Response:
 
 
 def offers(waiting: Waiting, method: str) -> bool:
-    """Whether a login by `method` could be what is waited for."""
+    """Whether a login by `method` could meet the interaction's requirement."""
     return any(offered.name == method for offered in methods.offered(waiting.requirement))
 
 
 def page_facts(waiting: Waiting, active: str) -> dict[str, Any]:
-    """What `login/base.html` needs: who waits, the tabs, whether only an own login will do."""
+    """The variables of `login/base.html`: the client, the tabs, and whether only an own login will do."""
     client = describe_client(waiting.client_id)
     arguments: dict[str, Any] = {"uid": waiting.uid} if waiting.uid else {}
     tabs = [
@@ -139,10 +139,10 @@ def page_facts(waiting: Waiting, active: str) -> dict[str, Any]:
 
 
 def complete(waiting: Waiting, event: AuthenticationEvent) -> BaseResponse:
-    """Log the browser in and send it on to whoever waited. Raises `sessions.LoginRefused`.
+    """Log the browser in and redirect it to what waits for the login. Raises `sessions.LoginRefused`.
 
-    Where that ends the session of somebody else, a page in between tells the relying apps of theirs that
-    want to hear of it in the browser.
+    When this ends another person's session, a page in between loads the logout pages of the relying apps
+    that the session had reached.
     """
     before = current_session()
     value = sessions.log_in(
@@ -168,13 +168,13 @@ def complete(waiting: Waiting, event: AuthenticationEvent) -> BaseResponse:
 
 
 def leave_other_methods(waiting: Waiting, method: str) -> None:
-    """Tell the other methods that the person has taken to this one."""
+    """Let the other methods end what they began: the person goes on by this one."""
     if waiting.uid is not None:
         interactions.moved_on.send(uid=waiting.uid, method=method, now=utcnow())
 
 
 def refusal_text(refused: sessions.LoginRefused) -> str:
-    """What to tell somebody whose login was genuine but not what was asked for."""
+    """The text for a login that was genuine but does not meet the requirement."""
     if refused.lacks == "user":
         return str(
             gettext("Inloggningen gäller ett annat konto. Logga in med det konto som tjänsten bad om.")

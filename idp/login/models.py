@@ -1,4 +1,4 @@
-"""A browser's login, and a login that somebody is in the middle of."""
+"""The tables of logins: sessions, methods used, and requests that wait for a login."""
 
 from datetime import datetime
 from typing import Any
@@ -32,7 +32,7 @@ class BrowserSession(Base):
 
 
 class MethodUse(Base):
-    """That somebody has logged in by a method, and when they first did."""
+    """The first login of a person by a method."""
 
     __tablename__ = "login_method_uses"
 

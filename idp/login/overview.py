@@ -1,4 +1,4 @@
-"""Sessions as operators see them: who is logged in, and everybody out."""
+"""Sessions as operators see them: listed, and ended all at once."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -69,7 +69,7 @@ def in_force(
 
 
 def in_force_at(now: datetime, *, limit: int, settings: SessionSettings) -> dict[str, Any]:
-    """What statements here are asked with, but for the `user_id`."""
+    """The parameters of this module's statements, except `user_id`."""
     return {"now": now, "idle_since": now - timedelta(minutes=settings.idle_minutes), "limit": limit}
 
 
@@ -80,11 +80,11 @@ def end_all(
     reason: str,
     also: Callable[[Sequence[UUID]], None] = lambda _ids: None,
 ) -> int:
-    """End the sessions of one person or of everybody, with what they issued; how many.
+    """End the sessions of one person or of everybody, with their tokens; returns their number.
 
     `also` is called with the ids before they end, in the transactions that end them. Those that ran out
     are among them, because a relying app may have been given more time than its session had. Commits a few
-    hundred at a time; who logs in meanwhile stays.
+    hundred at a time; sessions that begin meanwhile stay.
     """
     ended = 0
     query = sa.select(BrowserSession.id).where(

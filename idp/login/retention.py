@@ -1,4 +1,4 @@
-"""Interactions and sessions that are over for good."""
+"""When expired interactions and sessions are deleted."""
 
 from datetime import datetime, timedelta
 
@@ -8,10 +8,10 @@ from idp.login.models import BrowserSession, Interaction
 from idp.retention import ExpiredRows
 
 KEEP_INTERACTIONS = timedelta(days=1)
-"""So long a page that was left open says what became of its request, instead of knowing nothing of it."""
+"""How long a page that was left open can still show that its request is answered or has expired."""
 
 KEEP_SESSIONS = timedelta(days=90)
-"""So long an old ID token, given as `id_token_hint`, tells whose it was (OIDC Core §3.1.2.1)."""
+"""How long an old ID token can still name its user as `id_token_hint` (OIDC Core §3.1.2.1)."""
 
 
 def _interactions(now: datetime) -> sa.ColumnElement[bool]:

@@ -1,4 +1,4 @@
-"""Sessions: a login becomes one, it lives with its browser, and it ends with all that came of it."""
+"""Sessions: begun by a login, found by their cookie, and ended with their tokens."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,21 +23,21 @@ sessions_ended = _signals.signal("sessions-ended")
 """Sent with `session_ids` and `now`, inside the transaction that ends them."""
 
 logins_void = _signals.signal("logins-void")
-"""Sent with `user_id`, `keep` and `now`, inside the transaction, when nothing that came of a person's logins
-may live on, not even what outlives a session: they are disabled, or have a new password. What the session
-`keep` led to is left, if there is one."""
+"""Sent with `user_id`, `keep` and `now`, inside the transaction, when a person is disabled or gets a new
+password: all that the person's logins led to ends, also tokens that outlive their session. What the session
+`keep` led to stays; None: there is no such session."""
 
 new_method = _signals.signal("new-method")
 """Sent with `user_id`, `method`, `address`, `user_agent` and `now`, inside the transaction of a login, when
-its person has logged in before but never by this method."""
+it is the person's first by this method but not the first of all."""
 
-SEEN_EVERY_SECONDS = 60  # how exactly the idle time is kept; a write for every request would be waste
+SEEN_EVERY_SECONDS = 60  # how exact the idle time is; a write for every request would be waste
 MAX_USER_AGENT = 256
 
 
 @dataclass(frozen=True)
 class LiveSession:
-    """A session that is in force, with what pages and tokens need to know of its person."""
+    """A session in force, with the person's details that pages and tokens show."""
 
     id: UUID
     event: AuthenticationEvent
@@ -85,11 +85,11 @@ def log_in(
     settings: SessionSettings,
     now: datetime,
 ) -> str:
-    """The value of the session cookie for a browser that has just logged in.
+    """Begin a session, or renew the browser's, and return the value of its cookie.
 
-    A login by the same person renews the browser's session under a fresh cookie (relying apps keep
-    their `sid`); another person's session is ended first. Raises `LoginRefused`, audited, when the
-    login does not meet what was asked for.
+    A login by the same person renews the session under a fresh cookie, so that relying apps keep their
+    `sid`; another person's session is ended first. Raises `LoginRefused`, audited, when the login does not
+    meet the requirement.
     """
     lacks = requirement.unmet_by(event)
     if lacks is not None:
@@ -98,7 +98,7 @@ def log_in(
         )
         db.session.commit()
         raise LoginRefused(lacks)
-    # The person first, as whatever ends sessions does: two that wait for each other would both fail.
+    # The user's row first, as everything that ends sessions does: else two transactions could deadlock.
     db.session.execute(_LOGGED_IN, {"user_id": event.user_id, "at": event.auth_time})
     cookie = new_token()
     fields = {
@@ -147,7 +147,7 @@ _METHOD_USES = cast(sa.Table, MethodUse.__table__)
 
 
 def _is_new_to_person(event: AuthenticationEvent, now: datetime) -> bool:
-    """Note that the person uses the method. True the first time, if they have used another one before."""
+    """Record that the person uses the method. True for its first use, if another one was used before."""
     use = {"user_id": event.user_id, "method": event.method, "first_at": now}
     if not db.session.execute(insert_ignoring(_METHOD_USES).returning(_METHOD_USES.c.method), use).all():
         return False
@@ -229,7 +229,7 @@ def current(cookie: str, *, settings: SessionSettings, now: datetime) -> LiveSes
 
 
 def end(session_id: UUID, *, now: datetime, reason: str) -> bool:
-    """End one session, with its tokens (`sessions_ended` tells). False when it had ended already."""
+    """End one session, with its tokens (see `sessions_ended`). False when it had ended already."""
     ended = _end(BrowserSession.id == session_id, now=now, reason=reason)
     db.session.commit()
     return bool(ended)
@@ -244,7 +244,7 @@ def end_with_cookie(session_id: UUID, cookie: str, *, now: datetime, reason: str
 
 
 def end_these(session_ids: Sequence[UUID], *, now: datetime, reason: str) -> int:
-    """End these sessions, with their tokens; how many had not ended before."""
+    """End these sessions, with their tokens; returns how many had not ended before."""
     ended = _end(BrowserSession.id.in_(session_ids), now=now, reason=reason)
     db.session.commit()
     return len(ended)
@@ -258,13 +258,13 @@ def end_made_by(user_id: UUID, method: str, *, keep: UUID | None = None, now: da
 
 
 def end_all_of(user_id: UUID, *, now: datetime, reason: str) -> None:
-    """End every session of a person and all that came of them, in the caller's transaction."""
+    """End every session of a person and all that they led to, in the caller's transaction."""
     _end(BrowserSession.user_id == user_id, now=now, reason=reason)
     logins_void.send(user_id=user_id, keep=None, now=now)
 
 
 def end_others(user_id: UUID, *, keep: UUID, now: datetime, reason: str) -> str:
-    """End every session of a person but one, and all that came of them; that one's new cookie.
+    """End every session of a person but `keep`, and all that they led to; returns the kept one's new cookie.
 
     In the caller's transaction.
     """
@@ -286,7 +286,7 @@ def _renew(
     settings: SessionSettings,
     now: datetime,
 ) -> UUID | None:
-    """Give this browser's live session a new cookie if it is the same person's; end another's."""
+    """Renew this browser's session in force if it is the same person's, and return its id; end another person's."""
     if not cookie:
         return None
     mine = BrowserSession.handle_hash == sha256_hex(cookie)

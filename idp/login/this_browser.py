@@ -1,11 +1,11 @@
-"""What a browser's own cookie holds: a random value, and the accounts it has logged in to."""
+"""A browser's own cookie: a random value, and the accounts that the browser has logged in to."""
 
 from flask import session
 
 from idp.extensions import current_settings
 from idp.tokens import new_token, sha256_hex
 
-MAX_KNOWN_ACCOUNTS = 8  # how many people's own browser one browser can be
+MAX_KNOWN_ACCOUNTS = 8  # of which one browser is remembered as their own
 
 
 def value() -> str:
@@ -23,11 +23,11 @@ def knows(account: str) -> bool:
 
 
 def note_known(account: str) -> None:
-    """Note that this browser has logged in to the account."""
+    """Remember that this browser has logged in to the account."""
     others = [entry for entry in session.get("known", []) if entry != account]
     session["known"] = [account, *others][:MAX_KNOWN_ACCOUNTS]
 
 
 def account_key(account: str) -> str:
-    """What stands for an account in counters and in the browser's cookie: tells nothing without the key."""
+    """A keyed hash of an account, for counters and the browser's cookie: it reveals nothing without the key."""
     return sha256_hex(f"{current_settings().secret_key.get_secret_value()}:account:{account}")[:24]

@@ -33,13 +33,13 @@ def direct() -> BaseResponse:
 @blueprint.get("/login/<uid>")
 @journey.login_page
 def choose(waiting: Waiting) -> BaseResponse:
-    """Straight on to the method asked for or used last in this browser, else the first."""
+    """Redirect to the method asked for, or used last in this browser, else to the first."""
     return _to_tab(waiting)
 
 
 @blueprint.get("/login/taken-over")
 def taken_over() -> BaseResponse:
-    """Load what ends the logins of whoever was here before, and go on (Front-Channel Logout 1.0 §3)."""
+    """Load the logout pages of the session that this login has replaced, then go on (Front-Channel Logout 1.0 §3)."""
     takeover = session.pop("taken_over", None)
     if takeover is None:
         return redirect(url_for("login.direct"), 303)
@@ -50,13 +50,13 @@ def taken_over() -> BaseResponse:
 
 @blueprint.route("/logout", methods=["GET", "POST"])
 def logout() -> BaseResponse:
-    """Ask, then end this browser's session. A relying app's request comes with a signed `state`."""
+    """Ask for confirmation, then end this browser's session. A relying app's request has a signed `state`."""
     live = guard.current_session()
     state = _logout_state()
     try:
         client = waiting_client.describe_client(state.get("client_id"))
     except waiting_client.ClientGone:
-        state, client = {}, None  # nobody waits any more; logging out goes on
+        state, client = {}, None  # the client is gone; the logout goes on
     if request.method == "POST":
         if live is not None:
             sessions.end(live.id, now=utcnow(), reason="logged out")
@@ -75,10 +75,10 @@ def logout() -> BaseResponse:
 
 
 def logged_out(state: dict[str, Any], *, ended: UUID | None = None) -> BaseResponse:
-    """Back to where a relying app asked for, else the page that says it is done.
+    """Redirect to the address that a relying app asked for, else show that the logout is done.
 
-    That page comes in between when relying apps that the session `ended` had reached want a page of theirs
-    loaded in the browser.
+    That page is shown in between when it has to load logout pages of relying apps that the session `ended`
+    had reached.
     """
     guard.treat_as_logged_out()
     return_to = state.get("return_to")
@@ -102,7 +102,7 @@ def logged_out(state: dict[str, Any], *, ended: UUID | None = None) -> BaseRespo
 
 
 def sign_logout_state(state: dict[str, Any]) -> str:
-    """A checked logout request as a value that survives the question to the user."""
+    """A checked logout request as a signed value, which the confirmation page sends back."""
     return _serializer().dumps(state)
 
 

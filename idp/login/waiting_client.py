@@ -11,9 +11,9 @@ from idp.extensions import Slot
 
 @dataclass(frozen=True)
 class WaitingClient:
-    """Who waits for a login, as the pages name it; `restart_url` begins a new login there.
+    """The client as pages name it; `restart_url` begins a new login there.
 
-    `terms` holds, by login method, what it demands of that method's logins, in the method's own type.
+    `terms` has, by login method, the client's demands on that method's logins, in the method's own type.
     """
 
     name: str
@@ -30,7 +30,7 @@ class ClientGone(IdpError):
 
 
 def describe_client(client_id: str | None) -> WaitingClient | None:
-    """Who waits, by the describer that `create_app` put in; raises `ClientGone` for a removed client."""
+    """The client with this id, None without one. Raises `ClientGone` for one that was removed."""
     if client_id is None:
         return None
     client = DESCRIBE_CLIENT.current()(client_id, i18n.current_language())
