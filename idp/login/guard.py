@@ -86,7 +86,7 @@ def user_of_ended_session() -> UUID | None:
 
 
 def session_needed() -> SessionNeeded:
-    """The error for a form sent without a session, with the form's page: the nearest one above its address."""
+    """The error for a form sent without a session, and the form's page: the nearest above its address."""
     pages = current_app.create_url_adapter(request)
     path = request.path
     while path and (pages is None or not pages.test(path, "GET")):

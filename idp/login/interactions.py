@@ -59,7 +59,7 @@ def begin(
     lifetime: timedelta,
     now: datetime,
 ) -> str:
-    """Store a new interaction and return its uid. `browser` None: it belongs to the first browser that opens it."""
+    """Store a new interaction and return its uid. `browser` None: the first browser to open it owns it."""
     uid = new_token()
     db.session.execute(
         sa.insert(Interaction).values(
@@ -122,7 +122,7 @@ def update_requirement(interaction: Interaction, requirement: AuthnRequirement) 
 
 
 def copy_to_browser(uid: str, *, browser: str, lifetime: timedelta, now: datetime) -> str:
-    """Begin the same request anew in another browser and return its uid. No state of the first one is copied."""
+    """Begin the same request anew in another browser and return its uid. No other state is copied."""
     original = db.session.get_one(Interaction, uid)
     return begin(
         AuthnRequirement.from_json(original.requirement),
@@ -136,7 +136,7 @@ def copy_to_browser(uid: str, *, browser: str, lifetime: timedelta, now: datetim
 
 
 def claim_answer(uid: str, *, now: datetime) -> bool:
-    """Claim the interaction's one answer, in the caller's transaction. False: it was claimed or had expired."""
+    """Claim the interaction's one answer, in the caller's transaction. False: claimed before, or expired."""
     statement = (
         sa.update(Interaction)
         .where(Interaction.uid == uid, Interaction.answered_at.is_(None), Interaction.expires_at > now)

@@ -286,7 +286,7 @@ def _renew(
     settings: SessionSettings,
     now: datetime,
 ) -> UUID | None:
-    """Renew this browser's session in force if it is the same person's, and return its id; end another person's."""
+    """Renew this browser's session if it is the same person's, and return its id; end another person's."""
     if not cookie:
         return None
     mine = BrowserSession.handle_hash == sha256_hex(cookie)

@@ -29,5 +29,5 @@ def note_known(account: str) -> None:
 
 
 def account_key(account: str) -> str:
-    """A keyed hash of an account, for counters and the browser's cookie: it reveals nothing without the key."""
+    """A keyed hash of an account, for counters and the browser's cookie: without the key it says nothing."""
     return sha256_hex(f"{current_settings().secret_key.get_secret_value()}:account:{account}")[:24]

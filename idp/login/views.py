@@ -39,7 +39,7 @@ def choose(waiting: Waiting) -> BaseResponse:
 
 @blueprint.get("/login/taken-over")
 def taken_over() -> BaseResponse:
-    """Load the logout pages of the session that this login has replaced, then go on (Front-Channel Logout 1.0 §3)."""
+    """Load the logout pages of the session that was replaced, then go on (Front-Channel Logout 1.0 §3)."""
     takeover = session.pop("taken_over", None)
     if takeover is None:
         return redirect(url_for("login.direct"), 303)
