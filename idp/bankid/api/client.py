@@ -241,7 +241,7 @@ def _whole(streamed: httpx2.Response, latest: float) -> httpx2.Response:
         chunks.append(chunk)
         size += len(chunk)
         if time.monotonic() > latest:
-            raise httpx2.ReadTimeout("the answer did not come to its end in time")
+            raise httpx2.ReadTimeout("the answer was not complete in time")
         if size > MAX_ANSWER_BYTES:
             raise httpx2.DecodingError("the answer is larger than any of BankID's")
     headers = {"Content-Type": streamed.headers.get("Content-Type", "")}

@@ -183,7 +183,7 @@ def test_an_answer_that_never_comes_to_its_end_is_not_waited_for(
     assert visitor.poll()["state"] == "pending"
     (line,) = logged(written, "bankid_collect_failed")
     assert line["code"] == "noAnswer"
-    assert "did not come to its end" in line["details"]
+    assert "was not complete in time" in line["details"]
 
 
 @on_sqlite
