@@ -15,7 +15,7 @@ WORDS = {
         "point": "rikta sedan kameran mot QR-koden som visas här på skärmen",
         "code": "Skriv in din säkerhetskod i BankID-appen och välj Identifiera eller Skriv under.",
         "hello": "Hej Anna Åkesson",
-        "how": "Mobilt BankID eller BankID på fil, flera faktorer, personen bekräftade själv",
+        "how": "Mobilt BankID eller BankID på fil, flera faktorer, bekräftat av personen själv",
         "level": "Nivå 3",
     },
     "en": {
@@ -24,7 +24,7 @@ WORDS = {
         "point": "point the camera at the QR code shown here on the screen",
         "code": "Enter your security code in the BankID app and select Identify or Sign.",
         "hello": "Hello Anna Åkesson",
-        "how": "Mobile BankID or BankID on file, several factors, the person confirmed it",
+        "how": "Mobile BankID or BankID on file, several factors, confirmed by the person",
         "level": "Level 3",
     },
 }
