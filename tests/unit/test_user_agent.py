@@ -7,7 +7,7 @@ from tests.unit.user_agents import ANDROID, MAC, REAL_BROWSERS, WINDOWS, Seen
 
 
 @pytest.mark.parametrize("seen", REAL_BROWSERS)
-def test_what_a_browser_is_taken_for_and_called(seen: Seen) -> None:
+def test_a_browsers_device_and_its_name(seen: Seen) -> None:
     device = recognise(seen.user_agent)
     assert f"{device.kind} {device.platform} {device.browser}" == seen.taken_for
     assert (device.browser_name, device.system_name) == (seen.browser_name, seen.system_name)
@@ -22,7 +22,7 @@ def test_what_a_browser_is_taken_for_and_called(seen: Seen) -> None:
         ("curl/8.5.0", None),
     ],
 )
-def test_how_mails_describe_a_device(user_agent: str, words: str | None) -> None:
+def test_a_device_as_mails_describe_it(user_agent: str, words: str | None) -> None:
     assert recognise(user_agent).described == words
 
 

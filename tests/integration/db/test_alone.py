@@ -73,7 +73,7 @@ def follow(follower: str) -> list[Any]:
     return list(insert_and_select(FOLLOW, asked, Thing))
 
 
-def test_what_is_written_is_counted() -> None:
+def test_rows_written_are_counted() -> None:
     assert write_alone(STORE, {"name": "b", "of": "a", "used": False}) == 1
     use = sa.update(TABLE).where(TABLE.c.of == sa.bindparam("whose")).values(used=sa.true())
     assert [write_alone(use, {"whose": whose}) for whose in ("a", "nobody")] == [1, 0]
@@ -86,14 +86,14 @@ def test_an_insert_that_ignores_stores_a_row_once() -> None:
     assert names() == ["a", "b"]
 
 
-def test_what_is_claimed_is_followed_once() -> None:
+def test_a_claimed_row_is_followed_once() -> None:
     assert follow("b") == [Thing("a", None)]
     assert names() == ["a", "b"]
     assert follow("c") == []
     assert names() == ["a", "b"]
 
 
-def test_what_cannot_be_followed_is_not_claimed() -> None:
+def test_a_row_that_cannot_be_followed_is_not_claimed() -> None:
     with pytest.raises(sa.exc.IntegrityError):
         follow("a")
     assert follow("b") == [Thing("a", None)]

@@ -187,7 +187,7 @@ def test_each_refusal_is_the_one_that_is_kept(group: str, world: World, writer: 
     assert not found, "\n".join(["not as it is kept:", *found])
 
 
-def test_what_is_kept_is_of_these_groups_and_in_its_own_form(writer: Writer | None) -> None:
+def test_the_kept_answers_are_of_these_groups_and_in_their_own_form(writer: Writer | None) -> None:
     if writer is not None:
         pytest.skip("the answers are being kept")
     assert table.groups() == sorted(GROUPS)
