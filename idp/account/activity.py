@@ -1,4 +1,4 @@
-"""What has been going on in an account, for its own person: sessions, events, apps with consent."""
+"""An account's activity as its person sees it: sessions, security history, apps with consent."""
 
 from collections.abc import Sequence, Set
 from dataclasses import dataclass
@@ -31,8 +31,8 @@ from idp.user_agent import Device, recognise
 
 MAX_SESSIONS = 50
 MAX_EVENTS = 50
-MAX_BY_ANYBODY = 10  # of them: what needs no login leaves room for what does
-MAX_ROWS = 500  # looked through for either: one that repeats is shown once
+MAX_BY_ANYBODY = 10  # of them events that need no login: they leave room for those that do
+MAX_ROWS = 500  # read for either kind: an event that repeats is shown once
 REASON = "ended in Mina uppgifter"
 
 
@@ -52,9 +52,9 @@ class OwnSession:
 
 @dataclass(frozen=True)
 class Happening:
-    """Something that happened to the account `times`, the last time `at`; `in_a_row`: with nothing between.
+    """An event that happened `times`, the last time `at`; `in_a_row`: with no other event between.
 
-    `device` and `place` are of whoever did it in a browser; of our own people none are told.
+    `device` and `place` are set for the person's own events alone, not for an operator's or administrator's.
     """
 
     at: datetime
@@ -67,7 +67,7 @@ class Happening:
 
 
 def facts(live: LiveSession) -> dict[str, Any]:
-    """What `account/_sessions.html` shows; one statement."""
+    """The variables of `account/_sessions.html`, by one statement."""
     labels = {method.name: method.label for method in methods.known()}
     sessions = [
         {
@@ -115,7 +115,7 @@ _OWN_SESSIONS = (
 
 
 def own_sessions(live: LiveSession, *, settings: SessionSettings, now: datetime) -> list[OwnSession]:
-    """The person's sessions in force, this one first, then the one used last; one statement."""
+    """The person's sessions in force, this one first, then the one used last. One statement."""
     asked = {
         "user_id": live.event.user_id,
         **overview.in_force_at(now, limit=MAX_SESSIONS, settings=settings),
@@ -139,9 +139,9 @@ def own_sessions(live: LiveSession, *, settings: SessionSettings, now: datetime)
 
 
 def end_session(live: LiveSession, session_id: UUID, *, now: datetime) -> None:
-    """End one of the person's sessions, with all it led to; one that has ended already stays so.
+    """End one of the person's sessions, with all that it led to. Nothing happens when it has ended already.
 
-    Raises `NotFound` for a session of somebody else and for one that never was.
+    Raises `NotFound` for another person's session and for one that does not exist.
     """
     if sessions.user_of_session(str(session_id)) != live.event.user_id:
         raise NotFound("no such session of this person")
@@ -149,7 +149,7 @@ def end_session(live: LiveSession, session_id: UUID, *, now: datetime) -> None:
 
 
 def end_others(live: LiveSession, *, now: datetime) -> None:
-    """End every session of the person but this one, with all they led to."""
+    """End every session of the person but this one, with all that they led to."""
     query = sa.select(BrowserSession.id).where(
         BrowserSession.user_id == live.event.user_id,
         BrowserSession.id != live.id,
@@ -166,7 +166,7 @@ def _end(session_ids: list[UUID], *, now: datetime) -> None:
 def history(user_id: UUID) -> list[Happening]:
     """The newest events of the account in plain words, newest first.
 
-    What anybody can cause is told once for each place, and never instead of what only a login can.
+    An event that anybody can cause is shown once for each place, and never crowds out one that needs a login.
     """
     by_anybody: dict[Any, list[sa.Row[Any]]] = {}
     for row in _newest(user_id, sentences.BY_ANYBODY):
@@ -218,12 +218,12 @@ def _happening(row: sa.Row[Any], times: int, *, in_a_row: bool) -> Happening:
 
 @lru_cache(maxsize=1000)
 def _recognise(user_agent: str) -> Device:
-    """What `recognise` says, remembered: a page of sessions shows few headers, each many times."""
+    """`recognise`, cached: a page of sessions shows few headers, each many times."""
     return recognise(user_agent)
 
 
 def device_name(user_agent: str | None) -> str:
-    """Browser and system in words."""
+    """Browser and system in words, such as "Firefox på Windows"."""
     found = _recognise(user_agent or "")
     browser, system = found.browser_name, found.system_name
     if browser and system:
@@ -232,7 +232,7 @@ def device_name(user_agent: str | None) -> str:
 
 
 def place_name(address: str | None) -> str | None:
-    """The address as people meet it: of IPv6 the part that stands for the line, not the device."""
+    """The address as people know it: of IPv6 the part that belongs to the line, not to the device."""
     ip = read_address(address)
     if ip is None:
         return None
@@ -241,7 +241,7 @@ def place_name(address: str | None) -> str | None:
 
 
 def app_name(client_id: str) -> str:
-    """What the app is called on this page; one that is gone by its client_id."""
+    """The app's name in the page's language; the client_id of an app that was removed."""
     provider = PROVIDER.current()
     client = provider.clients.get(client_id)
     return client.name(current_language()) if client else client_id

@@ -1,4 +1,4 @@
-"""Mina inloggningar, the security history, and the apps that get to know something."""
+"""Mina inloggningar, the security history, and the apps with the person's consent."""
 
 from uuid import UUID
 
@@ -23,7 +23,7 @@ def end_session(live: LiveSession, session_id: UUID) -> Response:
     if session_id != live.id:
         return redirect(url_for("account.index", _anchor="sessions"), 303)
     guard.treat_as_logged_out()
-    response = redirect(url_for("login.logout"), 303)  # where nobody is logged in, it says that it is done
+    response = redirect(url_for("login.logout"), 303)  # without a session it shows that the logout is done
     guard.delete_session_cookie(response)
     return response
 
@@ -70,6 +70,6 @@ def apps(live: LiveSession) -> Response:
 @blueprint.post("/apps/revoke")
 @guard.login_required
 def revoke(live: LiveSession) -> Response:
-    client_id = request.form.get("client_id", "").replace("\0", "")  # PostgreSQL refuses to look for a NUL
+    client_id = request.form.get("client_id", "").replace("\0", "")  # PostgreSQL refuses a query for a NUL
     consents.revoke_consent(live.event.user_id, client_id, now=utcnow())
     return redirect(url_for("activity.apps"), 303)

@@ -1,4 +1,4 @@
-"""Giving an account another e-mail address: its owner asks, a link mailed to the new address does it."""
+"""Changing an account's e-mail address: the owner asks, and a link mailed to the new address does it."""
 
 import re
 from dataclasses import dataclass, replace
@@ -28,7 +28,7 @@ LIMIT = "email_change"
 
 
 class LinkOver(Exception):
-    """The link changes nothing (any more): `reason` is `unknown`, `used` or `expired`."""
+    """The link cannot be used, or no longer: `reason` is `unknown`, `used` or `expired`."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -37,7 +37,7 @@ class LinkOver(Exception):
 
 @dataclass(frozen=True)
 class OpenLink:
-    """A link that may be used: the address it confirms, and the account's present one and language."""
+    """A link that may be used: the address that it confirms, and the account's present one and language."""
 
     token_hash: str
     user_id: UUID
@@ -47,7 +47,7 @@ class OpenLink:
 
 
 def count(user_id: UUID, email: str, *, limiter: RateLimiter, now: datetime) -> None:
-    """Count one wish for the address, per account and per address. Raises `TooManyTries`, audited."""
+    """Count one request for the address, per account and per address. Raises `TooManyTries`, audited."""
     for key in (f"from:{user_id}", f"to:{sha256_hex(fields.email_key(email))[:24]}"):
         try:
             limiter.hit(LIMIT, key)
@@ -60,12 +60,12 @@ def count(user_id: UUID, email: str, *, limiter: RateLimiter, now: datetime) -> 
 def ask(
     user_id: UUID, owner: Recipient, email: str, *, address: str | None, settings: Settings, now: datetime
 ) -> None:
-    """Mail a link to the new address and tell the old one; voids the link before. The caller commits.
+    """Mail a link to the new address and a notice to the old; voids the previous link. The caller commits.
 
-    An address that another account has gets a mail too, without a link: whoever asks sees no difference.
+    An address of another account gets a mail without a link: the person who asks sees no difference.
     """
     token = new_hex_token()
-    # One at a time for an account, and a form filled in before would replace this wish unseen.
+    # One request at a time for an account; and a form filled in before must not replace this one unseen.
     db.session.execute(
         sa.update(User)
         .where(User.id == user_id)
@@ -108,7 +108,7 @@ def ask(
 
 
 def open_link(token: str, *, now: datetime) -> OpenLink:
-    """What a link confirms; changes nothing, so mail scanners may look. Raises `LinkOver`."""
+    """The change that a link confirms; changes nothing, so mail scanners may open it. Raises `LinkOver`."""
     if not TOKEN.fullmatch(token):
         raise LinkOver("unknown")
     query = (
@@ -128,11 +128,11 @@ def open_link(token: str, *, now: datetime) -> OpenLink:
 
 
 def confirm(link: OpenLink, *, address: str | None, settings: Settings, now: datetime) -> None:
-    """Use the link up: the account gets the address, which is verified now, and the old one is told.
+    """Use the link up: the account gets the address, verified now, and the old address gets a notice.
 
-    Raises `LinkOver` when another request was first, or the address has become another account's.
+    Raises `LinkOver` when another request was first, or the address belongs to another account by now.
     """
-    # The account first, as whoever changes its password does: neither waits for what the other holds.
+    # The account's row first, as a change of its password does: else the two could deadlock.
     db.session.execute(sa.select(User.id).where(User.id == link.user_id).with_for_update())
     statement = (
         sa.update(EmailChange)
@@ -174,7 +174,7 @@ def confirm(link: OpenLink, *, address: str | None, settings: Settings, now: dat
 
 
 def withdraw(user_id: UUID, *, now: datetime) -> bool:
-    """Void the link that waits. False when none does."""
+    """Void the open link. False when there is none."""
     if withdrawn := _forget(user_id):
         audit.record(audit.Event.EMAIL_CHANGE_WITHDRAWN, now=now, user_id=user_id)
     db.session.commit()
@@ -182,7 +182,7 @@ def withdraw(user_id: UUID, *, now: datetime) -> bool:
 
 
 def void(_sender: object, *, user_id: UUID) -> None:
-    """Void the link that waits, in the caller's transaction: whoever asked for it knew the old password."""
+    """Void the open link, in the caller's transaction: it may have been asked for with the old password."""
     _forget(user_id)
 
 

@@ -1,4 +1,4 @@
-"""Confirming a new e-mail address by the link mailed there, and withdrawing the wish for one."""
+"""Confirming a new e-mail address by the link mailed to it, and withdrawing the change."""
 
 from flask import Blueprint, make_response, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
@@ -16,7 +16,7 @@ blueprint = Blueprint("email_change", __name__)
 
 @blueprint.route("/account/email/<token>", methods=["GET", "POST"])
 def confirm(token: str) -> Response:
-    """Show what a mailed link confirms, as often as anybody looks; only its POST does it, in any browser."""
+    """Show the change that a mailed link confirms, any number of times; only the POST makes it."""
     try:
         link = email_change.open_link(token, now=utcnow())
         i18n.prefer(link.locale)
@@ -37,13 +37,13 @@ def _confirm_page(link: OpenLink) -> str:
 
 @blueprint.get("/account/email/confirmed")
 def confirmed() -> Response:
-    """That it is done."""
+    """The page of a confirmed address."""
     return make_response(render_template("account/email_confirmed.html"))
 
 
 @blueprint.post("/account/email/withdraw")
 @guard.login_required
 def withdraw(live: LiveSession) -> Response:
-    """Keep the old address."""
+    """Withdraw the change: the old address stays."""
     email_change.withdraw(live.event.user_id, now=utcnow())
     return redirect(url_for("account.index"), 303)

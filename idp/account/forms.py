@@ -1,4 +1,4 @@
-"""The form "Ändra mina uppgifter": what was typed, what is wrong with it, and what it means."""
+"""The form "Ändra mina uppgifter": its fields, its checks, and the changes that it asks for."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -66,14 +66,14 @@ class AccountForm(ProfileFields, NewPasswordForm):
     ) -> None:
         """`apps` are the names of the apps to begin at, by client_id."""
         stored = stored_values(before, apps)
-        del stored["version"]  # the one seen is the browser's to say
+        del stored["version"]  # the browser sends the version that it has seen
         super().__init__(own_data, formdata=typed, data=stored)
         self.before = before
         self.today = today
         self.start_page.choices = start_pages(apps)
 
     def changes(self) -> AccountChanges:
-        """What the form means, after it was found good."""
+        """The changes that a valid form asks for."""
         email = checked_email(self.email.data or "")
         choices = Choices(
             locale=self.locale.data,
@@ -88,14 +88,14 @@ class AccountForm(ProfileFields, NewPasswordForm):
         )
 
     def go_on_from_stored(self) -> None:
-        """Be about the version stored now. A masked number was shown, not typed: it gives way to what is."""
+        """Take over the version stored now. A masked number was not typed: the stored one replaces it."""
         stored = stored_values(self.before, self.start_page.choices)
         self.version.data = stored["version"]
         if "personal_number" in self and MASK in (self.personal_number.data or ""):
             self.personal_number.data = stored["personal_number"]
 
     def conflicts(self) -> dict[str, str]:
-        """By field, what is stored now where something else was typed."""
+        """By field, the value stored now where another one was typed."""
         stored = stored_values(self.before, self.start_page.choices)
         return {
             name: value
@@ -124,7 +124,7 @@ class AccountForm(ProfileFields, NewPasswordForm):
             ) from None
 
     def validate_password(self, field: PasswordField) -> None:
-        """Raise `ValidationError` with what is wrong with the password; there need be none."""
+        """Raise `ValidationError` with the password's weakness; it may be empty."""
         if field.data:
             super().validate_password(field)
 
@@ -133,7 +133,7 @@ class AccountForm(ProfileFields, NewPasswordForm):
         check_choice(field, self.start_page.choices)
 
     def _number(self) -> PersonalNumber | Keep | None:
-        """The number that was typed, or that it stays as it is. Raises `NotAPersonalNumber`."""
+        """The typed number, None for none, or `Keep` when it stays. Raises `NotAPersonalNumber`."""
         if "personal_number" not in self or self.before.linked is not None:
             return Keep.AS_IT_IS
         typed = DASHES.sub("-", "".join((self.personal_number.data or "").split()))
@@ -153,7 +153,7 @@ def shown(stored: Mapping[str, Any], apps: Mapping[str, str], *, has_number: boo
 
 
 def start_pages(apps: Mapping[str, str]) -> dict[str, str]:
-    """Where a direct login may lead."""
+    """The choices of the start page: their labels by client_id, "" for the provider's own."""
     return {"": gettext("Välkomstsidan"), **apps}
 
 

@@ -1,4 +1,4 @@
-"""Linking a BankID to the account of whoever is logged in: what is shown, begun and confirmed."""
+"""Linking a BankID to the account that is logged in: its section, its order, its confirmation."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -25,12 +25,12 @@ from idp.users.personal_number import PersonalNumber
 
 PURPOSE = "link"
 LINKING_FOR = timedelta(minutes=10)
-LOGIN_WITHIN = RECENT_LOGIN + LINKING_FOR  # however long the interaction, the login is that of its beginning
+LOGIN_WITHIN = RECENT_LOGIN + LINKING_FOR  # the login may be older than the interaction
 ENDPOINT = "linking.resume"
 
 
 class NotThisPerson(Exception):
-    """The BankID is another person's than the account's owner has stated to be."""
+    """The BankID has another number than the account's owner has stated."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Proposal:
 
 
 def facts(user_id: UUID, *, keys: PersonalNumberKeys | None, device: Device) -> dict[str, Any]:
-    """What `account/_bankid.html` shows. Without keys, BankID is off and there is no section."""
+    """The variables of `account/_bankid.html`. Without keys, BankID is off and there is no section."""
     if keys is None:
         return {"bankid": None}
     linked = bankid_links.state(user_id, keys=keys)
@@ -63,7 +63,7 @@ def facts(user_id: UUID, *, keys: PersonalNumberKeys | None, device: Device) -> 
 
 
 def page_state(live: LiveSession, device: str) -> dict[str, Any]:
-    """What a linking interaction remembers: it belongs to this session, and so to its person."""
+    """The `request` of a linking interaction: it belongs to this session, and so to its person."""
     return {"purpose": PURPOSE, "session": str(live.id), "device": device}
 
 
@@ -83,7 +83,7 @@ def begin(live: LiveSession, *, device: str, browser: str, now: datetime) -> str
 def load(uid: str, live: LiveSession, *, browser: str, now: datetime) -> Interaction:
     """The open linking interaction, if it is this browser's and this session's.
 
-    Raises `InteractionOver`, for another session's too, and `ForeignBrowser`.
+    Raises `InteractionOver`, also for another session's, and `ForeignBrowser`.
     """
     interaction = interactions.load(uid, browser=browser, now=now)
     asked = interaction.request
@@ -95,7 +95,7 @@ def load(uid: str, live: LiveSession, *, browser: str, now: datetime) -> Interac
 
 
 def propose(bankid: BankId, order: Order, *, keys: PersonalNumberKeys) -> Proposal:
-    """Whose BankID completed the order of `order.user_id`. Raises `NotThisPerson`."""
+    """The person whose BankID completed the order of `order.user_id`. Raises `NotThisPerson`."""
     assert order.user_id is not None
     person = order_result.person_of(bankid, order)
     number = PersonalNumber.from_bankid(person.personal_number)
@@ -116,7 +116,7 @@ def confirm(
     notice: Notice,
     now: datetime,
 ) -> bool:
-    """Link the proposed person to the account, which is told. False: the order was used, or is too old."""
+    """Link the proposed person to the account and mail a notice. False: the order was used, or is too old."""
     user_id = live.event.user_id
     claimed = order.user_id == user_id and order_result.claim(
         order, state="used", user_id=user_id, now=now, not_before=now - order_result.LINK_WITHIN

@@ -51,7 +51,7 @@ def begin(live: LiveSession) -> BaseResponse:
 
 
 def _linking_page(view: Callable[[LiveSession, Interaction], BaseResponse]) -> Callable[..., BaseResponse]:
-    """Give a page the session and its linking interaction, else say that it is over."""
+    """Give a view the session and its linking interaction; without them show that the linking is over."""
 
     @wraps(view)
     def with_linking(uid: str) -> BaseResponse:
@@ -73,7 +73,7 @@ def _linking_page(view: Callable[[LiveSession, Interaction], BaseResponse]) -> C
 @blueprint.get("/account/bankid/<uid>/resume", endpoint="resume")
 @_linking_page
 def resume(live: LiveSession, interaction: Interaction) -> BaseResponse:
-    """Go on after a renewed login, as it was asked for before it."""
+    """Go on after a renewed login, on the device that was chosen before it."""
     return redirect(url_for("linking.order", uid=interaction.uid, device=interaction.request["device"]), 303)
 
 
@@ -87,7 +87,7 @@ def show(live: LiveSession, interaction: Interaction) -> BaseResponse:
 
 @blueprint.get("/account/bankid/<uid>/poll")
 def poll(uid: str) -> Response:
-    """How the order stands, for the page's script."""
+    """The state of the order, for the page's script."""
     live = guard.current_session()
     try:
         if live is None:
@@ -131,7 +131,7 @@ def confirm(live: LiveSession, interaction: Interaction) -> BaseResponse:
 @blueprint.route("/account/bankid/unlink", methods=["GET", "POST"])
 @guard.login_required
 def unlink(live: LiveSession) -> BaseResponse:
-    """Ask, then take the BankID away. Somebody without a password is shown how to get one first."""
+    """Ask for confirmation, then unlink the BankID. Without a password the page shows how to get one."""
     linked = bankid_links.state(live.event.user_id, keys=NUMBER_KEYS.current())
     user = accounts.find(live.event.user_id)
     if linked is None or user is None:

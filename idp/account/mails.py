@@ -22,7 +22,7 @@ def confirm_address(
 
 
 def address_taken(to: Recipient, *, settings: Settings) -> OutgoingMail:
-    """To the owner of an address that another account asked for: it has an account already."""
+    """The mail to the owner of an address that another account asked for: it has an account already."""
     return mail.compose("email_taken", to, settings=settings)
 
 
@@ -53,7 +53,7 @@ def changed(
     address: str | None,
     settings: Settings,
 ) -> OutgoingMail:
-    """The notice to the old address that the account's is `new`, since `now`, confirmed from `address`."""
+    """The notice to the old address that the account has `new` since `now`, confirmed from `address`."""
     return mail.compose(
         "notice_email",
         to,

@@ -1,4 +1,4 @@
-"""Addresses that accounts are about to get."""
+"""The table of e-mail addresses that wait for their confirmation."""
 
 from datetime import datetime
 from uuid import UUID
@@ -12,7 +12,7 @@ from idp.db import Base
 class EmailChange(Base):
     """The address that an account asked for last, until the link mailed there is followed.
 
-    `old_key` is the address that it is to replace: of an account that has another by now nothing changes.
+    `old_key` is the address that it replaces: an account that has another one by now is not changed.
     """
 
     __tablename__ = "email_changes"

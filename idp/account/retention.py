@@ -1,4 +1,4 @@
-"""Wishes for another e-mail address that are over for good."""
+"""When old requests for another e-mail address are deleted."""
 
 from datetime import datetime, timedelta
 
@@ -8,7 +8,7 @@ from idp.account.models import EmailChange
 from idp.retention import ExpiredRows
 
 KEEP_LINKS = timedelta(days=7)
-"""So long somebody who follows an old link is told that it was used, or came too late."""
+"""How long the page of an old link can still show that it was used, or has expired."""
 
 
 def _changes(now: datetime) -> sa.ColumnElement[bool]:

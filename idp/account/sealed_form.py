@@ -17,7 +17,7 @@ NEVER_KEPT = ("password", "confirm", "csrf_token")
 
 
 def seal(typed: MultiDict[str, str], *, user_id: UUID, secret_key: SecretStr) -> dict[str, Any]:
-    """What an interaction may keep of a form as it was sent."""
+    """A form as it was sent, without passwords, sealed for an interaction's `request`."""
     values = {name: typed[name] for name in typed if name not in NEVER_KEPT}
     sealed = _sealer(secret_key).seal(json.dumps(values), purpose=PURPOSE, context=str(user_id))
     return {"form": sealed, "password_again": bool(typed.get("password"))}

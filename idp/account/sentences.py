@@ -54,27 +54,27 @@ BY_ANYBODY = frozenset(
         Event.MAIL_GIVEN_UP,
     }
 )
-"""What somebody who only knows the address can cause, as often as they like."""
+"""Events that anybody who knows the address can cause, any number of times."""
 
 HIDDEN = frozenset(
     {
-        # About the service or a company, of no one person.
+        # About the service or a company, not about a person.
         Event.COMPANY_CREATED,
         Event.CLIENT_AUTHENTICATION_FAILED,
         Event.PERSONAL_NUMBER_KEY_ROTATED,
         Event.KEY_ROTATED,
         Event.KEY_RETIRED,
-        # Steps towards what is shown.
+        # Steps towards an event that is shown.
         Event.BANKID_STARTED,
         Event.BANKID_COMPLETED,
         Event.BANKID_FAILED,
-        # An app that has no more use for its access.
+        # An app that gives its access back.
         Event.TOKEN_REVOKED,
         # Our own upkeep: the password stays the same.
         Event.PASSWORD_REHASHED,
     }
 )
-"""What people are deliberately not shown."""
+"""Events that are left out on purpose."""
 
 _ENDINGS: Mapping[str, LazyString] = {
     "ended in Mina uppgifter": lazy_gettext("Utloggning från Mina uppgifter"),
@@ -94,7 +94,7 @@ _ACTORS: Mapping[str, LazyString] = {
 
 
 def sentence(event: Event, actor: str, detail: Mapping[str, Any]) -> str:
-    """What happened, and who did it if that was neither the person nor a machine."""
+    """The event in words, with its actor if that was neither the person nor a machine."""
     if event is Event.LOGIN_SUCCEEDED:
         return _login(detail.get("method"))
     if event is Event.SESSION_ENDED:

@@ -1,4 +1,4 @@
-"""An account's own details: what there is, and saving what its owner has changed."""
+"""An account's own details: read, and saved as its owner has changed them."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -28,14 +28,14 @@ from idp.users.personal_number import PersonalNumber
 
 
 class Keep(Enum):
-    """That something stays as it is, where None means that it goes."""
+    """The value of a field that stays as it is; None stands for its removal."""
 
     AS_IT_IS = "as it is"
 
 
 @dataclass(frozen=True)
 class AccountDetails:
-    """An account as its owner sees it. `pending_email` waits for its link to be followed."""
+    """An account as its owner sees it. `pending_email` is not confirmed yet."""
 
     user_id: UUID
     version: int
@@ -51,7 +51,7 @@ class AccountDetails:
 
 @dataclass(frozen=True)
 class AccountChanges:
-    """What an account's owner has filled in. `password` and `email`: None keeps what there is."""
+    """The details that the owner has filled in. `password` and `email`: None keeps the present one."""
 
     profile: Profile
     password: str | None = None
@@ -60,7 +60,7 @@ class AccountChanges:
 
     @property
     def credential_changes(self) -> tuple[Change, ...]:
-        """What this changes about how, or as whom, the person logs in."""
+        """The changes among these that concern how, or as whom, the person logs in."""
         asked = {
             Change.PASSWORD: self.password is not None,
             Change.EMAIL: self.email is not None,
@@ -154,15 +154,15 @@ def save(
     settings: Settings,
     now: datetime,
 ) -> str | None:
-    """Store what was filled in from `before`, whole or not at all; the session's new cookie if it gets one.
+    """Store the changes to `before`, all or none; returns the session's new cookie if it gets one.
 
-    The caller has checked everything, that the login is recent too where `changes` needs it. A new password
-    ends the other sessions; a new address waits for its link. Raises `ChangedMeanwhile`, `TooManyTries` for
-    wishes for new addresses, and `Busy`.
+    The caller has checked everything, also that the login allows these changes. A new password ends the
+    other sessions; a new address waits for its confirmation. Raises `ChangedMeanwhile`, `Busy`, and
+    `TooManyTries` for too many new addresses.
     """
     owner = Recipient(before.email, changes.profile.name, before.choices.locale)
     new_hash = hasher.hash(changes.password) if changes.password is not None else None
-    accounts.hold(before.user_id, version=before.version)  # after the hash, which takes long
+    accounts.hold(before.user_id, version=before.version)  # after the hash, which takes time
     if changes.email is not None:
         email_change.count(before.user_id, changes.email, limiter=limiter, now=now)
     if changes.profile != before.profile:

@@ -1,4 +1,4 @@
-"""Where somebody who has logged in without a relying app waiting is taken."""
+"""The page that a direct login leads to."""
 
 from collections.abc import Mapping
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
@@ -12,9 +12,9 @@ def offered(clients: Mapping[str, Client], *, company: str) -> dict[str, Client]
 
 
 def address(client: Client | None, *, company: str, issuer: str) -> str | None:
-    """Where the app begins a login by itself (OIDC Core §4): it gets our `iss`, and no `login_hint`.
+    """The address where the app begins a login (OIDC Core §4), with our `iss` and without `login_hint`.
 
-    None: there is no such app, or none for this company, any more.
+    None: the app was removed, or is not for this company any more.
     """
     if client is None or client.initiate_login_uri is None or not _may_begin(client, company):
         return None

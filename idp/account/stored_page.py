@@ -1,4 +1,4 @@
-"""Mina uppgifter as it is stored: the page that most visits see, and the one that costs most to write."""
+"""Mina uppgifter as it is stored: the page of most visits, and the one that takes longest to render."""
 
 from collections.abc import Mapping
 from types import SimpleNamespace
@@ -28,7 +28,7 @@ def write(
     sessions: list[dict[str, Any]],
     flags: Mapping[str, bool],
 ) -> str:
-    """The page. `bankid` and `sessions` are what their sections show, `flags` what else decides about it."""
+    """The page. `bankid` and `sessions` are their sections' variables, `flags` the others it depends on."""
     chosen = forms.stored_values(before, apps)
     texts: dict[str, str] = {name: chosen.pop(name) for name in TYPED}
     texts |= {"company": before.company, "csrf_token": generate_csrf()}
@@ -77,5 +77,5 @@ def write(
 
 
 def _decides(fact: object) -> bool:
-    """Whether the page differs by this, rather than saying it."""
+    """Whether the page's structure depends on this value, rather than only showing it."""
     return fact is None or isinstance(fact, bool)

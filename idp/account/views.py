@@ -1,4 +1,4 @@
-"""Mina uppgifter: an account's owner sees and changes the details, and where a direct login leads."""
+"""Mina uppgifter: an account's details for its owner, and the page that a direct login leads to."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -38,7 +38,7 @@ def index(live: LiveSession) -> Response:
     before = _details(live)
     saved = "account_saved" in session and session.pop("account_saved")
     apps, has_number = _apps(live), NUMBER_KEYS.find() is not None
-    if request.args:  # which the language menu's links keep
+    if request.args:  # the language menu's links keep it
         form = forms.shown(forms.stored_values(before, apps), apps, has_number=has_number)
         return _page(live, before, form, saved=bool(saved))
     flags = {
@@ -52,7 +52,7 @@ def index(live: LiveSession) -> Response:
 
 @blueprint.post("/account")
 def save() -> Response:
-    """Save what was filled in; somebody whose login has ended meanwhile finds it again after the next one."""
+    """Save the form. When the session has ended meanwhile, the next login leads back to it, filled in."""
     person = guard.user_of_ended_session()
     if person is not None:
         return guard.log_in_as(person, return_endpoint="account.resume", page_state=_filled_in(person))
@@ -62,7 +62,7 @@ def save() -> Response:
 
 @guard.login_required
 def _save(live: LiveSession) -> Response:
-    """Save, but ask for a recent login first where it changes how the person logs in."""
+    """Save, but first ask for a login that allows the changes."""
     before = _details(live)
     form = _form(live, before, request.form)
     if form.seen_version != before.version:
@@ -106,7 +106,7 @@ def _save(live: LiveSession) -> Response:
     response = redirect(url_for("account.index"), 303)
     if cookie is not None:
         guard.set_session_cookie(response, cookie)
-    # Whatever language was chosen for this browser before.
+    # Also when another language was chosen for this browser before.
     if changes.profile.choices and changes.profile.choices.locale != i18n.current_language():
         i18n.choose(response, changes.profile.choices.locale, secure=current_settings().is_https)
     return response
@@ -140,10 +140,10 @@ def resume(uid: str) -> Response:
 @blueprint.get("/account/start")
 @guard.login_required
 def landing(live: LiveSession) -> Response:
-    """Where a direct login leads: the relying app of the person's choice, else Mina uppgifter.
+    """Redirect a direct login to the relying app of the person's choice, else to Mina uppgifter.
 
-    Browsers apply form-action to every redirect after a form, and the login form's page did not know the app:
-    so they, who ask for HTML, get a page that goes on by itself.
+    Browsers apply form-action to every redirect after a form, and the login page's header does not name the
+    app: so browsers, which ask for HTML, get a page that goes on by itself.
     """
     chosen = _details(live).choices.start_page
     client = PROVIDER.current().clients.get(chosen) if chosen else None
@@ -158,7 +158,7 @@ def landing(live: LiveSession) -> Response:
 
 @blueprint.get("/.well-known/change-password")
 def change_password() -> Response:
-    """Where password managers are sent (W3C, A Well-Known URL for Changing Passwords)."""
+    """The address that password managers open (W3C, A Well-Known URL for Changing Passwords)."""
     return redirect(url_for("account.index", _anchor="account-password"), 303)
 
 
@@ -168,7 +168,7 @@ def home() -> Response:
 
 
 def _conflict(live: LiveSession, before: AccountDetails) -> Response:
-    """What was typed once more, and beside it what has been stored meanwhile."""
+    """The form as it was sent, with the values that were stored meanwhile beside it."""
     form = _form(live, before, request.form)
     form.go_on_from_stored()
     return _page(
@@ -206,7 +206,7 @@ def _page(
 
 
 def _sections(live: LiveSession) -> dict[str, Any]:
-    """What the page's other sections show; each has a partial template of its own."""
+    """The variables of the page's other sections; each has a partial template of its own."""
     return {
         **activity.facts(live),
         **linking.facts(live.event.user_id, keys=NUMBER_KEYS.find(), device=order_page.device()),
@@ -235,14 +235,14 @@ def _form(live: LiveSession, before: AccountDetails, typed: MultiDict[str, str])
 
 
 def _filled_in(user_id: UUID) -> dict[str, Any]:
-    """The form as it was sent, for nobody else to read."""
+    """The form as it was sent, sealed."""
     return sealed_form.seal(request.form, user_id=user_id, secret_key=current_settings().secret_key)
 
 
 def _close(uid: str) -> None:
     """Close the interaction that keeps a form that has been saved."""
     if "\0" in uid:
-        return  # PostgreSQL refuses to look for a NUL
+        return  # PostgreSQL refuses a query for a NUL
     try:
         interaction = interactions.load(uid, browser=this_browser.value(), now=utcnow())
     except (InteractionOver, interactions.ForeignBrowser):

@@ -1,4 +1,4 @@
-"""The form for a company user: what an administrator typed, and what is wrong with it."""
+"""The form for a company user: its fields and its checks."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -27,7 +27,7 @@ def _choices(offered: Mapping[str, Any]) -> list[SelectChoice]:
 
 
 class UserForm(ProfileFields, FlaskForm):
-    """A company user's details. Of a user who keeps address and role, the form has no such fields."""
+    """A company user's details. An address or role that must stay has no field."""
 
     name = StringField(lazy_gettext("Namn *"), description=lazy_gettext("Skriv in förnamn och efternamn"))
     email = EmailField(lazy_gettext("E-postadress *"))
@@ -49,7 +49,7 @@ class UserForm(ProfileFields, FlaskForm):
             del self.role
 
     def details(self) -> UserDetails:
-        """What the form means, after it was found good."""
+        """The details in a valid form."""
         return UserDetails(
             profile=self.profile(),
             locale=self.locale.data,
@@ -58,11 +58,11 @@ class UserForm(ProfileFields, FlaskForm):
         )
 
     def typed_values(self) -> dict[str, str]:
-        """What was typed, to show it again."""
+        """The values as they were typed, for showing the form again."""
         return {field.short_name: field.data or "" for field in self if field.short_name != "csrf_token"}
 
     def conflicts(self, now_stored: User) -> dict[str, str]:
-        """By field, what is stored now where something else was typed, in words."""
+        """By field, the value stored now, in words, where another one was typed."""
         words: Mapping[str, Mapping[str, Any]] = {"locale": LANGUAGES, "role": ROLES}
         stored = stored_values(now_stored)
         return {
@@ -80,12 +80,12 @@ class UserForm(ProfileFields, FlaskForm):
         check_email(field, missing=lazy_gettext("Skriv användarens e-postadress."))
 
     def validate_role(self, field: SelectField) -> None:
-        """Raise `ValidationError` for a role that there is not."""
+        """Raise `ValidationError` for a role that is not offered."""
         check_choice(field, ROLES)
 
 
 def stored_values(before: User | None) -> dict[str, Any]:
-    """A user's details as the form's fields show them; of a new user, what is already chosen."""
+    """A user's details as the form's fields show them; for a new user, the choices made from start."""
     if before is None:
         return {"locale": "sv", "role": Role.USER.value}
     return {

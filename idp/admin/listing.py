@@ -31,7 +31,7 @@ SORTS: Mapping[str, tuple[sa.ColumnElement[Any], ...]] = {
 
 @dataclass(frozen=True)
 class UserSearch:
-    """What somebody wants to see: users with all words of `query`, in an order, from a page (from 1) on."""
+    """A search of the list: the words that each user found has, the order, and the page (from 1)."""
 
     query: str = ""
     sort: str = "name"
@@ -40,7 +40,7 @@ class UserSearch:
 
     @classmethod
     def parse(cls, query: str, sort: str, order: str, page: str) -> "UserSearch":
-        """What a URL says; whatever makes no sense counts as not said."""
+        """The search in a URL's parameters; a malformed one counts as left out."""
         shown = "".join(" " if unicodedata.category(one) in ("Cc", "Cs") else one for one in query)
         return cls(
             query=" ".join(shown.split())[:MAX_QUERY],
@@ -52,7 +52,7 @@ class UserSearch:
 
 @dataclass(frozen=True)
 class ListedUser:
-    """One user in the list. `last_login_at` is None for who has not logged in for long, or never."""
+    """One user in the list. `last_login_at` is None when no login is known."""
 
     id: UUID
     name: str
@@ -66,7 +66,7 @@ class ListedUser:
 
 @dataclass(frozen=True)
 class Listing:
-    """One page of those found. `page` is the page wanted, or the last one there is."""
+    """One page of the users found. `page` is the page asked for, or the last one if there are fewer."""
 
     users: list[ListedUser]
     hits: int
@@ -84,7 +84,7 @@ def find(company_id: UUID, search: UserSearch) -> Listing:
     pages = max(-(-hits // PAGE_SIZE), 1)
     page = min(search.page, pages)
     begins, ends = (page - 1) * PAGE_SIZE, min(page * PAGE_SIZE, hits)
-    # Of a page in the second half it is shorter to come from the end.
+    # A page in the second half is reached faster from the end.
     backwards = begins > hits - ends
     statement = _page(search.sort, search.descending != backwards, len(words))
     rows = execute_alone(statement, {**asked, "skipped": hits - ends if backwards else begins}, ListedUser)
@@ -102,12 +102,12 @@ def _without_never(user: ListedUser) -> ListedUser:
 
 
 def _escaped(key: str) -> str:
-    """The key as LIKE finds it, with our ESCAPE."""
+    """The key for LIKE, escaped with "/"."""
     return key.replace("/", "//").replace("%", "/%").replace("_", "/_")
 
 
 def _matching(words: int) -> list[sa.ColumnElement[bool]]:
-    """The company's, and a condition for each word: it is in the name, the title or the address."""
+    """The conditions: the company, and for each word that it is in the name, the title or the address."""
     found: list[sa.ColumnElement[bool]] = [_user.company_id == sa.bindparam("company_id", type_=sa.Uuid())]
     for number in range(words):
         name = sa.bindparam(f"name_{number}", type_=sa.String())
@@ -122,7 +122,7 @@ def _matching(words: int) -> list[sa.ColumnElement[bool]]:
     return found
 
 
-# Statements are made once, of few kinds: `execute_alone` keeps what they compile to.
+# Each kind of statement is built once: `execute_alone` caches its compiled form.
 
 
 @cache

@@ -32,7 +32,7 @@ def details_changed(
 def access_changed(
     to: Recipient, *, is_open: bool, by: str, now: datetime, settings: Settings
 ) -> OutgoingMail:
-    """The mail that the administrator named `by` shut somebody out, or let them in again (`is_open`)."""
+    """The mail that the administrator named `by` disabled the account, or enabled it again (`is_open`)."""
     return mail.compose(
         "notice_access",
         to,

@@ -1,4 +1,4 @@
-"""What a company's administrators do with its users. Nobody else's are there for them."""
+"""The use-cases of a company's administrators. Other companies' users do not exist for them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -22,9 +22,9 @@ from idp.users.mails import WELCOME_KIND, Notice
 from idp.users.models import BankIdLink, Company, Role, Status, User
 
 EMAIL_NOTICE_KIND = "email_notice"
-ACCOUNT_NOTICE_KIND = "account_notice"  # of what is no matter of security: people choose whether they get it
+ACCOUNT_NOTICE_KIND = "account_notice"  # not about security: people choose whether they get it
 
-# What people are told has changed, by column.
+# The columns whose changes are mailed to the person, with their labels.
 TOLD: Mapping[str, LazyString] = {
     "name": lazy_gettext("Namn"),
     "title": lazy_gettext("Titel"),
@@ -36,7 +36,7 @@ TOLD: Mapping[str, LazyString] = {
 
 @dataclass(frozen=True)
 class Administrator:
-    """Somebody who looks after the users of their company."""
+    """An administrator of a company's users."""
 
     id: UUID
     name: str
@@ -85,9 +85,9 @@ def user(admin: Administrator, user_id: UUID) -> User:
 
 
 def colleague(admin: Administrator, user_id: UUID) -> User:
-    """Another user of the administrator's company; their own account they look after in Mina uppgifter.
+    """Another user of the administrator's company. Raises `NotFound`.
 
-    Raises `NotFound`.
+    It does so for the administrator's own account too, which is changed in Mina uppgifter.
     """
     if user_id == admin.id:
         raise NotFound("administrators must not do this to themselves")
@@ -95,25 +95,26 @@ def colleague(admin: Administrator, user_id: UUID) -> User:
 
 
 def bankid_linked_at(user_id: UUID) -> datetime | None:
-    """Since when the account has a BankID; None when it has none."""
+    """When the account's BankID was linked; None when it has none."""
     return db.session.scalar(sa.select(BankIdLink.linked_at).where(BankIdLink.user_id == user_id))
 
 
 def welcome_failed(user_id: UUID) -> bool:
-    """Whether the last welcome to somebody was given up."""
+    """Whether delivery of the user's last welcome mail was given up."""
     return outbox.failed(user_id, WELCOME_KIND)
 
 
 def company_of_address(email: str) -> UUID | None:
-    """The company whose user has the address; None when nobody has it."""
+    """The company of the user with this address; None when nobody has it."""
     found = accounts.find_by_email(email)
     return found.company_id if found else None
 
 
 def create(admin: Administrator, details: UserDetails, *, settings: Settings, now: datetime) -> UUID:
-    """The id of a new user of the company, who is mailed a welcome.
+    """Add a user to the company, mail a welcome, and return the user's id.
 
-    Raises `BadInput`, `AddressTaken` when the address is an account's, and `NotFound` as all of these do.
+    Raises `BadInput`, `AddressTaken` when the address belongs to an account, and, as every function here,
+    `NotFound` when `admin` is no longer an administrator.
     """
     _take_turn(admin)
     new = NewUser(
@@ -137,10 +138,10 @@ def update(
     settings: Settings,
     now: datetime,
 ) -> None:
-    """Store what was filled in from `version` of the user; one's own address and role stay as they are.
+    """Store the details filled in from `version` of the user. One's own address and role stay as they are.
 
-    Another e-mail address is in force at once, unproven: links mailed to the old one are void, the person's
-    sessions and grants end, and both addresses are told. Raises `BadInput`, `AddressTaken`,
+    A new e-mail address is in force at once, unverified: links mailed to the old one are void, the person's
+    sessions and grants end, and both addresses get a notice. Raises `BadInput`, `AddressTaken`,
     `ChangedMeanwhile` and `NotFound`, having stored nothing.
     """
     _take_turn(admin)
@@ -169,7 +170,7 @@ def update(
 
 
 def disable(admin: Administrator, user_id: UUID, *, settings: Settings, now: datetime) -> bool:
-    """Shut a colleague out at once. False when they were disabled already. Raises `NotFound`."""
+    """Disable a colleague at once. False when they were disabled already. Raises `NotFound`."""
     _take_turn(admin)
     target = colleague(admin, user_id)
     if target.is_active:
@@ -178,7 +179,7 @@ def disable(admin: Administrator, user_id: UUID, *, settings: Settings, now: dat
 
 
 def enable(admin: Administrator, user_id: UUID, *, settings: Settings, now: datetime) -> bool:
-    """Let a colleague in again. False when they were not disabled. Raises `NotFound`."""
+    """Enable a colleague again. False when they were not disabled. Raises `NotFound`."""
     _take_turn(admin)
     target = colleague(admin, user_id)
     if not target.is_active:
@@ -187,7 +188,7 @@ def enable(admin: Administrator, user_id: UUID, *, settings: Settings, now: date
 
 
 def unlink_bankid(admin: Administrator, user_id: UUID, *, settings: Settings, now: datetime) -> bool:
-    """Take a colleague's BankID away, of which they are told. False when there is none. Raises `NotFound`."""
+    """Unlink a colleague's BankID and mail them a notice. False when there is none. Raises `NotFound`."""
     _take_turn(admin)
     return bankid_links.unlink(colleague(admin, user_id).id, notice=Notice(settings), now=now, by=admin.id)
 
@@ -201,11 +202,11 @@ def send_welcome(admin: Administrator, user_id: UUID, *, settings: Settings, now
 
 
 def _take_turn(admin: Administrator) -> None:
-    """Hold the company's row until the transaction ends, and look again who is its administrator.
+    """Lock the company's row until the transaction ends, and check again that `admin` is its administrator.
 
-    Nobody takes away their own role or access, and everybody who does is an administrator while they do: so
-    one is always left, also when two try it on each other at once. The UPDATE that changes nothing locks on
-    every database, and begins SQLite's write transaction before anything is read.
+    Administrators cannot remove their own role or access, and each is one while they act: so one is always
+    left, also when two act on each other at once. The UPDATE that changes nothing locks on every database,
+    and begins SQLite's write transaction before anything is read.
     """
     db.session.rollback()
     db.session.execute(

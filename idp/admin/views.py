@@ -1,4 +1,4 @@
-"""Company users: an administrator's list and the pages of one user."""
+"""Company users: an administrator's list, and the pages of one user."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ P = ParamSpec("P")
 blueprint = Blueprint("admin", __name__)
 RESUMABLE_FORMS = ("admin.new", "admin.edit")
 
-# What a page says of what was done just before, by its name in the browser's cookie.
+# The notes that a page shows after an action, by their names in the browser's cookie.
 NOTES: dict[str, LazyString] = {
     "created": lazy_gettext("Användaren är tillagd. Ett välkomstbrev är på väg."),
     "saved": lazy_gettext("Uppgifterna är sparade."),
@@ -47,14 +47,14 @@ NOTES: dict[str, LazyString] = {
 
 @dataclass(frozen=True)
 class Visit:
-    """Who is here: a session in force, of an administrator."""
+    """A session in force, and its administrator."""
 
     live: LiveSession
     admin: Administrator
 
 
 def for_administrators(view: Callable[Concatenate[Visit, P], Any]) -> Callable[P, Any]:
-    """Let only a company's administrators see a page; for others who are logged in there is none."""
+    """Show a page to company administrators only; other users get 404, everybody else logs in first."""
 
     @wraps(view)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> Any:
@@ -76,7 +76,7 @@ def start() -> Response:
 @blueprint.get("/admin/users")
 @for_administrators
 def index(visit: Visit) -> Response:
-    """The company's users, as many as a page holds."""
+    """One page of the company's users."""
     asked = request.args
     search = UserSearch.parse(
         asked.get("q", ""), asked.get("sort", ""), asked.get("order", ""), asked.get("page", "")
@@ -161,7 +161,7 @@ def edit(visit: Visit, user_id: UUID) -> Response:
 @blueprint.route("/admin/users/<uuid:user_id>/disable", methods=["GET", "POST"])
 @for_administrators
 def disable(visit: Visit, user_id: UUID) -> Response:
-    """Ask, then shut a user out."""
+    """Ask for confirmation, then disable a user."""
     colleague = service.colleague(visit.admin, user_id)
     if not guard.is_fresh(visit.live):
         return _log_in_again(visit, {"path": request.path})
@@ -176,7 +176,7 @@ def disable(visit: Visit, user_id: UUID) -> Response:
 @blueprint.post("/admin/users/<uuid:user_id>/enable")
 @for_administrators
 def enable(visit: Visit, user_id: UUID) -> Response:
-    """Let a user in again."""
+    """Enable a user again."""
     service.enable(visit.admin, user_id, settings=current_settings(), now=utcnow())
     return _done(user_id, "enabled")
 
@@ -184,7 +184,7 @@ def enable(visit: Visit, user_id: UUID) -> Response:
 @blueprint.route("/admin/users/<uuid:user_id>/unlink", methods=["GET", "POST"])
 @for_administrators
 def unlink(visit: Visit, user_id: UUID) -> Response:
-    """Ask, then take a user's BankID away."""
+    """Ask for confirmation, then unlink a user's BankID."""
     colleague = service.colleague(visit.admin, user_id)
     if not guard.is_fresh(visit.live):
         return _log_in_again(visit, {"path": request.path})
@@ -199,7 +199,7 @@ def unlink(visit: Visit, user_id: UUID) -> Response:
 @blueprint.post("/admin/users/<uuid:user_id>/welcome")
 @for_administrators
 def welcome(visit: Visit, user_id: UUID) -> Response:
-    """Mail a user the welcome again, as seldom as links to choose a password."""
+    """Mail a user the welcome again, within the limit for links to choose a password."""
     service.colleague(visit.admin, user_id)
     limiter = LIMITER.current()
     try:
@@ -212,7 +212,7 @@ def welcome(visit: Visit, user_id: UUID) -> Response:
 
 @blueprint.get("/admin/resume/<uid>")
 def resume(uid: str) -> Response:
-    """Where a login that a page asked for leads: the page, with what was filled in. Stores nothing."""
+    """Back to the page that asked for a login, with its form filled in. Stores nothing."""
     try:
         interaction = interactions.load(uid, browser=this_browser.value(), now=utcnow())
     except (InteractionOver, interactions.ForeignBrowser):
@@ -234,7 +234,9 @@ def resume(uid: str) -> Response:
 
 
 def _log_in_to_go_on() -> Response:
-    """Keep a filled-in form for whoever's login has ended meanwhile. Raises `SessionNeeded` for the rest."""
+    """Keep the form of a user whose session has ended meanwhile, and ask for a login.
+
+    Raises `SessionNeeded` when the user is not known, and for pages without such a form."""
     person = guard.user_of_ended_session()
     if person is None or request.endpoint not in RESUMABLE_FORMS:
         raise guard.session_needed()
@@ -257,14 +259,14 @@ def _log_in_again(visit: Visit, page_state: dict[str, Any]) -> Response:
 
 
 def _changes_access(before: User, details: UserDetails) -> bool:
-    """Whether it concerns how somebody logs in or what they may do."""
+    """Whether the details change how the user logs in, or their role."""
     return (details.email or before.email) != before.email or (
         details.role is not None and details.role.value != before.role
     )
 
 
 def _explain_taken(admin: Administrator, form: UserForm, taken: AddressTaken) -> None:
-    """Of other companies' users nothing is told but that the address cannot be used."""
+    """Show why the address is refused, but nothing about other companies' users."""
     if service.company_of_address(taken.email) == admin.company_id:
         form.email.errors = [gettext("Det finns redan en användare med den här adressen i ditt företag.")]
     else:
@@ -272,7 +274,7 @@ def _explain_taken(admin: Administrator, form: UserForm, taken: AddressTaken) ->
 
 
 def _count_address(admin: Administrator) -> None:
-    """Count one more address, of which mails go out and whose being taken tells something."""
+    """Count a new address against the limit: each one causes mails, and reveals whether it is taken."""
     limiter = LIMITER.current()
     limiter.hit("users_per_company", str(admin.company_id))
 
@@ -292,7 +294,7 @@ def _done(user_id: UUID, note: str) -> Response:
 
 
 def _note() -> LazyString | None:
-    """What was done just before, said once."""
+    """The note about the action just before, shown once."""
     return NOTES.get(session.pop("admin_note")) if "admin_note" in session else None
 
 
@@ -302,7 +304,7 @@ def _day(at: datetime | None) -> str:
 
 
 def _list_url(search: UserSearch, *, page: int = 1, sort: str | None = None, descending: bool = False) -> str:
-    """The list's address; what is as it is anyway stays out of it."""
+    """The list's address, without parameters that have their defaults."""
     by, down = (search.sort, search.descending) if sort is None else (sort, descending)
     return url_for(
         "admin.index",
@@ -328,7 +330,7 @@ def _columns(search: UserSearch) -> list[dict[str, Any]]:
             "url": _list_url(
                 search,
                 sort=name,
-                # Newest first is what somebody wants who sorts by time.
+                # Sorting by time begins with the newest.
                 descending=not search.descending if name == search.sort else name == "login",
             ),
             "order": ("descending" if search.descending else "ascending") if name == search.sort else None,
