@@ -12,7 +12,7 @@ T = TypeVar("T")
 class Slot(Generic[T]):
     """A value that is made with the application and lives as long: `put` once, then read anywhere.
 
-    A feature declares its slot beside the slot's type, and hands out the value by a function of its own.
+    A feature declares its slot beside the type of its value.
     """
 
     def __init__(self, name: str) -> None:

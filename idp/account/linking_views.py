@@ -38,14 +38,11 @@ class LinkingOver(Exception):
 def begin(live: LiveSession) -> BaseResponse:
     """Begin to link: `device` (this, other) says where the app is. An old login is renewed first."""
     device = "this" if request.form.get("device") == "this" else "other"
-    first = guard.login_for(
-        live,
-        Change.BANKID_LINK,
-        return_endpoint=linking.ENDPOINT,
-        page_state=linking.page_state(live, device),
-    )
-    if first is not None:
-        return first
+    if not guard.may_change(live, Change.BANKID_LINK):
+        page_state = linking.page_state(live, device)
+        return guard.log_in_to_change(
+            live, Change.BANKID_LINK, return_endpoint=linking.ENDPOINT, page_state=page_state
+        )
     uid = linking.begin(live, device=device, browser=this_browser.value(), now=utcnow())
     return redirect(url_for("linking.order", uid=uid, device=device), 303)
 
@@ -136,9 +133,10 @@ def unlink(live: LiveSession) -> BaseResponse:
     user = accounts.find(live.event.user_id)
     if linked is None or user is None:
         return _to_section()
-    first = guard.login_for(live, Change.BANKID_UNLINK, return_endpoint="linking.unlink", page_state={})
-    if first is not None:
-        return first
+    if not guard.may_change(live, Change.BANKID_UNLINK):
+        return guard.log_in_to_change(
+            live, Change.BANKID_UNLINK, return_endpoint="linking.unlink", page_state={}
+        )
     if request.method == "POST":
         bankid_links.unlink(user.id, now=utcnow(), notice=order_page.notice(), keep_session=live.id)
         return _to_section()

@@ -70,14 +70,10 @@ def _save(live: LiveSession) -> Response:
     if not form.validate():
         return _page(live, before, form, status=400)
     changes = form.changes()
-    first = guard.login_for(
-        live,
-        *changes.credential_changes,
-        return_endpoint="account.resume",
-        page_state=_filled_in(before.user_id),
-    )
-    if first is not None:
-        return first
+    asked = changes.credential_changes
+    if not guard.may_change(live, *asked):
+        filled_in = _filled_in(before.user_id)
+        return guard.log_in_to_change(live, *asked, return_endpoint="account.resume", page_state=filled_in)
     try:
         cookie = service.save(
             before,

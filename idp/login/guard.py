@@ -80,7 +80,8 @@ def delete_session_cookie(response: BaseResponse) -> None:
 def user_of_ended_session() -> UUID | None:
     """The active user whose session this browser had until it ended; None while one is in force.
 
-    The form that the browser sends belongs to that user."""
+    The form that the browser sends belongs to that user.
+    """
     value = session_cookie()
     return sessions.user_of_cookie(value) if value and current_session() is None else None
 
@@ -153,15 +154,14 @@ def may_change(live: LiveSession, *changes: Change) -> bool:
     return all(_needed_for(change, live) is Answer.YES for change in changes)
 
 
-def login_for(
+def log_in_to_change(
     live: LiveSession, *changes: Change, return_endpoint: str, page_state: dict[str, Any]
-) -> BaseResponse | None:
-    """Redirect to a login that allows these changes; None when the present login does.
+) -> BaseResponse:
+    """Redirect to a login that allows these changes, which the present one does not (`may_change`).
 
     It leads back as `log_in_again` does. A change that was refused for the login's method is audited.
     """
-    needed = {change: _needed_for(change, live) for change in changes}
-    refused = [change for change, answer in needed.items() if answer is Answer.OWN_LOGIN]
+    refused = [change for change in changes if _needed_for(change, live) is Answer.OWN_LOGIN]
     for change in refused:
         audit.record(
             audit.Event.CREDENTIAL_CHANGE_REFUSED,
@@ -173,8 +173,6 @@ def login_for(
         )
     if refused:
         db.session.commit()
-    if all(answer is Answer.YES for answer in needed.values()):
-        return None
     if all(change in BY_ANY_LOGIN for change in changes):
         return log_in_again(live, return_endpoint=return_endpoint, page_state=page_state)
     requirement = AuthnRequirement(

@@ -128,7 +128,8 @@ def page_facts(waiting: Waiting, active: str) -> dict[str, Any]:
     cancel_url = url_for(waiting.return_endpoint, cancel=1, **arguments) if client else None
     own_only = None
     if waiting.own_only:
-        recovery = next((method.recovery_endpoint for method in methods.offered(waiting.requirement)), None)
+        endpoints = [method.recovery_endpoint for method in methods.offered(waiting.requirement)]
+        recovery = next(filter(None, endpoints), None)
         own_only = {"recovery_url": url_for(recovery, **arguments) if recovery else None}
     return {
         "client_name": client.name if client else None,

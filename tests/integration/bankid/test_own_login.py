@@ -58,6 +58,7 @@ def test_a_change_after_a_bankid_login_leads_to_an_own_login_and_back(
     assert 'id="login-own-only"' in page.text
     assert 'id="tab-bankid"' not in page.text
     assert 'href="/password/reset?uid=' in page.text
+    assert '<a href="/account" id="login-own-back">' in page.text
     (row,) = audited(app, "credential_change.refused")
     assert str(row.user_id) == linked
     assert row.detail == {"change": change, "method": "bankid"}
